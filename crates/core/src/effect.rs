@@ -1,0 +1,39 @@
+//! What a decision asks the world to do.
+
+use crate::failure::Fields;
+use crate::{FailureId, LineText, Seconds, Timestamp, Until};
+
+/// Effects in the order in which they are to be carried out.
+pub type Effects = Vec<Effect>;
+
+/// One thing to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Ban in all actions of the jail.
+    Ban(Ban),
+    /// Lift a ban in all actions of the jail.
+    Unban(Ban),
+    /// Write a line to `fail2ban.log`.
+    Log(crate::logline::LogLine),
+}
+
+/// A ban as the actions see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// Who.
+    pub id: FailureId,
+    /// When the ban began: the time of the last failure.
+    pub since: Timestamp,
+    /// When it ends.
+    pub until: Until,
+    /// How long the jail bans; negative is for ever.
+    pub bantime: Seconds,
+    /// How many failures led to it.
+    pub failures: u32,
+    /// The last of the log lines that led to it, oldest first.
+    pub matches: Vec<LineText>,
+    /// Fields captured by the rules (`user`, `ip4`, …).
+    pub fields: Fields,
+    /// Restored after a restart rather than found anew.
+    pub restored: bool,
+}

@@ -1,0 +1,107 @@
+//! Who is banned, and in which jail.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+/// The name of a jail, as its section in `jail.conf` gives it. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JailName(Arc<str>);
+
+impl JailName {
+    /// Any non-empty text without control characters is a jail name.
+    pub fn new(name: &str) -> Option<Self> {
+        let fine = !name.is_empty() && !name.chars().any(char::is_control);
+        fine.then(|| Self(name.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JailName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What failures are counted by and bans are made for: nearly always an address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FailureId {
+    /// One address; IPv4-mapped IPv6 addresses are held as IPv4.
+    Addr(IpAddr),
+    /// A network; never one of a single address (that is `Addr`).
+    Net(IpNet),
+    /// Any other text, captured by `<F-ID>`.
+    Text(Box<str>),
+}
+
+impl FailureId {
+    /// Reads an address or a network; the text of anything else is kept as it is.
+    ///
+    /// `10.1.2.3/16` becomes `10.1.0.0/16`, `192.0.2.1/32` the address, `::ffff:192.0.2.1` its IPv4 address.
+    pub fn parse(text: &str) -> Self {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Self::Addr(address.to_canonical());
+        }
+        if let Ok(net) = text.parse::<IpNet>() {
+            return Self::from_net(net);
+        }
+        Self::Text(text.into())
+    }
+
+    /// A network, or the address if the network holds just one.
+    pub fn from_net(net: IpNet) -> Self {
+        let net = net.trunc();
+        if net.prefix_len() == net.max_prefix_len() {
+            Self::Addr(net.addr().to_canonical())
+        } else {
+            Self::Net(net)
+        }
+    }
+
+    /// The network this id stands for; an address is a network of one. `None` for text.
+    pub fn as_net(&self) -> Option<IpNet> {
+        match self {
+            Self::Addr(address) => Some(IpNet::from(*address)),
+            Self::Net(net) => Some(*net),
+            Self::Text(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for FailureId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Addr(address) => address.fmt(f),
+            Self::Net(net) => net.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_addresses_and_networks_and_keeps_other_text() {
+        for (text, shown) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("2001:DB8::A", "2001:db8::a"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("10.1.2.3/16", "10.1.0.0/16"),
+            ("192.0.2.7/32", "192.0.2.7"),
+            ("999.1.1.1", "999.1.1.1"),
+            ("01.02.03.04", "01.02.03.04"),
+        ] {
+            assert_eq!(FailureId::parse(text).to_string(), shown, "{text}");
+        }
+        assert!(matches!(FailureId::parse("999.1.1.1"), FailureId::Text(_)));
+        assert!(matches!(FailureId::parse("192.0.2.7/32"), FailureId::Addr(_)));
+    }
+}

@@ -1,0 +1,2 @@
+//! Stockade.
+fn main() {}
