@@ -1,0 +1,49 @@
+//! `cargo xtask test`: everything that has to hold before a change lands.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::{graph, packages, root};
+
+/// Runs all checks in the order cheapest first; stops at the first that fails. `quick` leaves out lints and docs.
+pub(crate) fn run(quick: bool) -> Result<(), String> {
+    let start = Instant::now();
+    packages::provide()?;
+    step("format", &["fmt", "--all", "--check"])?;
+    println!("== graph");
+    graph::check()?;
+    if !quick {
+        step(
+            "clippy",
+            &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--locked",
+                "--quiet",
+                "--",
+                "-D",
+                "warnings",
+            ],
+        )?;
+    }
+    step("tests", &["test", "--workspace", "--locked", "--no-fail-fast"])?;
+    println!("== all checks passed in {} s", start.elapsed().as_secs());
+    Ok(())
+}
+
+fn step(name: &str, args: &[&str]) -> Result<(), String> {
+    println!("== {name}");
+    let start = Instant::now();
+    let status = Command::new(env!("CARGO"))
+        .args(args)
+        .current_dir(root())
+        .status()
+        .map_err(|error| format!("cargo cannot be run: {error}"))?;
+    println!("   {name}: {} s", start.elapsed().as_secs());
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{name} failed; run it alone with: cargo {}", args.join(" ")))
+    }
+}
