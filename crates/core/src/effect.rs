@@ -13,6 +13,12 @@ pub enum Effect {
     Ban(Ban),
     /// Lift a ban in all actions of the jail.
     Unban(Ban),
+    /// Lift all these bans, which are all the jail has: an action that can flush does so once, others lift them one by one.
+    UnbanAll(Vec<Ban>),
+    /// The ban now ends later (`until`); actions that hand a time limit to the kernel must move it.
+    Prolong(Ban),
+    /// The id is banned and fails on: check that what the actions set up still stands, and repair it.
+    Recheck(Ban),
     /// Write a line to `fail2ban.log`.
     Log(crate::logline::LogLine),
 }

@@ -41,10 +41,159 @@ pub struct LogLine {
 pub enum Event {
     /// A failure was counted.
     Found(FailureId, Timestamp),
-    /// An id is ignored; the text says by which rule (`ip`, `dns`, `ignoreself rule`).
+    /// Failures were reported by hand (`set JAIL attempt`).
+    Attempt(FailureId, Timestamp),
+    /// An id is ignored; the text says by which rule (`ip`, `dns`, `command`, `ignoreself rule`).
     Ignore(FailureId, &'static str),
+    /// An id is ignored because a file named in `ignoreip` has it; the path.
+    IgnoreFile(FailureId, Box<str>),
+    /// The ban would have ended already.
+    Expired(FailureId),
+    /// An operator bans an id that the jail ignores.
+    BanOfIgnored(FailureId),
     /// A ban began.
     Ban(FailureId),
+    /// An id was to be banned and is; the level rises with the age of the ban.
+    AlreadyBanned(FailureId, Level),
+    /// A ban of an earlier run was taken up again.
+    RestoreBan(FailureId),
+    /// A ban was set up again by an action, the name of which follows.
+    Reban(FailureId, Box<str>),
     /// A ban ended.
     Unban(FailureId),
+    /// A ban was lifted because its jail stops.
+    RepealBan(FailureId),
+    /// All bans of the jail are lifted at once by an action, the name of which follows.
+    Flush(Box<str>),
+}
+
+const FILTER: &str = "fail2ban.filter";
+const ACTIONS: &str = "fail2ban.actions";
+
+/// A log line as text: its logger, its level and what it says.
+///
+/// `local` writes a time as `YYYY-mm-dd HH:MM:SS` in the zone of the host. The texts are Fail2Ban's; control characters in
+/// ids, which an attacker may have put there, are written as `\u{1b}`.
+pub fn render(line: &LogLine, local: &dyn Fn(Timestamp) -> String) -> (&'static str, Level, String) {
+    use Level::{Info, Notice, Warning};
+    let (logger, level, text) = match &line.event {
+        Event::Found(id, at) => (FILTER, Info, format!("Found {} - {}", shown(id), local(*at))),
+        Event::Attempt(id, at) => (FILTER, Info, format!("Attempt {} - {}", shown(id), local(*at))),
+        Event::Ignore(id, rule) => (FILTER, Info, format!("Ignore {} by {rule}", shown(id))),
+        Event::IgnoreFile(id, path) => (FILTER, Info, format!("Ignore {} by file:/{path}", shown(id))),
+        Event::Expired(id) => (ACTIONS, Info, format!("Ignore {}, expired bantime", shown(id))),
+        Event::BanOfIgnored(id) => (
+            FILTER,
+            Warning,
+            format!(
+                "{} is to be ignored, and was banned all the same: an operator asked for it",
+                shown(id)
+            ),
+        ),
+        Event::Ban(id) => (ACTIONS, Notice, format!("Ban {}", shown(id))),
+        Event::AlreadyBanned(id, level) => (ACTIONS, *level, format!("{} already banned", shown(id))),
+        Event::RestoreBan(id) => (ACTIONS, Notice, format!("Restore Ban {}", shown(id))),
+        Event::Reban(id, action) => (ACTIONS, Notice, format!("Reban {}, action '{action}'", shown(id))),
+        Event::Unban(id) => (ACTIONS, Notice, format!("Unban {}", shown(id))),
+        Event::RepealBan(id) => (ACTIONS, Notice, format!("Repeal Ban {}", shown(id))),
+        Event::Flush(action) => (ACTIONS, Notice, format!("Flush ticket(s) with {action}")),
+    };
+    (logger, level, format!("[{}] {text}", line.jail))
+}
+
+fn shown(id: &FailureId) -> String {
+    let mut text = String::new();
+    for character in id.to_string().chars() {
+        if character.is_control() {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_read_as_fail2ban_writes_them() {
+        let jail = JailName::new("jp").unwrap();
+        let id = || FailureId::parse("198.51.100.7");
+        let at = Timestamp::from_secs(0);
+        for (event, logger, level, text) in [
+            (
+                Event::Found(id(), at),
+                FILTER,
+                Level::Info,
+                "[jp] Found 198.51.100.7 - 2026-11-22 14:07:54",
+            ),
+            (
+                Event::Attempt(id(), at),
+                FILTER,
+                Level::Info,
+                "[jp] Attempt 198.51.100.7 - 2026-11-22 14:07:54",
+            ),
+            (
+                Event::Ignore(id(), "ip"),
+                FILTER,
+                Level::Info,
+                "[jp] Ignore 198.51.100.7 by ip",
+            ),
+            (
+                Event::Expired(id()),
+                ACTIONS,
+                Level::Info,
+                "[jp] Ignore 198.51.100.7, expired bantime",
+            ),
+            (Event::Ban(id()), ACTIONS, Level::Notice, "[jp] Ban 198.51.100.7"),
+            (Event::Unban(id()), ACTIONS, Level::Notice, "[jp] Unban 198.51.100.7"),
+            (
+                Event::RestoreBan(id()),
+                ACTIONS,
+                Level::Notice,
+                "[jp] Restore Ban 198.51.100.7",
+            ),
+            (
+                Event::RepealBan(id()),
+                ACTIONS,
+                Level::Notice,
+                "[jp] Repeal Ban 198.51.100.7",
+            ),
+            (
+                Event::Reban(id(), "a".into()),
+                ACTIONS,
+                Level::Notice,
+                "[jp] Reban 198.51.100.7, action 'a'",
+            ),
+            (
+                Event::AlreadyBanned(id(), Level::Warning),
+                ACTIONS,
+                Level::Warning,
+                "[jp] 198.51.100.7 already banned",
+            ),
+        ] {
+            let line = LogLine {
+                jail: jail.clone(),
+                event,
+            };
+            let local = |_| "2026-11-22 14:07:54".to_owned();
+            assert_eq!(render(&line, &local), (logger, level, text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_id_cannot_forge_a_second_line() {
+        let id = FailureId::Text("x\n2026-11-22 14:07:54 [1]: NOTICE  [sshd] Ban 192.0.2.1\u{1b}[2J".into());
+        let line = LogLine {
+            jail: JailName::new("j").unwrap(),
+            event: Event::Ban(id),
+        };
+        let (_, _, text) = render(&line, &|_| String::new());
+        assert_eq!(
+            text,
+            "[j] Ban x\\n2026-11-22 14:07:54 [1]: NOTICE  [sshd] Ban 192.0.2.1\\u{1b}[2J"
+        );
+    }
 }

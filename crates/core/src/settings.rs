@@ -20,6 +20,12 @@ pub struct JailSettings {
 impl Default for JailSettings {
     /// Fail2Ban's values for a jail in which nothing is set.
     fn default() -> Self {
-        Self { maxretry: 3, findtime: Seconds(600), bantime: Seconds(600), maxmatches: 5, ignoreself: true }
+        Self {
+            maxretry: 3,
+            findtime: Seconds(600),
+            bantime: Seconds(600),
+            maxmatches: 5,
+            ignoreself: true,
+        }
     }
 }

@@ -29,9 +29,14 @@ impl Timestamp {
         self.0
     }
 
+    /// Microseconds from an earlier time to this one; negative if `earlier` is later.
+    pub const fn since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// The microseconds within the second, 0 to 999,999.
+    #[expect(clippy::cast_possible_truncation, reason = "the remainder lies in 0..1_000_000")]
     pub const fn subsec_micros(self) -> u32 {
-        // The remainder lies in 0..1_000_000, so the cast keeps its value.
         self.0.rem_euclid(MICROS).unsigned_abs() as u32
     }
 }
@@ -61,4 +66,15 @@ pub enum Until {
     At(Timestamp),
     /// Never (`bantime = -1`). Orders after every time.
     Forever,
+}
+
+impl Until {
+    /// The end of what begins at `since` and lasts `span`; a negative span has no end.
+    pub fn after(since: Timestamp, span: Seconds) -> Self {
+        if span.0 < 0 {
+            Self::Forever
+        } else {
+            Self::At(since + span)
+        }
+    }
 }

@@ -1,0 +1,275 @@
+//! A jail: it is told of failures and of time, and says what is to be done.
+//!
+//! The clock, the log and the actions belong to the server, which carries out the [`Effect`]s in their order.
+
+use crate::ban::Added;
+use crate::failure::Fields;
+use crate::ledger::Ticket;
+use crate::{
+    Ban, BanList, Effect, Effects, Event, Failure, FailureId, FailureLedger, IgnoreList, IgnoreRule, JailName,
+    JailSettings, JailStatus, Level, LineText, LogLine, Timestamp, Until,
+};
+
+/// One jail's settings, counts and bans.
+#[derive(Clone, Debug)]
+pub struct Jail {
+    name: JailName,
+    settings: JailSettings,
+    ignore: IgnoreList,
+    ledger: FailureLedger,
+    bans: BanList,
+}
+
+impl Jail {
+    /// A jail in which nothing has happened.
+    pub fn new(name: JailName, settings: JailSettings) -> Self {
+        Self {
+            name,
+            settings,
+            ignore: IgnoreList::default(),
+            ledger: FailureLedger::default(),
+            bans: BanList::default(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &JailName {
+        &self.name
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &JailSettings {
+        &self.settings
+    }
+
+    /// Changes its settings; bans that hold keep their end.
+    pub fn set_settings(&mut self, settings: JailSettings) {
+        self.settings = settings;
+    }
+
+    /// Whom it never bans.
+    pub fn ignore(&self) -> &IgnoreList {
+        &self.ignore
+    }
+
+    /// Whom it never bans, to be changed. An id that is banned stays so until it is unbanned.
+    pub fn ignore_mut(&mut self) -> &mut IgnoreList {
+        &mut self.ignore
+    }
+
+    /// Counts a failure and bans when there are enough.
+    ///
+    /// A time in the future counts as `now`; what else becomes of a line's date is said by [`crate::Arrival`].
+    /// Upstream: behaviour spec 4.1, 4.2, 4.4, 4.7.
+    pub fn on_failure(&mut self, mut failure: Failure, now: Timestamp, out: &mut Effects) {
+        failure.at = failure.at.min(now);
+        if let Some(rule) = self.ignore.check(&failure.id, self.settings.ignoreself) {
+            self.log_ignored(failure.id, rule, out);
+            return;
+        }
+        self.log(Event::Found(failure.id.clone(), failure.at), out);
+        self.count(failure, now, out);
+    }
+
+    /// Counts failures that an operator reports, one for each line and at least one; 0 if the id is ignored, else 1.
+    pub fn attempt(&mut self, id: FailureId, lines: Vec<LineText>, now: Timestamp, out: &mut Effects) -> u32 {
+        if let Some(rule) = self.ignore.check(&id, self.settings.ignoreself) {
+            self.log_ignored(id, rule, out);
+            return 0;
+        }
+        self.log(Event::Attempt(id.clone(), now), out);
+        let attempts = u32::try_from(lines.len()).unwrap_or(u32::MAX).max(1);
+        self.count(
+            Failure {
+                id,
+                at: now,
+                attempts,
+                lines,
+                fields: Fields::default(),
+            },
+            now,
+            out,
+        );
+        1
+    }
+
+    /// Bans an id because an operator wants it, even one that is ignored; false if it was banned already.
+    pub fn ban_manually(&mut self, id: FailureId, now: Timestamp, out: &mut Effects) -> bool {
+        if self.ignore.check(&id, self.settings.ignoreself).is_some() {
+            self.log(Event::BanOfIgnored(id.clone()), out);
+        }
+        let known = self.ledger.take(&id).map(|(_, ticket)| ticket).unwrap_or_default();
+        let retry = known.retry.saturating_add(self.settings.maxretry);
+        let ticket = Ticket {
+            retry,
+            last: now,
+            ..known
+        };
+        self.ban(id, ticket, now, out)
+    }
+
+    /// Takes up a ban of an earlier run: the end it had, but no longer than the jail bans now.
+    ///
+    /// False if it is over, ignored or known. Upstream: behaviour spec 4.5.
+    pub fn restore(&mut self, mut ban: Ban, now: Timestamp, out: &mut Effects) -> bool {
+        if self.ignore.check(&ban.id, self.settings.ignoreself).is_some() {
+            return false;
+        }
+        let longest = Until::after(ban.since, self.settings.bantime);
+        if longest < ban.until {
+            ban.until = longest;
+            ban.bantime = self.settings.bantime;
+        }
+        ban.restored = true;
+        if ban.until < Until::At(now) || self.bans.add(&ban) != Added::New {
+            return false;
+        }
+        self.log(Event::RestoreBan(ban.id.clone()), out);
+        out.push(Effect::Ban(ban));
+        true
+    }
+
+    /// Lifts the ban of an id, and forgets its failures; false if it is not banned.
+    pub fn unban(&mut self, id: &FailureId, _now: Timestamp, out: &mut Effects) -> bool {
+        self.ledger.take(id);
+        match self.bans.remove(id) {
+            Some(ban) => {
+                self.lift(ban, out);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Lifts all bans; how many there were.
+    pub fn unban_all(&mut self, _now: Timestamp, out: &mut Effects) -> usize {
+        self.lift_all(Event::Unban, out)
+    }
+
+    /// Lifts bans that are over and forgets failures that are too old; says when to be called next, if at all.
+    pub fn on_tick(&mut self, now: Timestamp, out: &mut Effects) -> Option<Timestamp> {
+        while let Some(ban) = self.bans.pop_expired(now) {
+            self.lift(ban, out);
+        }
+        let clean_up = self.ledger.clean_up(now, self.settings.findtime);
+        clean_up.into_iter().chain(self.bans.next_expiry()).min()
+    }
+
+    /// Lifts all bans because the jail stops.
+    pub fn shutdown(&mut self, out: &mut Effects) {
+        self.lift_all(Event::RepealBan, out);
+    }
+
+    /// Its counters and bans.
+    pub fn status(&self) -> JailStatus {
+        JailStatus {
+            currently_failed: self.ledger.len(),
+            total_failed: self.ledger.total(),
+            currently_banned: self.bans.len(),
+            total_banned: self.bans.total(),
+            banned: self
+                .bans
+                .iter()
+                .map(|ban| (ban.id.clone(), ban.since, ban.until))
+                .collect(),
+        }
+    }
+
+    /// Its bans, ordered by end.
+    pub fn bans(&self) -> impl Iterator<Item = &Ban> {
+        self.bans.iter()
+    }
+
+    /// Whether an id is banned.
+    pub fn is_banned(&self, id: &FailureId) -> bool {
+        self.bans.get(id).is_some()
+    }
+
+    fn count(&mut self, failure: Failure, now: Timestamp, out: &mut Effects) {
+        let JailSettings {
+            maxretry,
+            findtime,
+            maxmatches,
+            ..
+        } = self.settings;
+        if let Some((id, ticket)) = self.ledger.add(failure, maxretry, findtime, maxmatches) {
+            self.ban(id, ticket, now, out);
+        }
+    }
+
+    fn ban(&mut self, id: FailureId, ticket: Ticket, now: Timestamp, out: &mut Effects) -> bool {
+        let bantime = self.settings.bantime;
+        let ban = Ban {
+            id,
+            since: ticket.last,
+            until: Until::after(ticket.last, bantime),
+            bantime,
+            failures: ticket.retry,
+            matches: ticket.matches,
+            fields: ticket.fields,
+            restored: false,
+        };
+        if ban.until < Until::At(now) {
+            self.log(Event::Expired(ban.id), out);
+            return false;
+        }
+        let (known, prolonged) = match self.bans.add(&ban) {
+            Added::New => {
+                self.log(Event::Ban(ban.id.clone()), out);
+                out.push(Effect::Ban(ban));
+                return true;
+            }
+            Added::Known(known) => (known, false),
+            Added::Prolonged(known) => (known, true),
+        };
+        let age = ban.since.since(known.since) / 1_000_000;
+        let level = match age {
+            ..3 => Level::Debug,
+            3..60 => Level::Notice,
+            _ => Level::Warning,
+        };
+        self.log(Event::AlreadyBanned(ban.id, level), out);
+        if prolonged {
+            out.push(Effect::Prolong(known.clone()));
+        }
+        // What comes within three seconds are the rest of a burst and connections that were open already.
+        if age >= 3 {
+            out.push(Effect::Recheck(known));
+        }
+        false
+    }
+
+    fn lift(&self, ban: Ban, out: &mut Effects) {
+        self.log(Event::Unban(ban.id.clone()), out);
+        out.push(Effect::Unban(ban));
+    }
+
+    fn lift_all(&mut self, event: fn(FailureId) -> Event, out: &mut Effects) -> usize {
+        let bans = self.bans.drain();
+        let count = bans.len();
+        for ban in &bans {
+            self.log(event(ban.id.clone()), out);
+        }
+        if count > 0 {
+            out.push(Effect::UnbanAll(bans));
+        }
+        count
+    }
+
+    fn log_ignored(&self, id: FailureId, rule: IgnoreRule, out: &mut Effects) {
+        let event = match rule {
+            IgnoreRule::Own => Event::Ignore(id, "ignoreself rule"),
+            IgnoreRule::Ip => Event::Ignore(id, "ip"),
+            IgnoreRule::Dns => Event::Ignore(id, "dns"),
+            IgnoreRule::File(path) => Event::IgnoreFile(id, path),
+        };
+        self.log(event, out);
+    }
+
+    fn log(&self, event: Event, out: &mut Effects) {
+        out.push(Effect::Log(LogLine {
+            jail: self.name.clone(),
+            event,
+        }));
+    }
+}
