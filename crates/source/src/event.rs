@@ -1,0 +1,127 @@
+//! What a [`Watcher`](crate::Watcher) tells its caller, and the names it uses.
+
+use std::path::{Path, PathBuf};
+
+use crate::SourceError;
+
+/// One path or glob that was added; unique for the life of the watcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub(crate) u32);
+
+/// One open log file; unique for the life of the watcher, so that the successor of a rotated file has another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub(crate) u64);
+
+/// Which means of noticing changes is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// inotify, and polling for what inotify cannot watch.
+    #[default]
+    Auto,
+    /// inotify; an error if the kernel refuses it.
+    Inotify,
+    /// Looks at every file at a fixed interval.
+    Polling,
+}
+
+/// Where reading begins in the files that exist when a source is added.
+///
+/// Files that appear later are read from their beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// At the beginning.
+    #[default]
+    Head,
+    /// At the end: only lines completed from now on. A line half written at this moment is read whole.
+    Tail,
+    /// Each file at its own position if it still is the same log, else at its beginning.
+    Resume(Vec<(PathBuf, Position)>),
+}
+
+/// Where a restart resumes reading a file: after the last whole line that was delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Bytes from the beginning of the file.
+    pub offset: u64,
+    /// A hash of the first line (its first 4 KiB), which tells whether it still is the same log; `None` until that
+    /// line is complete.
+    pub first_line: Option<u64>,
+}
+
+/// Why reading went on in another place than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// Another file stands at the path: it was renamed or deleted and created again, or a link leads elsewhere.
+    Replaced,
+    /// The file was cut off (as `copytruncate` does) or written anew.
+    Truncated,
+}
+
+/// What happened to the logs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// Whole lines of one file, in order, each ended by `\n`; [`lines`](crate::lines) takes them apart.
+    Lines {
+        /// The file read.
+        file: FileId,
+        /// The sources that want it; never empty.
+        sources: &'a [SourceId],
+        /// Its path, as the glob or the operator named it.
+        path: &'a Path,
+        /// The lines.
+        block: &'a [u8],
+        /// The position after these lines, for [`Position::offset`].
+        end: u64,
+        /// Whether the end of the file had been reached before these lines came (behaviour spec 3.7).
+        caught_up: bool,
+    },
+    /// A file is being read from now on.
+    Opened {
+        /// The file.
+        file: FileId,
+        /// The sources that want it.
+        sources: &'a [SourceId],
+        /// Its path.
+        path: &'a Path,
+        /// Where reading begins.
+        position: Position,
+    },
+    /// Reading goes on in a new file, or at the beginning of a cut-off one.
+    Rotated {
+        /// The file read from now on.
+        file: FileId,
+        /// Its path.
+        path: &'a Path,
+        /// What was seen.
+        reason: Rotation,
+    },
+    /// No file stands at this path any more; the source waits for a new one. What was still unread is read first.
+    Gone {
+        /// The file that stood there.
+        file: FileId,
+        /// Its path.
+        path: &'a Path,
+    },
+    /// The end of a file was reached for the first time: its jails are in operation.
+    CaughtUp {
+        /// The file.
+        file: FileId,
+        /// The sources that want it.
+        sources: &'a [SourceId],
+        /// Its path.
+        path: &'a Path,
+    },
+    /// A rotated file was read to its end and is closed; what was kept for it may be forgotten.
+    Closed {
+        /// The file.
+        file: FileId,
+    },
+    /// Something is wrong; told once, while the watcher goes on trying.
+    Problem {
+        /// The source it concerns, if one.
+        source: Option<SourceId>,
+        /// What, where, why and how to mend it.
+        error: SourceError,
+    },
+}
