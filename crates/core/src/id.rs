@@ -43,12 +43,17 @@ pub enum FailureId {
 impl FailureId {
     /// Reads an address or a network; the text of anything else is kept as it is.
     ///
-    /// `10.1.2.3/16` becomes `10.1.0.0/16`, `192.0.2.1/32` the address, `::ffff:192.0.2.1` its IPv4 address.
+    /// `10.1.2.3/16` and `10.1.2.3/255.255.0.0` become `10.1.0.0/16`, `192.0.2.1/32` and `192.0.2.1/33` the address,
+    /// `::ffff:192.0.2.1` its IPv4 address.
     pub fn parse(text: &str) -> Self {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Self::Addr(address.to_canonical());
         }
-        if let Ok(net) = text.parse::<IpNet>() {
+        if let Some((address, prefix)) = text.split_once('/')
+            && let Ok(address) = address.parse()
+            && let Some(length) = prefix_length(address, prefix)
+            && let Ok(net) = IpNet::new(address, length)
+        {
             return Self::from_net(net);
         }
         Self::Text(text.into())
@@ -74,6 +79,19 @@ impl FailureId {
     }
 }
 
+/// The prefix length that `/24` or `/255.255.255.0` means for an address; one that is too long means the whole address.
+fn prefix_length(address: IpAddr, text: &str) -> Option<u8> {
+    let max = if address.is_ipv4() { 32 } else { 128 };
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return u8::try_from(text.parse().unwrap_or(max).min(max)).ok();
+    }
+    match (address, text.parse().ok()?) {
+        (IpAddr::V4(_), IpAddr::V4(mask)) => ipnet::ipv4_mask_to_prefix(mask).ok(),
+        (IpAddr::V6(_), IpAddr::V6(mask)) => ipnet::ipv6_mask_to_prefix(mask).ok(),
+        _ => None,
+    }
+}
+
 impl fmt::Display for FailureId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -96,6 +114,12 @@ mod tests {
             ("::ffff:192.0.2.7", "192.0.2.7"),
             ("10.1.2.3/16", "10.1.0.0/16"),
             ("192.0.2.7/32", "192.0.2.7"),
+            ("192.0.2.7/33", "192.0.2.7"),
+            ("192.0.2.7/255.255.255.0", "192.0.2.0/24"),
+            ("2001:db8::1/ffff:ffff::", "2001:db8::/32"),
+            ("192.0.2.7/", "192.0.2.7/"),
+            ("192.0.2.7/+4", "192.0.2.7/+4"),
+            ("10.0.0.0/255.0.255.0", "10.0.0.0/255.0.255.0"),
             ("999.1.1.1", "999.1.1.1"),
             ("01.02.03.04", "01.02.03.04"),
         ] {

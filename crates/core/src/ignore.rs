@@ -66,32 +66,11 @@ impl IgnoreEntry {
             };
             return Self::File(format!("/{path}").into());
         }
-        if let Some((address, prefix)) = text.split_once('/')
-            && let Ok(address) = address.parse::<IpAddr>()
-            && let Some(length) = prefix_length(address, prefix)
-        {
-            return match IpNet::new(address, length).map(FailureId::from_net) {
-                Ok(FailureId::Net(net)) => Self::Net(net),
-                _ => Self::Addr(address.to_canonical()),
-            };
+        match FailureId::parse(text) {
+            FailureId::Addr(address) => Self::Addr(address),
+            FailureId::Net(net) => Self::Net(net),
+            FailureId::Text(name) => Self::Name(name),
         }
-        match text.parse::<IpAddr>() {
-            Ok(address) => Self::Addr(address.to_canonical()),
-            Err(_) => Self::Name(text.into()),
-        }
-    }
-}
-
-/// The prefix length that `/24` or `/255.255.255.0` means for an address.
-fn prefix_length(address: IpAddr, text: &str) -> Option<u8> {
-    let max = if address.is_ipv4() { 32 } else { 128 };
-    if let Ok(length) = text.parse::<u32>() {
-        return u8::try_from(length.min(max)).ok();
-    }
-    match (address, text.parse().ok()?) {
-        (IpAddr::V4(_), IpAddr::V4(mask)) => ipnet::ipv4_mask_to_prefix(mask).ok(),
-        (IpAddr::V6(_), IpAddr::V6(mask)) => ipnet::ipv6_mask_to_prefix(mask).ok(),
-        _ => None,
     }
 }
 
@@ -192,9 +171,12 @@ impl IgnoreList {
         self.set = AddressSet::default();
     }
 
-    /// The entries, normalised, in the order they were added (`get JAIL ignoreip`).
-    pub fn entries(&self) -> &[IgnoreEntry] {
-        &self.entries
+    /// The entries, normalised, as `get JAIL ignoreip` lists them: networks, names and files in the order in which they
+    /// were added, then addresses.
+    pub fn entries(&self) -> impl Iterator<Item = &IgnoreEntry> {
+        let is_address = |entry: &&IgnoreEntry| matches!(entry, IgnoreEntry::Addr(_));
+        let others = self.entries.iter().filter(move |entry| !is_address(entry));
+        others.chain(self.entries.iter().filter(is_address))
     }
 
     /// Tells which addresses this host has; loopback counts as its own in any case.

@@ -37,7 +37,7 @@ pub use ban::BanList;
 pub use effect::{Ban, Effect, Effects};
 pub use failure::{Failure, Fields, LineText};
 pub use id::{FailureId, JailName};
-pub use ignore::{IgnoreList, IgnoreRule};
+pub use ignore::{IgnoreEntry, IgnoreList, IgnoreRule};
 pub use ipnet::IpNet;
 pub use jail::Jail;
 pub use ledger::FailureLedger;

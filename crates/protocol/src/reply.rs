@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::repr::repr;
+
 /// A value as Python knows it: what travels on the socket and what `-d` prints.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -86,6 +88,8 @@ pub enum ErrorClass {
     FileNotFoundError,
     /// `builtins.RuntimeError`
     RuntimeError,
+    /// `builtins.LookupError`
+    LookupError,
     /// `fail2ban.exceptions.UnknownJailException`
     UnknownJail,
     /// `fail2ban.exceptions.DuplicateJailException`
@@ -94,18 +98,73 @@ pub enum ErrorClass {
     Regex,
 }
 
+impl ErrorClass {
+    /// All classes.
+    pub const ALL: [Self; 14] = [
+        Self::Exception,
+        Self::IndexError,
+        Self::KeyError,
+        Self::ValueError,
+        Self::TypeError,
+        Self::AttributeError,
+        Self::NameError,
+        Self::SyntaxError,
+        Self::FileNotFoundError,
+        Self::RuntimeError,
+        Self::LookupError,
+        Self::UnknownJail,
+        Self::DuplicateJail,
+        Self::Regex,
+    ];
+
+    /// The module that Python finds it in.
+    pub const fn module(self) -> &'static str {
+        match self {
+            Self::UnknownJail | Self::DuplicateJail => "fail2ban.exceptions",
+            Self::Regex => "fail2ban.server.failregex",
+            _ => "builtins",
+        }
+    }
+
+    /// Its name in that module.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exception => "Exception",
+            Self::IndexError => "IndexError",
+            Self::KeyError => "KeyError",
+            Self::ValueError => "ValueError",
+            Self::TypeError => "TypeError",
+            Self::AttributeError => "AttributeError",
+            Self::NameError => "NameError",
+            Self::SyntaxError => "SyntaxError",
+            Self::FileNotFoundError => "FileNotFoundError",
+            Self::RuntimeError => "RuntimeError",
+            Self::LookupError => "LookupError",
+            Self::UnknownJail => "UnknownJailException",
+            Self::DuplicateJail => "DuplicateJailException",
+            Self::Regex => "RegexException",
+        }
+    }
+}
+
 impl RemoteError {
     /// An exception with one text.
     pub fn new(class: ErrorClass, text: impl Into<String>) -> Self {
-        Self { class, args: vec![Value::Str(text.into())] }
+        Self {
+            class,
+            args: vec![Value::Str(text.into())],
+        }
     }
 }
 
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.args.as_slice() {
-            [Value::Str(text)] => f.write_str(text),
-            args => write!(f, "{args:?}"),
+            [] => Ok(()),
+            // A KeyError shows the key and not the text.
+            [only] if self.class == ErrorClass::KeyError => f.write_str(&repr(only)),
+            [only] => only.fmt(f),
+            args => f.write_str(&repr(&Value::Tuple(args.to_vec()))),
         }
     }
 }
