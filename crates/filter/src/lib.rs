@@ -1,9 +1,49 @@
-//! A log line becomes a match.
+//! A log line becomes a match, as Fail2Ban does it.
 //!
-//! API agreed between crates; the bodies are being written.
+//! The order of steps is Fail2Ban's (behaviour spec 2.4): find the date and cut it out, `prefregex`, the `failregex` list
+//! of which the first match wins, `ignoreregex`, then who it was, by address or by the session the line belongs to. Before
+//! all that stands a gate that passes over lines no rule can match; `tests/soundness.rs` holds it equal to the plain path.
+//!
+//! Nothing here resolves a name, reads a clock or a file. Start reading at [`Filter::judge`].
+//!
+//! ```
+//! use stockade_core::Timestamp;
+//! use stockade_filter::{Clock, Filter, FilterSettings, Memory, Verdict};
+//!
+//! let settings = FilterSettings {
+//!     failregex: vec!["Failed password for <F-USER>\\S+</F-USER> from <HOST>".into()],
+//!     ..FilterSettings::default()
+//! };
+//! let filter = Filter::new(&settings, &jiff::tz::TimeZone::UTC).map_err(|errors| format!("{errors:?}"))?;
+//! let clock = Clock { now: Timestamp::from_secs(1_795_305_605), in_operation: true, findtime: 600 };
+//! let line = b"Nov 22 00:00:04 host sshd[7]: Failed password for bob from 192.0.2.7 port 22";
+//! let Verdict::Match(found) = filter.judge(line, clock, &mut Memory::default()) else { return Err("no match".into()) };
+//! assert_eq!(found.fields.get("user"), Some("bob"));
+//! assert_eq!(found.at.secs(), 1_795_305_604);
+//! # Ok::<(), String>(())
+//! ```
+
+mod date;
+mod failregex;
+mod gate;
+mod host;
+mod line;
+mod matcher;
+mod mlfid;
+mod tags;
+
+use std::fmt;
+use std::ops::Range;
 
 use jiff::tz::TimeZone;
 use stockade_core::{FailureId, Fields, LineText, Timestamp};
+use stockade_regex::Scratch;
+
+use crate::date::{DateState, Detector, Zone};
+use crate::failregex::Rules;
+use crate::gate::Gate;
+use crate::matcher::Effort;
+use crate::mlfid::Sessions;
 
 /// A jail's rules as the operator gave them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,13 +93,43 @@ pub struct FilterError {
     pub mend: String,
 }
 
+impl fmt::Display for FilterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.option, self.index + 1, self.message)
+    }
+}
+
+impl std::error::Error for FilterError {}
+
 /// The compiled rules of one jail. Shared, read-only.
 #[derive(Debug)]
-pub struct Filter {}
+pub struct Filter {
+    rules: Rules,
+    shown: Shown,
+    dates: Detector,
+    gate: Option<Gate>,
+    usedns: UseDns,
+}
+
+/// The rules as `get JAIL …` shows them.
+#[derive(Debug)]
+struct Shown {
+    failregex: Vec<String>,
+    ignoreregex: Vec<String>,
+}
 
 /// What one jail remembers about one source while reading it: date state, sessions, scratch memory.
 #[derive(Debug, Default)]
-pub struct Memory {}
+pub struct Memory {
+    dates: DateState,
+    /// The last date read; serves lines without one.
+    last_date: Option<Timestamp>,
+    sessions: Sessions,
+    scratch: Scratch,
+    /// Groups of the prefregex, needed while the failregex is searched.
+    prefix: Scratch,
+    buffers: line::Buffers,
+}
 
 /// Where reading stands; decides how dates far from now are taken (behaviour spec 3.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,33 +183,145 @@ pub enum Verdict {
     Overrun(Option<usize>),
 }
 
+/// A line looked at closely, for `fail2ban-regex`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examination {
+    /// The date template that matched.
+    pub date: Option<DateHit>,
+    /// Whether `prefregex` matched.
+    pub prefregex: bool,
+    /// The `failregex` entries that matched, in order: the first only, unless all were asked for.
+    pub hits: Vec<usize>,
+    /// The `ignoreregex` entries that match the line.
+    pub ignored_by: Vec<usize>,
+    /// What becomes of the line.
+    pub verdict: Verdict,
+}
+
+/// Which date template matched where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DateHit {
+    /// Its number in [`Filter::date_templates`].
+    pub template: usize,
+    /// Its name, as `fail2ban-regex` prints it.
+    pub name: String,
+    /// The text parsed and cut.
+    pub range: Range<usize>,
+    /// The time it means, before any rule about lines far from now; `None` if it is no date after all.
+    pub time: Option<Timestamp>,
+}
+
 impl Filter {
     /// Compiles the rules; every fault is reported, not just the first.
     ///
     /// `zone` is the server's local zone, for dates that name none.
     pub fn new(settings: &FilterSettings, zone: &TimeZone) -> Result<Self, Vec<FilterError>> {
-        let _ = (settings, zone);
-        Err(Vec::new())
+        let mut faults = Vec::new();
+        let rules = Rules::new(settings).map_err(|errors| faults.extend(errors)).ok();
+        let given = settings
+            .logtimezone
+            .as_deref()
+            .map(str::trim)
+            .filter(|text| !text.is_empty());
+        let zone = match given {
+            None => Some(Zone::Rules(zone.clone())),
+            Some(text) => Zone::parse(text),
+        };
+        if zone.is_none() {
+            let text = given.unwrap_or("");
+            faults.push(FilterError {
+                option: "logtimezone",
+                index: 0,
+                rule: text.to_owned(),
+                message: format!("Unknown or unsupported time zone: '{text}'"),
+                mend: "logtimezone = UTC+02:00, an abbreviation such as CET, or a name such as Europe/Berlin".into(),
+            });
+        }
+        let zone = zone.unwrap_or(Zone::Fixed(0));
+        let dates = Detector::new(settings.datepattern.as_deref(), zone).map_err(|errors| {
+            faults.extend(errors.into_iter().map(|(index, pattern, message)| FilterError {
+                option: "datepattern",
+                index,
+                message: format!(
+                    "Failed to set datepattern '{pattern}' (may be an invalid format or unescaped percent char): {message}"
+                ),
+                rule: pattern,
+                mend: "datepattern = {^LN-BEG}%%Y-%%m-%%d %%H:%%M:%%S is an example; jail.conf(5) lists the elements"
+                    .into(),
+            }));
+        });
+        match (rules, dates) {
+            (Some(rules), Ok(dates)) if faults.is_empty() => {
+                let texts = |rules: &[failregex::Rule]| rules.iter().map(|rule| rule.text.clone()).collect();
+                let shown = Shown {
+                    failregex: texts(&rules.failregex),
+                    ignoreregex: texts(&rules.ignoreregex),
+                };
+                let gate = Gate::new(&rules);
+                Ok(Self {
+                    rules,
+                    shown,
+                    dates,
+                    gate,
+                    usedns: settings.usedns,
+                })
+            }
+            _ => Err(faults),
+        }
     }
 
     /// Judges one line (without its line end; any bytes).
+    ///
+    /// A line no rule matches may come out as [`Verdict::Miss`] or [`Verdict::TooOld`]: lines that cannot match are not
+    /// compared with the clock.
     pub fn judge(&self, line: &[u8], clock: Clock, memory: &mut Memory) -> Verdict {
-        let _ = (line, clock, memory);
-        Verdict::Miss
+        self.run(line, clock, memory, Effort::Gated)
+    }
+
+    /// Judges one line without the gate; for tests of it.
+    #[doc(hidden)]
+    pub fn judge_plain(&self, line: &[u8], clock: Clock, memory: &mut Memory) -> Verdict {
+        self.run(line, clock, memory, Effort::Plain)
+    }
+
+    /// Judges one line and tells everything that was seen on the way; with `check_all` every `failregex` is tried.
+    pub fn examine(&self, line: &[u8], clock: Clock, memory: &mut Memory, check_all: bool) -> Examination {
+        self.look_closely(line, clock, memory, check_all)
+    }
+
+    /// Names of the date templates in use, in the order configured, as `fail2ban-regex` prints them.
+    pub fn date_templates(&self) -> impl Iterator<Item = &str> {
+        self.dates.names()
+    }
+
+    /// Whether lines that cannot match are passed over cheaply.
+    pub fn has_gate(&self) -> bool {
+        self.gate.is_some()
+    }
+
+    /// Named groups of the prefregex and of a `failregex`, in the order of the pattern.
+    pub fn field_names(&self, rule: usize) -> impl Iterator<Item = &str> {
+        let of_rule = self.rules.failregex.get(rule);
+        self.rules
+            .prefregex
+            .iter()
+            .chain(of_rule)
+            .flat_map(|rule| rule.regex.names())
+            .map(|(name, _)| &**name)
     }
 
     /// The expanded `failregex` list, as `get JAIL failregex` shows it.
     pub fn failregex(&self) -> &[String] {
-        &[]
+        &self.shown.failregex
     }
 
     /// The expanded `ignoreregex` list.
     pub fn ignoreregex(&self) -> &[String] {
-        &[]
+        &self.shown.ignoreregex
     }
 
     /// The expanded `prefregex`.
     pub fn prefregex(&self) -> Option<&str> {
-        None
+        self.rules.prefregex.as_ref().map(|rule| rule.text.as_str())
     }
 }

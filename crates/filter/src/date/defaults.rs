@@ -1,0 +1,160 @@
+//! The dates Fail2Ban knows without being told (behaviour spec 3.1), and the lists a `datepattern` stands for.
+
+use std::sync::{Arc, OnceLock};
+
+use super::template::Template;
+
+/// The 17 base patterns, in order. The names `fail2ban-regex` prints derive from them.
+pub(super) const BASE: [&str; 17] = [
+    r"%ExY(?P<_sep>[-/.])%m(?P=_sep)%d(?:T|  ?)%H:%M:%S(?:[.,]%f)?(?:\s*%z)?",
+    r"(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?",
+    r"(?:%a )?%b %d %ExY %k:%M:%S(?:\.%f)?",
+    r"%d(?P<_sep>[-/])%m(?P=_sep)(?:%ExY|%Exy) %k:%M:%S",
+    r"%d(?P<_sep>[-/])%b(?P=_sep)%ExY[ :]?%H:%M:%S(?:\.%f)?(?: %z)?",
+    r"%m/%d/%ExY:%H:%M:%S",
+    r"%m-%d-%ExY %k:%M:%S(?:\.%f)?",
+    "EPOCH",
+    r"{^LN-BEG}%H:%M:%S",
+    r"^<%m/%d/%Exy@%H:%M:%S>",
+    r"%Exy%Exm%Exd  ?%H:%M:%S",
+    r"%b %d, %ExY %I:%M:%S %p",
+    r"^%b-%d-%Exy %k:%M:%S",
+    // Newer than 1.0.2: `-` before the time, colons in it.
+    r"%ExY%Exm%Exd(?:-|T|  ?)%ExH:?%ExM:?%ExS(?:[.,]%f)?(?:\s*%z)?",
+    r"(?:%Z )?(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?",
+    r"(?:%z )?(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?",
+    "TAI64N",
+];
+
+const LINE_BEGIN: &str = "{^LN-BEG}";
+
+/// Templates, or each pattern that cannot be compiled with its reason.
+pub(super) type Compiled = Result<Arc<Vec<Template>>, Vec<(usize, String, String)>>;
+
+fn is_anchored(pattern: &str) -> bool {
+    pattern.starts_with('^') || pattern.starts_with(LINE_BEGIN)
+}
+
+/// The 31 templates of the default list: compiled once per process.
+fn default_list() -> Compiled {
+    static LIST: OnceLock<Compiled> = OnceLock::new();
+    LIST.get_or_init(|| {
+        let begin = BASE
+            .iter()
+            .filter(|pattern| !is_anchored(pattern))
+            .map(|pattern| Template::new(&format!("{LINE_BEGIN}{pattern}")).map(|made| made.with_weight(100.0)));
+        let plain = BASE.iter().map(|pattern| Template::new(pattern));
+        collect(begin.chain(plain))
+    })
+    .clone()
+}
+
+/// The 17 base templates at the start of a line.
+fn line_begin_list() -> Compiled {
+    static LIST: OnceLock<Compiled> = OnceLock::new();
+    LIST.get_or_init(|| {
+        collect(BASE.iter().map(|pattern| {
+            if is_anchored(pattern) {
+                Template::new(pattern)
+            } else {
+                Template::new(&format!("{LINE_BEGIN}{pattern}"))
+            }
+        }))
+    })
+    .clone()
+}
+
+fn collect(made: impl Iterator<Item = Result<Template, String>>) -> Compiled {
+    let mut templates = Vec::new();
+    let mut faults = Vec::new();
+    for (index, template) in made.enumerate() {
+        match template {
+            Ok(template) => templates.push(template),
+            Err(message) => faults.push((index, BASE.get(index % 17).copied().unwrap_or("").to_owned(), message)),
+        }
+    }
+    if faults.is_empty() {
+        Ok(Arc::new(templates))
+    } else {
+        Err(faults)
+    }
+}
+
+/// Compiles a `datepattern` setting: one or more patterns, one per line.
+pub(super) fn compile(setting: Option<&str>) -> Compiled {
+    let patterns: Vec<&str> = setting
+        .unwrap_or("")
+        .split('\n')
+        .map(str::trim_end)
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    match patterns.as_slice() {
+        [] => return default_list(),
+        [one] => match one.trim().to_ascii_uppercase().as_str() {
+            "{DEFAULT}" => return default_list(),
+            LINE_BEGIN => return line_begin_list(),
+            _ => {}
+        },
+        _ => {}
+    }
+    let mut templates = Vec::new();
+    let mut faults = Vec::new();
+    for (index, pattern) in patterns.into_iter().enumerate() {
+        for single in alternatives(pattern) {
+            match Template::new(&single) {
+                Ok(template) => templates.push(template),
+                Err(message) => {
+                    faults.push((index, pattern.to_owned(), message));
+                    break;
+                }
+            }
+        }
+    }
+    if faults.is_empty() {
+        Ok(Arc::new(templates))
+    } else {
+        Err(faults)
+    }
+}
+
+/// `{DATE}` and the list keywords stand for many patterns.
+fn alternatives(pattern: &str) -> Vec<String> {
+    let upper = pattern.to_ascii_uppercase();
+    if upper == "{DEFAULT}" {
+        let begin = BASE
+            .iter()
+            .filter(|base| !is_anchored(base))
+            .map(|base| format!("{LINE_BEGIN}{base}"));
+        return begin.chain(BASE.iter().map(|&base| base.to_owned())).collect();
+    }
+    if upper == LINE_BEGIN {
+        return BASE
+            .iter()
+            .map(|base| {
+                if is_anchored(base) {
+                    (*base).to_owned()
+                } else {
+                    format!("{LINE_BEGIN}{base}")
+                }
+            })
+            .collect();
+    }
+    let Some(at) = upper.find("{DATE}") else {
+        return vec![pattern.to_owned()];
+    };
+    let (Some(before), Some(after)) = (pattern.get(..at), pattern.get(at + 6..)) else {
+        return vec![pattern.to_owned()];
+    };
+    BASE.iter()
+        .map(|base| {
+            let inner = base.strip_prefix(LINE_BEGIN).unwrap_or(base);
+            // Upstream's names in the place of epochs are literal text there; numbers are of more use.
+            let inner = match inner {
+                "EPOCH" if !(before.is_empty() && after.is_empty()) => "{EPOCH}",
+                "TAI64N" if !(before.is_empty() && after.is_empty()) => "TAI64N",
+                other => other,
+            };
+            format!("{before}{inner}{after}")
+        })
+        .collect()
+}

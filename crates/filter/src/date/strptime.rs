@@ -1,0 +1,245 @@
+//! The fields of a date become a point in time; what is not written is inferred (behaviour spec 3.4).
+
+use super::template::{Elements, Kind, Place};
+use super::zone::{self, OffsetCache, Zone};
+
+const DAY: i64 = 86_400;
+
+/// Seconds since 1970 of what a template found; `None` if the text is no date after all (`Feb 30`, `24:00:00`).
+pub(super) fn convert(
+    kind: Kind,
+    text: &str,
+    place: &Place,
+    zone: &Zone,
+    now: i64,
+    cache: &mut OffsetCache,
+) -> Option<i64> {
+    match kind {
+        Kind::Fields => Fields {
+            text,
+            elements: &place.fields,
+        }
+        .convert(zone, now, cache),
+        Kind::Epoch | Kind::LongEpoch => {
+            let range = place.fields.get(b'@').unwrap_or_else(|| place.cut.clone());
+            epoch(kind, text.get(range)?)
+        }
+        Kind::Tai64n => {
+            let digits = text.get(place.cut.clone())?.get(2..17)?;
+            i64::from_str_radix(digits, 16).ok()
+        }
+        Kind::None => None,
+    }
+}
+
+fn epoch(kind: Kind, text: &str) -> Option<i64> {
+    let whole = text.split('.').next()?;
+    let number: i64 = whole.parse().ok()?;
+    Some(match (kind, whole.len()) {
+        (Kind::LongEpoch, 13 | 14) => number / 1000,
+        (Kind::LongEpoch, 15..) => number / 1_000_000,
+        _ => number,
+    })
+}
+
+struct Fields<'a> {
+    text: &'a str,
+    elements: &'a Elements,
+}
+
+impl Fields<'_> {
+    fn text(&self, letter: u8) -> Option<&str> {
+        self.text.get(self.elements.get(letter)?)
+    }
+
+    fn number(&self, letter: u8) -> Option<i64> {
+        number(self.text(letter)?)
+    }
+
+    /// Present but not a number is `Err`: the date is no date.
+    fn optional(&self, letter: u8) -> Result<Option<i64>, ()> {
+        match self.text(letter) {
+            None => Ok(None),
+            Some(text) => number(text).map(Some).ok_or(()),
+        }
+    }
+
+    fn convert(&self, zone: &Zone, now: i64, cache: &mut OffsetCache) -> Option<i64> {
+        let fixed = match self.text(b'z').or_else(|| self.text(b'Z')) {
+            // The pattern ignores case where names of days or months are in it; zones are upper-case.
+            Some(name) => Some(Zone::Fixed(
+                zone::offset(name).or_else(|| zone::offset(&name.to_ascii_uppercase()))?,
+            )),
+            None => None,
+        };
+        let zone = fixed.as_ref().unwrap_or(zone);
+        let clock = self.time_of_day()?;
+        let today = zone.to_local(now, cache)?.div_euclid(DAY);
+        let (this_year, this_month, this_day) = civil_from_days(today);
+        let written_year = match (
+            self.optional(b'Y').ok()?,
+            self.optional(b'y').ok()?,
+            self.optional(b'G').ok()?,
+        ) {
+            (Some(year), ..) | (_, _, Some(year)) => Some(year),
+            (_, Some(short), _) => Some(2000 + short),
+            _ => None,
+        };
+        let month = match self.text(b'b').or_else(|| self.text(b'B')) {
+            Some(name) => Some(month_number(name)?),
+            None => self.optional(b'm').ok()?,
+        };
+        let day = self.optional(b'd').ok()?;
+        let year = written_year.unwrap_or(this_year);
+        let days = match (month, day) {
+            (Some(month), Some(day)) => days_of(year, month, day)?,
+            (None, None) => match self.day_of_year(year)? {
+                Some(days) => days,
+                None if written_year.is_none() => days_from_civil(this_year, this_month, this_day),
+                None => return None,
+            },
+            _ => return None,
+        };
+        let time = zone.to_utc(days * DAY + clock, cache)?;
+        if month.is_none() && day.is_none() && written_year.is_none() && time > now {
+            return zone.to_utc((days - 1) * DAY + clock, cache);
+        }
+        if written_year.is_none() && time > now + DAY {
+            // A date without a year lies in the past: up to a day ahead is taken for clocks that differ.
+            return zone.to_utc(days_of(year - 1, month?, day?)? * DAY + clock, cache);
+        }
+        Some(time)
+    }
+
+    /// Seconds since midnight.
+    fn time_of_day(&self) -> Option<i64> {
+        let hour = match (self.optional(b'H').ok()?, self.optional(b'I').ok()?) {
+            (Some(hour), _) => hour,
+            (None, Some(hour)) => {
+                let afternoon = self.text(b'p').is_some_and(|text| text.eq_ignore_ascii_case("pm"));
+                hour % 12 + if afternoon { 12 } else { 0 }
+            }
+            (None, None) => 0,
+        };
+        let minute = self.optional(b'M').ok()?.unwrap_or(0);
+        let second = self.optional(b'S').ok()?.unwrap_or(0);
+        let fine = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..60).contains(&second);
+        fine.then_some(hour * 3600 + minute * 60 + second)
+    }
+
+    /// `%j`, or `%U`/`%W`/`%V` with a weekday. `Some(None)` if none is written.
+    fn day_of_year(&self, year: i64) -> Option<Option<i64>> {
+        let first = days_from_civil(year, 1, 1);
+        if let Some(text) = self.text(b'j') {
+            let days = first + number(text)? - 1;
+            return (civil_from_days(days).0 == year).then_some(Some(days));
+        }
+        let Some(weekday) = self.weekday() else {
+            return Some(None);
+        };
+        // Days since 1970 count from a Thursday; Monday is 0.
+        let first_weekday = (first + 3).rem_euclid(7);
+        if let Some(week) = self.number(b'V') {
+            let fourth = days_from_civil(year, 1, 4);
+            let monday = fourth - (fourth + 3).rem_euclid(7);
+            return Some(Some(monday + (week - 1) * 7 + weekday));
+        }
+        let (week, starts_sunday) = match (self.number(b'U'), self.number(b'W')) {
+            (Some(week), _) => (week, true),
+            (None, Some(week)) => (week, false),
+            (None, None) => return Some(None),
+        };
+        let (first_weekday, weekday) = if starts_sunday {
+            ((first_weekday + 1).rem_euclid(7), (weekday + 1).rem_euclid(7))
+        } else {
+            (first_weekday, weekday)
+        };
+        // Week 1 begins with the first Sunday (or Monday) of the year; the days before are week 0.
+        let week_one = first + (7 - first_weekday).rem_euclid(7);
+        Some(Some(week_one + (week - 1) * 7 + weekday))
+    }
+
+    /// Monday is 0.
+    fn weekday(&self) -> Option<i64> {
+        if let Some(day) = self.number(b'w') {
+            return Some((day + 6).rem_euclid(7));
+        }
+        if let Some(day) = self.number(b'u') {
+            return Some(day - 1);
+        }
+        let name = self.text(b'a').or_else(|| self.text(b'A'))?;
+        index_of(name, ["mon", "tue", "wed", "thu", "fri", "sat", "sun"].as_slice())
+    }
+}
+
+/// Digits, with a leading blank where the pattern allows one.
+fn number(text: &str) -> Option<i64> {
+    let digits = text.trim_start_matches(' ');
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if plain { digits.parse().ok() } else { None }
+}
+
+fn month_number(name: &str) -> Option<i64> {
+    const MONTHS: [&str; 12] = [
+        "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+    ];
+    index_of(name, &MONTHS).map(|index| index + 1)
+}
+
+fn index_of(name: &str, names: &[&str]) -> Option<i64> {
+    let start = name.get(..3)?;
+    let index = names.iter().position(|known| known.eq_ignore_ascii_case(start))?;
+    i64::try_from(index).ok()
+}
+
+/// Days since 1970 of a date that exists.
+fn days_of(year: i64, month: i64, day: i64) -> Option<i64> {
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let days = days_from_civil(year, month, day);
+    (civil_from_days(days) == (year, month, day)).then_some(days)
+}
+
+/// Days since 1970 in the Gregorian calendar, counting years from March so that leap days come last.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_dates_are_inverse() {
+        for days in -800_000..800_000 {
+            let (year, month, day) = civil_from_days(days);
+            assert_eq!(days_from_civil(year, month, day), days);
+        }
+        assert_eq!(days_from_civil(2026, 11, 22) * DAY, 1_795_305_600);
+    }
+
+    #[test]
+    fn dates_that_do_not_exist_are_refused() {
+        for (year, month, day) in [(2025, 2, 29), (2025, 2, 30), (2025, 4, 31), (2025, 13, 1), (2025, 1, 0)] {
+            assert_eq!(days_of(year, month, day), None, "{year}-{month}-{day}");
+        }
+        assert!(days_of(2024, 2, 29).is_some());
+    }
+}

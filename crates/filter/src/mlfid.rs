@@ -1,0 +1,143 @@
+//! Lines of one connection belong together: `<F-MLFID>` and the memory behind it (behaviour spec 2.7).
+
+use std::collections::HashMap;
+
+use stockade_core::{Fields, LineText, Timestamp};
+
+use crate::Who;
+
+/// As many connections as Fail2Ban remembers.
+const SESSIONS: usize = 100;
+/// Microseconds after which an untouched connection is forgotten.
+const LIFETIME: i64 = 300 * 1_000_000;
+/// Lines and users kept of one connection; a log writer must not fill the memory.
+const KEPT: usize = 50;
+
+/// All connections one jail remembers.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    held: HashMap<Box<str>, Session>,
+    counter: u64,
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    born: u64,
+    touched: i64,
+    who: Option<Who>,
+    fields: Fields,
+    users: Vec<Box<str>>,
+    /// Lines not yet delivered with a failure.
+    lines: Vec<LineText>,
+    /// A failure waits for somebody to blame.
+    pending: bool,
+}
+
+/// What one line says about its connection.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) who: Option<Who>,
+    pub(crate) fields: Fields,
+    pub(crate) line: LineText,
+    pub(crate) nofail: bool,
+    pub(crate) gained: bool,
+    pub(crate) forget: bool,
+}
+
+/// A failure to be counted.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) who: Who,
+    pub(crate) fields: Fields,
+    pub(crate) lines: Vec<LineText>,
+}
+
+impl Sessions {
+    /// Takes in a line of the connection `key`; a failure if somebody is now to be held responsible.
+    pub(crate) fn step(&mut self, key: &str, step: Step, now: Timestamp) -> Option<Delivery> {
+        self.forget_old(key, now);
+        self.counter += 1;
+        let counter = self.counter;
+        let session = self.held.entry(key.into()).or_insert_with(|| Session {
+            born: counter,
+            ..Session::default()
+        });
+        session.touched = now.micros();
+        let forget = step.forget;
+        let delivery = session.take(step);
+        if forget {
+            self.held.remove(key);
+        }
+        delivery
+    }
+
+    fn forget_old(&mut self, key: &str, now: Timestamp) {
+        if self
+            .held
+            .get(key)
+            .is_some_and(|session| now.micros().saturating_sub(session.touched) > LIFETIME)
+        {
+            self.held.remove(key);
+        }
+        if self.held.len() < SESSIONS || self.held.contains_key(key) {
+            return;
+        }
+        self.held
+            .retain(|_, session| now.micros().saturating_sub(session.touched) <= LIFETIME);
+        if self.held.len() >= SESSIONS {
+            let oldest = self
+                .held
+                .iter()
+                .min_by_key(|(_, session)| session.born)
+                .map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest {
+                self.held.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl Session {
+    fn take(&mut self, step: Step) -> Option<Delivery> {
+        for (name, value) in step.fields.iter() {
+            self.fields.set(name, value);
+        }
+        if let Some(user) = step.fields.get("user").filter(|user| !user.is_empty())
+            && self.users.len() < KEPT
+            && !self.users.iter().any(|known| &**known == user)
+        {
+            self.users.push(user.into());
+        }
+        if step.who.is_some() {
+            self.who.clone_from(&step.who);
+        }
+        // Whoever tries several names in one connection is guessing, whatever the line by itself means.
+        let guessing = self.users.len() > 1;
+        let helper = (step.nofail || step.gained) && !guessing;
+        if step.gained && helper {
+            self.pending = false;
+            self.lines.clear();
+        }
+        if self.lines.len() >= KEPT {
+            self.lines.remove(0);
+        }
+        self.lines.push(step.line);
+        if helper && !self.pending {
+            return None;
+        }
+        let Some(who) = self.who.clone() else {
+            self.pending = true;
+            return None;
+        };
+        self.pending = false;
+        let mut fields = self.fields.clone();
+        if !self.users.is_empty() {
+            fields.set("users", &self.users.join(", "));
+        }
+        Some(Delivery {
+            who,
+            fields,
+            lines: std::mem::take(&mut self.lines),
+        })
+    }
+}
