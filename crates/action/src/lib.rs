@@ -1,1 +1,287 @@
-//! Placeholder.
+//! The action.d life cycle: where attacker-controlled text meets a shell.
+//!
+//! An [`Action`] is one action of one jail, built from the properties that `addaction` brings over the wire. It runs the
+//! action's commands (`lifecycle`), or, if its property `native` says so, changes the kernel's sets itself (`native`).
+//! Who is banned is not decided here. Every outcome is told through [`Context::report`] in Fail2Ban's words.
+//!
+//! Start reading at [`Action`]; the rules for the shell are in `shell`.
+//!
+//! ```
+//! use stockade_action::{Action, Context, Counters};
+//! use stockade_core::{JailName, Timestamp};
+//!
+//! let jail = JailName::new("sshd").expect("a name");
+//! let properties = [("actionstart".to_owned(), "true".to_owned()), ("timeout".to_owned(), "5".to_owned())];
+//! let mut action = Action::new(&jail, "example", &properties).expect("a sound action");
+//! let mut context =
+//!     Context { now: Timestamp::from_secs(1_795_000_000), counters: Counters::default(), report: &mut |report| drop(report) };
+//! assert!(action.start(&mut context).is_ok());
+//! ```
+
+mod error;
+mod lifecycle;
+mod native;
+mod properties;
+mod run;
+mod services;
+mod shell;
+mod tags;
+mod template;
+
+use stockade_core::effect::Ban;
+use stockade_core::logline::Level;
+use stockade_core::{JailName, Timestamp};
+use stockade_firewall::{Firewall, Target};
+
+pub use error::ActionError;
+
+use lifecycle::Commands;
+use native::Native;
+use properties::Properties;
+
+/// What an action needs to know besides the ban, and where it tells what happened.
+pub struct Context<'a> {
+    /// Now.
+    pub now: Timestamp,
+    /// The jail's counters, for `<jail.found>` and its kin.
+    pub counters: Counters,
+    /// Takes each line for `fail2ban.log`.
+    pub report: &'a mut dyn FnMut(Report),
+}
+
+impl Context<'_> {
+    fn say(&mut self, logger: &'static str, level: Level, text: String) {
+        (self.report)(Report { logger, level, text });
+    }
+}
+
+/// The counters of a jail, as `status JAIL` shows them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Addresses that have failed and are not banned.
+    pub found: u64,
+    /// All failures since the start.
+    pub found_total: u64,
+    /// Addresses that are banned.
+    pub banned: u64,
+    /// All bans since the start.
+    pub banned_total: u64,
+}
+
+/// One line for `fail2ban.log`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The logger it comes from, for example `fail2ban.utils`.
+    pub logger: &'static str,
+    /// How grave it is.
+    pub level: Level,
+    /// The text; control characters other than line ends of commands are escaped.
+    pub text: String,
+}
+
+/// One action of one jail. Owned by one thread; every call may take as long as the action's time limit.
+///
+/// Methods that can fail have reported the failure already when they return it; the caller need only decide what to do.
+pub struct Action {
+    jail: JailName,
+    name: String,
+    properties: Properties,
+    warnings: Vec<ActionError>,
+    kind: Kind,
+}
+
+enum Kind {
+    Commands(Box<Commands>),
+    Native(Box<Native>),
+}
+
+impl Action {
+    /// An action from its properties as they come over the wire: `actionban`, `timeout`, `port`, `blocktype?family=inet6`…
+    ///
+    /// Fails if the action is a Python file, if tags refer to themselves, or if a native action's properties make no sense.
+    pub fn new(jail: &JailName, name: &str, properties: &[(String, String)]) -> Result<Self, ActionError> {
+        if name.ends_with(".py") {
+            return Err(ActionError::Python {
+                action: name.to_owned(),
+            });
+        }
+        let mut all = Properties::new(jail, name);
+        for (key, value) in properties {
+            all.set(key, value)?;
+        }
+        let mut warnings = Vec::new();
+        let kind = build(jail, name, &all, &mut warnings)?;
+        Ok(Self {
+            jail: jail.clone(),
+            name: name.to_owned(),
+            properties: all,
+            warnings,
+            kind,
+        })
+    }
+
+    /// The action's name within its jail.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is dubious about the action, although it can be run.
+    pub fn warnings(&self) -> &[ActionError] {
+        &self.warnings
+    }
+
+    /// The value of a property, as `get JAIL action NAME PROPERTY` shows it.
+    pub fn property(&self, key: &str) -> Option<&str> {
+        self.properties.get(key)
+    }
+
+    /// All properties in the order they were set.
+    pub fn properties(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.properties.iter()
+    }
+
+    /// Changes one property of a running action, as `set JAIL action NAME PROPERTY VALUE` does.
+    ///
+    /// Fails as [`Action::new`] does, and then nothing has changed.
+    pub fn set_property(&mut self, key: &str, value: &str) -> Result<(), ActionError> {
+        self.set_properties(&[(key.to_owned(), value.to_owned())])
+    }
+
+    /// Changes several properties at once. Fails as [`Action::new`] does, and then nothing has changed.
+    pub fn set_properties(&mut self, changes: &[(String, String)]) -> Result<(), ActionError> {
+        let mut properties = self.properties.clone();
+        for (key, value) in changes {
+            properties.set(key, value)?;
+        }
+        let mut warnings = Vec::new();
+        let fresh = build(&self.jail, &self.name, &properties, &mut warnings)?;
+        match (&mut self.kind, fresh) {
+            (Kind::Commands(old), Kind::Commands(new)) => old.adopt(*new),
+            (Kind::Native(old), Kind::Native(new)) if old.target() == new.target() => {}
+            (Kind::Native(old), Kind::Native(new)) if old.is_idle() => old.adopt(*new),
+            _ => {
+                return Err(ActionError::InUse {
+                    action: self.name.clone(),
+                });
+            }
+        }
+        self.properties = properties;
+        self.warnings = warnings;
+        Ok(())
+    }
+
+    /// Where the bans of a native action take effect; `None` for an action of commands.
+    pub fn native_target(&self) -> Option<&Target> {
+        match &self.kind {
+            Kind::Native(native) => Some(native.target()),
+            Kind::Commands(_) => None,
+        }
+    }
+
+    /// Hands a native action the firewall it is to use; an action of commands drops it.
+    pub fn attach(&mut self, firewall: Box<dyn Firewall>) {
+        if let Kind::Native(native) = &mut self.kind {
+            native.attach(firewall);
+        }
+    }
+
+    /// Prepares for bans: `actionstart`, unless the action starts on demand.
+    pub fn start(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        match &mut self.kind {
+            Kind::Commands(commands) => commands.start(context),
+            Kind::Native(native) => native.start(context),
+        }
+    }
+
+    /// Bans.
+    pub fn ban(&mut self, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
+        self.ban_many(std::slice::from_ref(ban), context)
+    }
+
+    /// Bans several in order; a native action does it in one transaction. Returns the first failure; all are tried.
+    pub fn ban_many(&mut self, bans: &[Ban], context: &mut Context<'_>) -> Result<(), ActionError> {
+        match &mut self.kind {
+            Kind::Commands(commands) => {
+                let mut outcome = Ok(());
+                for ban in bans {
+                    let this = commands.ban(ban, context);
+                    outcome = outcome.and(this);
+                }
+                outcome
+            }
+            Kind::Native(native) => native.ban_many(bans, context),
+        }
+    }
+
+    /// Lifts a ban.
+    pub fn unban(&mut self, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
+        self.unban_many(std::slice::from_ref(ban), context)
+    }
+
+    /// Lifts several bans; a native action does it in one transaction. Returns the first failure; all are tried.
+    pub fn unban_many(&mut self, bans: &[Ban], context: &mut Context<'_>) -> Result<(), ActionError> {
+        match &mut self.kind {
+            Kind::Commands(commands) => {
+                let mut outcome = Ok(());
+                for ban in bans {
+                    let this = commands.unban(ban, context);
+                    outcome = outcome.and(this);
+                }
+                outcome
+            }
+            Kind::Native(native) => native.unban_many(bans, context),
+        }
+    }
+
+    /// Makes an active ban last longer: `actionprolong`, or the kernel's time-out.
+    pub fn prolong(&mut self, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
+        match &mut self.kind {
+            Kind::Commands(commands) => commands.prolong(ban, context),
+            Kind::Native(native) => native.ban_many(std::slice::from_ref(ban), context),
+        }
+    }
+
+    /// A banned id goes on failing: makes sure that the ban is really in place, and repairs it if not.
+    pub fn already_banned(&mut self, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
+        match &mut self.kind {
+            Kind::Commands(commands) => commands.already_banned(ban, context),
+            Kind::Native(native) => native.ban_many(std::slice::from_ref(ban), context),
+        }
+    }
+
+    /// Lifts all bans: `actionflush`, or one by one where there is none.
+    pub fn flush(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        match &mut self.kind {
+            Kind::Commands(commands) => commands.flush(context),
+            Kind::Native(native) => native.flush(context),
+        }
+    }
+
+    /// Runs `actionreload`, after a reload has changed properties.
+    pub fn reload(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        match &mut self.kind {
+            Kind::Commands(commands) => commands.reload(context),
+            Kind::Native(_) => Ok(()),
+        }
+    }
+
+    /// Lifts all bans and leaves the world as it was before the start: flush, then `actionstop`.
+    pub fn stop(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        match &mut self.kind {
+            Kind::Commands(commands) => commands.stop(context),
+            Kind::Native(native) => native.stop(context),
+        }
+    }
+}
+
+fn build(
+    jail: &JailName,
+    name: &str,
+    properties: &Properties,
+    warnings: &mut Vec<ActionError>,
+) -> Result<Kind, ActionError> {
+    Ok(match properties.native()? {
+        Some(target) => Kind::Native(Box::new(Native::new(jail, name, target))),
+        None => Kind::Commands(Box::new(Commands::new(jail, name, properties, warnings)?)),
+    })
+}

@@ -1,0 +1,624 @@
+//! The life of an action of commands: start (on demand), ban, check and repair, unban, flush, stop.
+//!
+//! Upstream: behaviour spec 5.1 to 5.3. Three things are better on purpose: the repair of an action without options per
+//! family really starts it again; after a repair all active bans are set again at once, not when their owners come back;
+//! and a start that did not work is tried again at the next ban.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use stockade_core::effect::Ban;
+use stockade_core::logline::Level;
+use stockade_core::{FailureId, JailName};
+
+use crate::error::ActionError;
+use crate::properties::{Family, Properties};
+use crate::run::{self, End, Outcome, Output};
+use crate::tags::Subject;
+use crate::template::{Script, Template};
+use crate::{Context, Counters};
+
+const UTILS: &str = "fail2ban.utils";
+const COMMAND_ACTION: &str = "fail2ban.CommandAction";
+const ACTIONS: &str = "fail2ban.actions";
+
+/// This much of an output line goes into the log.
+const LINE_LOGGED: usize = 2000;
+
+/// The commands of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Start,
+    Stop,
+    Check,
+    Repair,
+    Ban,
+    Reban,
+    Unban,
+    Prolong,
+    Flush,
+    Reload,
+}
+
+const KINDS: [(Kind, &str); 10] = [
+    (Kind::Start, "actionstart"),
+    (Kind::Stop, "actionstop"),
+    (Kind::Check, "actioncheck"),
+    (Kind::Repair, "actionrepair"),
+    (Kind::Ban, "actionban"),
+    (Kind::Reban, "actionreban"),
+    (Kind::Unban, "actionunban"),
+    (Kind::Prolong, "actionprolong"),
+    (Kind::Flush, "actionflush"),
+    (Kind::Reload, "actionreload"),
+];
+
+/// An action of commands, and what it has done so far.
+pub(crate) struct Commands {
+    settings: Settings,
+    started: BTreeSet<Family>,
+    /// The bans that are in place, by this action's own account.
+    active: BTreeMap<FailureId, Ban>,
+}
+
+/// The part that comes from the configuration.
+struct Settings {
+    jail: JailName,
+    name: String,
+    templates: BTreeMap<(Kind, Family), Template>,
+    timeout: Duration,
+    on_demand: bool,
+    /// The action makes a difference between families.
+    by_family: bool,
+    repair_on_unban: bool,
+    /// Bans restored after a restart are none of this action's business.
+    norestored: bool,
+    /// Lifting or repeating a ban needs its log lines or fields, so they have to be kept.
+    keep_details: bool,
+}
+
+impl Settings {
+    fn new(
+        jail: &JailName,
+        name: &str,
+        properties: &Properties,
+        warnings: &mut Vec<ActionError>,
+    ) -> Result<Self, ActionError> {
+        let by_family = properties.is_conditional();
+        let families: &[Family] = if by_family {
+            &[Family::Inet4, Family::Inet6, Family::Any]
+        } else {
+            &[Family::Any]
+        };
+        let mut templates = BTreeMap::new();
+        let mut keep_details = false;
+        for (kind, option) in KINDS {
+            for family in families {
+                let template = Template::new(name, option, properties, *family, warnings)?;
+                keep_details |= !matches!(kind, Kind::Start | Kind::Stop | Kind::Check) && template.needs_details();
+                if !template.is_empty() {
+                    templates.insert((kind, *family), template);
+                }
+            }
+        }
+        Ok(Self {
+            jail: jail.clone(),
+            name: name.to_owned(),
+            templates,
+            timeout: properties.timeout()?,
+            on_demand: properties.flag("actionstart_on_demand").unwrap_or(by_family),
+            by_family,
+            repair_on_unban: properties.flag("actionrepair_on_unban").unwrap_or(false),
+            norestored: properties.flag("norestored").unwrap_or(false),
+            keep_details,
+        })
+    }
+
+    fn family(&self, id: &FailureId) -> Family {
+        if self.by_family { Family::of(id) } else { Family::Any }
+    }
+
+    fn has(&self, kind: Kind, family: Family) -> bool {
+        self.templates.contains_key(&(kind, family))
+    }
+
+    /// The command completed, or `None` if there is nothing to run.
+    fn script(&self, kind: Kind, family: Family, ban: Option<&Ban>, counters: Counters) -> Option<Script> {
+        let subject = Subject {
+            ban,
+            family,
+            jail: self.jail.as_str(),
+            counters,
+        };
+        self.templates
+            .get(&(kind, family))
+            .map(|template| template.complete(subject))
+    }
+
+    /// Runs a command; true if it succeeded or there was none.
+    fn run(&self, kind: Kind, family: Family, ban: Option<&Ban>, context: &mut Context<'_>) -> bool {
+        match self.script(kind, family, ban, context.counters) {
+            Some(script) => self.run_script(&script, context),
+            None => true,
+        }
+    }
+
+    fn run_script(&self, script: &Script, context: &mut Context<'_>) -> bool {
+        let outcome = run::run(&script.text, &script.variables, self.timeout);
+        if outcome.is_success() {
+            return true;
+        }
+        report_outcome(script, &outcome, self.timeout, context);
+        false
+    }
+
+    fn command_error(&self, attempt: &'static str, id: Option<&FailureId>) -> ActionError {
+        ActionError::Command {
+            action: self.name.clone(),
+            attempt,
+            id: id.cloned(),
+        }
+    }
+
+    fn environment_error(&self, attempt: &'static str, id: Option<&FailureId>) -> ActionError {
+        ActionError::Environment {
+            action: self.name.clone(),
+            attempt,
+            id: id.cloned(),
+        }
+    }
+}
+
+impl Commands {
+    pub(crate) fn new(
+        jail: &JailName,
+        name: &str,
+        properties: &Properties,
+        warnings: &mut Vec<ActionError>,
+    ) -> Result<Self, ActionError> {
+        let settings = Settings::new(jail, name, properties, warnings)?;
+        Ok(Self {
+            settings,
+            started: BTreeSet::new(),
+            active: BTreeMap::new(),
+        })
+    }
+
+    /// Takes over the settings of another one and keeps what is in place.
+    pub(crate) fn adopt(&mut self, other: Self) {
+        self.settings = other.settings;
+    }
+
+    pub(crate) fn start(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        if self.settings.on_demand {
+            return Ok(());
+        }
+        let families: &[Family] = if self.settings.by_family {
+            &[Family::Inet4, Family::Inet6]
+        } else {
+            &[Family::Any]
+        };
+        let mut done = Vec::new();
+        let mut outcome = Ok(());
+        for family in families {
+            let script = self.settings.script(Kind::Start, *family, None, context.counters);
+            let good = match script {
+                // What is the same for both families is run once.
+                Some(script) if done.contains(&script) => true,
+                Some(script) => {
+                    let good = self.settings.run_script(&script, context);
+                    if good {
+                        done.push(script);
+                    }
+                    good
+                }
+                None => true,
+            };
+            if good {
+                self.started.insert(*family);
+            } else {
+                outcome = Err(self.settings.command_error("starting action", None));
+            }
+        }
+        if let Err(error) = &outcome {
+            let text = format!(
+                "Failed to start jail '{}' action '{}': {error}",
+                self.settings.jail, self.settings.name
+            );
+            context.say(ACTIONS, Level::Error, text);
+        }
+        outcome
+    }
+
+    pub(crate) fn ban(&mut self, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
+        if self.settings.norestored && ban.restored {
+            return Ok(());
+        }
+        let family = self.settings.family(&ban.id);
+        let outcome = self.try_ban(family, ban, context);
+        if let Err(error) = &outcome {
+            self.report_failure("ban", ban, error, context);
+        }
+        outcome
+    }
+
+    fn try_ban(&mut self, family: Family, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
+        if !self.started.contains(&family) {
+            if !self.settings.run(Kind::Start, family, Some(ban), context) {
+                return Err(self.settings.command_error("starting action", None));
+            }
+            self.started.insert(family);
+        }
+        self.attempt(Kind::Ban, "banning", family, ban, true, context)?;
+        let mut kept = ban.clone();
+        if !self.settings.keep_details {
+            kept.matches = Vec::new();
+        }
+        self.active.insert(kept.id.clone(), kept);
+        Ok(())
+    }
+
+    pub(crate) fn unban(&mut self, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
+        if self.settings.norestored && ban.restored {
+            return Ok(());
+        }
+        let family = self.settings.family(&ban.id);
+        if !self.has_bans(family) {
+            return Ok(());
+        }
+        let repair = self.settings.repair_on_unban;
+        // Gone before the attempt, so that a repair on the way does not set it again.
+        self.active.remove(&ban.id);
+        let outcome = self.attempt(Kind::Unban, "unbanning", family, ban, repair, context);
+        if let Err(error) = &outcome {
+            self.report_failure("unban", ban, error, context);
+        }
+        outcome
+    }
+
+    pub(crate) fn prolong(&mut self, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
+        if self.settings.norestored && ban.restored {
+            return Ok(());
+        }
+        let family = self.settings.family(&ban.id);
+        if let Some(active) = self.active.get_mut(&ban.id) {
+            active.until = ban.until;
+            active.bantime = ban.bantime;
+        }
+        if !self.settings.has(Kind::Prolong, family) || !self.started.contains(&family) {
+            return Ok(());
+        }
+        let outcome = self.attempt(Kind::Prolong, "prolonging", family, ban, true, context);
+        if let Err(error) = &outcome {
+            self.report_failure("prolong", ban, error, context);
+        }
+        outcome
+    }
+
+    pub(crate) fn already_banned(&mut self, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
+        if self.settings.norestored && ban.restored {
+            return Ok(());
+        }
+        if !self.active.contains_key(&ban.id) {
+            // The ban did not work then; perhaps it does now.
+            let text = format!(
+                "[{}] Reban {}, action '{}'",
+                self.settings.jail,
+                shown(&ban.id),
+                self.settings.name
+            );
+            context.say(ACTIONS, Level::Notice, text);
+            return self.ban(ban, context);
+        }
+        let mut outcome = Ok(());
+        for family in self.started.clone() {
+            if !self.settings.has(Kind::Check, family) || self.settings.run(Kind::Check, family, None, context) {
+                continue;
+            }
+            if self.repair(family, context) {
+                self.ban_again(family, None, context);
+            } else {
+                outcome = Err(self.settings.environment_error("banning", Some(&ban.id)));
+            }
+        }
+        if let Err(error) = &outcome {
+            self.report_failure("reban", ban, error, context);
+        }
+        outcome
+    }
+
+    pub(crate) fn flush(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        let mut outcome = Ok(());
+        let mut done = Vec::new();
+        let mut told = false;
+        for family in self.started.clone() {
+            if !self.has_bans(family) || !self.settings.has(Kind::Flush, family) {
+                continue;
+            }
+            if !told {
+                let text = format!("[{}] Flush ticket(s) with {}", self.settings.jail, self.settings.name);
+                context.say(ACTIONS, Level::Notice, text);
+                told = true;
+            }
+            if !self.run_once(Kind::Flush, family, &mut done, context) {
+                outcome = Err(self.settings.command_error("flushing bans", None));
+            }
+            self.active.retain(|id, _| self.settings.family(id) != family);
+        }
+        let left: Vec<Ban> = self.active.values().cloned().collect();
+        for ban in &left {
+            let this = self.unban(ban, context);
+            outcome = outcome.and(this);
+        }
+        outcome
+    }
+
+    pub(crate) fn stop(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        let mut outcome = self.flush(context);
+        let mut done = Vec::new();
+        for family in std::mem::take(&mut self.started) {
+            if !self.run_once(Kind::Stop, family, &mut done, context) {
+                let error = self.settings.command_error("stopping action", None);
+                let text = format!(
+                    "Failed to stop jail '{}' action '{}': {error}",
+                    self.settings.jail, self.settings.name
+                );
+                context.say(ACTIONS, Level::Error, text);
+                outcome = outcome.and(Err(error));
+            }
+        }
+        outcome
+    }
+
+    pub(crate) fn reload(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        let mut done = Vec::new();
+        let mut outcome = Ok(());
+        for family in self.started.clone() {
+            if !self.run_once(Kind::Reload, family, &mut done, context) {
+                outcome = Err(self.settings.command_error("reloading action", None));
+            }
+        }
+        outcome
+    }
+
+    /// Runs a command of the whole action unless the very same one was run for another family.
+    fn run_once(&self, kind: Kind, family: Family, done: &mut Vec<Script>, context: &mut Context<'_>) -> bool {
+        match self.settings.script(kind, family, None, context.counters) {
+            Some(script) if done.contains(&script) => true,
+            Some(script) => {
+                let good = self.settings.run_script(&script, context);
+                done.push(script);
+                good
+            }
+            None => true,
+        }
+    }
+
+    fn has_bans(&self, family: Family) -> bool {
+        self.active.keys().any(|id| self.settings.family(id) == family)
+    }
+
+    /// Runs a command for a ban; if it fails, once more, after making sure that the environment is sound.
+    fn attempt(
+        &mut self,
+        kind: Kind,
+        attempt: &'static str,
+        family: Family,
+        ban: &Ban,
+        may_repair: bool,
+        context: &mut Context<'_>,
+    ) -> Result<(), ActionError> {
+        if self.settings.run(kind, family, Some(ban), context) {
+            return Ok(());
+        }
+        let mut repaired = false;
+        if self.settings.has(Kind::Check, family) && !self.settings.run(Kind::Check, family, None, context) {
+            if !may_repair {
+                context.say(
+                    COMMAND_ACTION,
+                    Level::Error,
+                    "Invariant check failed. Unban is impossible.".to_owned(),
+                );
+                return Err(self.settings.environment_error(attempt, Some(&ban.id)));
+            }
+            if !self.repair(family, context) {
+                return Err(self.settings.environment_error(attempt, Some(&ban.id)));
+            }
+            repaired = true;
+        }
+        let good = self.settings.run(kind, family, Some(ban), context);
+        if repaired {
+            self.ban_again(family, Some(&ban.id), context);
+            self.check_other_families(family, context);
+        }
+        if good {
+            Ok(())
+        } else {
+            Err(self.settings.command_error(attempt, Some(&ban.id)))
+        }
+    }
+
+    /// Restores the environment of a family after a failed check: `actionrepair`, or stop and start. True if it is sound now.
+    fn repair(&mut self, family: Family, context: &mut Context<'_>) -> bool {
+        let text = "Invariant check failed. Trying to restore a sane environment";
+        context.say(COMMAND_ACTION, Level::Error, text.to_owned());
+        let restored = if self.settings.has(Kind::Repair, family) {
+            self.settings.run(Kind::Repair, family, None, context)
+        } else {
+            // What is left of the old environment goes first; that much of it is missing is no news.
+            self.settings.run(Kind::Stop, family, None, context);
+            self.started.remove(&family);
+            self.settings.run(Kind::Start, family, None, context)
+        };
+        if restored {
+            self.started.insert(family);
+        }
+        let sound = restored && self.settings.run(Kind::Check, family, None, context);
+        if !sound {
+            context.say(
+                COMMAND_ACTION,
+                Level::Critical,
+                "Unable to restore environment".to_owned(),
+            );
+        }
+        sound
+    }
+
+    /// Sets all active bans of a family again, except that of `but`.
+    fn ban_again(&mut self, family: Family, but: Option<&FailureId>, context: &mut Context<'_>) {
+        let bans: Vec<Ban> = self
+            .active
+            .values()
+            .filter(|ban| self.settings.family(&ban.id) == family && Some(&ban.id) != but)
+            .cloned()
+            .collect();
+        let kind = if self.settings.has(Kind::Reban, family) {
+            Kind::Reban
+        } else {
+            Kind::Ban
+        };
+        for ban in bans {
+            let text = format!(
+                "[{}] Reban {}, action '{}'",
+                self.settings.jail,
+                shown(&ban.id),
+                self.settings.name
+            );
+            context.say(ACTIONS, Level::Notice, text);
+            if !self.settings.run(kind, family, Some(&ban), context) {
+                let error = self.settings.command_error("banning", Some(&ban.id));
+                self.active.remove(&ban.id);
+                self.report_failure("reban", &ban, &error, context);
+            }
+        }
+    }
+
+    /// Whoever wiped the environment of one family has probably wiped the other's.
+    fn check_other_families(&mut self, but: Family, context: &mut Context<'_>) {
+        for family in self.started.clone() {
+            let wanted = family != but && self.settings.has(Kind::Check, family);
+            if wanted && !self.settings.run(Kind::Check, family, None, context) && self.repair(family, context) {
+                self.ban_again(family, None, context);
+            }
+        }
+    }
+
+    fn report_failure(&self, what: &str, ban: &Ban, error: &ActionError, context: &mut Context<'_>) {
+        let text = format!(
+            "Failed to execute {what} jail '{}' action '{}' info 'ActionInfo({{'ip': '{}', 'family': '{}'}})': {error}",
+            self.settings.jail,
+            self.settings.name,
+            shown(&ban.id),
+            Family::of(&ban.id).text(),
+        );
+        context.say(ACTIONS, Level::Error, text);
+    }
+}
+
+fn shown(id: &FailureId) -> String {
+    id.to_string().escape_debug().to_string()
+}
+
+/// Tells what went wrong with a command, as Fail2Ban does.
+fn report_outcome(script: &Script, outcome: &Outcome, limit: Duration, context: &mut Context<'_>) {
+    // Fail2Ban marks the lines of one command with a number of its own; here, it is made from the text.
+    let mark = script.text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    }) >> 16;
+    let mut say = |text: String| context.say(UTILS, Level::Error, format!("{mark:012x} -- {text}"));
+    say(format!("exec: {}", script.text.trim_end()));
+    for (name, value) in &script.variables {
+        say(format!("  {name}={}", cut(&format!("{value:?}"))));
+    }
+    if matches!(outcome.end, End::TimedOut(_)) {
+        say(format!("timed out after {} seconds.", limit.as_secs_f64()));
+    }
+    report_output("stdout", &outcome.stdout, &mut say);
+    report_output("stderr", &outcome.stderr, &mut say);
+    match &outcome.end {
+        End::Code(127) => {
+            say("returned 127".to_owned());
+            let missing = missing_program(&outcome.stderr.text);
+            let mend = missing
+                .as_deref()
+                .and_then(package)
+                .map_or_else(String::new, |package| format!(" Mend: apt-get install {package}"));
+            let missing = missing.map_or_else(String::new, |name| format!(" Missing: `{}`.", name.escape_debug()));
+            let text = format!(
+                "HINT on 127: \"Command not found\". Make sure that all commands in {:?} are in the PATH of the server.{missing}{mend}",
+                cut(script.text.trim()),
+            );
+            context.say(UTILS, Level::Info, text);
+        }
+        End::Code(code) => say(format!("returned {code}")),
+        End::Signal(signal) => say(format!("killed with {}", signal_name(*signal))),
+        End::TimedOut(killed) => say(format!("killed with {}", if *killed { "SIGKILL" } else { "SIGTERM" })),
+        End::NotStarted(error) => say(format!("cannot run /bin/sh: {error}")),
+    }
+}
+
+fn report_output(name: &str, output: &Output, say: &mut impl FnMut(String)) {
+    let text = String::from_utf8_lossy(&output.text);
+    for line in text.lines().filter(|line| !line.trim().is_empty()).take(20) {
+        say(format!("{name}: '{}'", cut(&line.escape_debug().to_string())));
+    }
+    let lines = text.lines().count();
+    if lines > 20 || output.dropped > 0 {
+        say(format!("{name}: … ({lines} lines and {} more bytes)", output.dropped));
+    }
+}
+
+fn cut(text: &str) -> String {
+    let mut cut: String = text.chars().take(LINE_LOGGED).collect();
+    if cut.len() < text.len() {
+        cut.push('…');
+    }
+    cut
+}
+
+fn signal_name(signal: i32) -> String {
+    match signal {
+        1 => "SIGHUP".to_owned(),
+        2 => "SIGINT".to_owned(),
+        6 => "SIGABRT".to_owned(),
+        9 => "SIGKILL".to_owned(),
+        11 => "SIGSEGV".to_owned(),
+        13 => "SIGPIPE".to_owned(),
+        15 => "SIGTERM".to_owned(),
+        other => format!("signal {other}"),
+    }
+}
+
+/// The program's name from the shell's complaint: `/bin/sh: 1: iptables: not found`.
+fn missing_program(stderr: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(stderr);
+    text.lines().find_map(|line| {
+        let before = line
+            .strip_suffix(": not found")
+            .or_else(|| line.strip_suffix(": command not found"))?;
+        let name = before.rsplit(": ").next()?.trim();
+        (!name.is_empty() && name.len() < 128).then(|| name.to_owned())
+    })
+}
+
+/// The Debian package that holds a program stock actions need.
+fn package(program: &str) -> Option<&'static str> {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    Some(match name {
+        "iptables" | "ip6tables" | "iptables-restore" | "ip6tables-restore" => "iptables",
+        "nft" => "nftables",
+        "ipset" => "ipset",
+        "whois" => "whois",
+        "sendmail" => "dma",
+        "mail" | "mailx" => "bsd-mailx",
+        "curl" => "curl",
+        "dig" | "nsupdate" => "bind9-dnsutils",
+        "ufw" => "ufw",
+        "firewall-cmd" => "firewalld",
+        "ip" | "ss" => "iproute2",
+        "conntrack" => "conntrack",
+        "geoiplookup" => "geoip-bin",
+        "jq" => "jq",
+        _ => return None,
+    })
+}

@@ -1,0 +1,598 @@
+//! Where in a shell command a place is: what quotes it stands in, and who reads the word it belongs to.
+//!
+//! # The rule
+//!
+//! Text that somebody outside can choose never becomes part of a command. It is handed to the shell as an environment
+//! variable, and the command refers to it. The form of the reference depends on the quotes at its place, so that the
+//! program receives exactly the value as one word:
+//!
+//! | place | reference |
+//! |---|---|
+//! | unquoted | `"${f2bV_x}"` |
+//! | within `"…"` or a here-document | `${f2bV_x}` |
+//! | within `'…'` | `'"${f2bV_x}"'` |
+//! | the code of another shell (`sh -c`, `eval`, `ssh`) | `${f2bV_x}`, protected so that *that* shell expands it |
+//! | within `'…'` in the text of another program (`awk`, `sed`…) | `${f2bV_x}`, not expanded: as Fail2Ban does |
+//!
+//! # Why it is safe even where this reading of the command is wrong
+//!
+//! A shell does not parse the result of an expansion again. All forms have their quotes in pairs, so in every state of
+//! the shell each of them is an expansion or plain text; a wrong guess can split or garble a word, and never run one.
+//! What remains: a program that takes a word starting with `-` as an option. Commands should write `--` before it.
+
+/// Quotes around a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quoting {
+    /// None: the shell splits words here.
+    Unquoted,
+    /// Within double quotes, `${…}` or a here-document.
+    Expanding,
+    /// Within single quotes.
+    Single,
+    /// Within a here-document with a quoted delimiter, or a comment.
+    Inert,
+}
+
+/// Who reads the word at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// A program that takes it as data.
+    Data,
+    /// Another shell that runs it as code.
+    Shell,
+    /// A program that may run it as code of another language.
+    Program,
+}
+
+/// A place in a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) quoting: Quoting,
+    pub(crate) reader: Reader,
+    /// How many backtick substitutions the place is in; each of them removes one layer of backslashes.
+    pub(crate) backticks: u32,
+}
+
+impl Place {
+    /// The reference to a variable for this place.
+    pub(crate) fn reference(self, variable: &str) -> String {
+        match (self.reader, self.quoting) {
+            (_, Quoting::Inert) | (Reader::Data | Reader::Program, Quoting::Expanding) => format!("${{{variable}}}"),
+            (Reader::Shell | Reader::Program, Quoting::Single) => format!("${{{variable}}}"),
+            (Reader::Shell, Quoting::Unquoted | Quoting::Expanding) => {
+                // One backslash keeps the dollar for the inner shell; each backtick substitution around eats a layer.
+                let backslashes = (1_usize << self.backticks.min(6).saturating_add(1)).saturating_sub(1);
+                format!("{}${{{variable}}}", "\\".repeat(backslashes))
+            }
+            (Reader::Data | Reader::Program, Quoting::Unquoted) => format!("\"${{{variable}}}\""),
+            (Reader::Data, Quoting::Single) => format!("'\"${{{variable}}}\"'"),
+        }
+    }
+}
+
+const SHELLS: &[&str] = &[
+    "sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox", "su", "runuser", "script",
+];
+const CODE_WORDS: &[&str] = &["eval", "ssh", "trap", "watch"];
+const PROGRAMS: &[&str] = &[
+    "awk",
+    "gawk",
+    "mawk",
+    "nawk",
+    "sed",
+    "perl",
+    "python",
+    "python3",
+    "ruby",
+    "php",
+    "node",
+    "lua",
+    "tclsh",
+    "expect",
+    "jq",
+    "mysql",
+    "mariadb",
+    "psql",
+    "sqlite3",
+    "m4",
+    "bc",
+    "dc",
+    "ed",
+    "ex",
+    "vim",
+    "xargs",
+    "parallel",
+    "make",
+    "osascript",
+];
+
+/// One level of nesting.
+#[derive(Debug)]
+enum Frame {
+    /// Commands, up to `closer`.
+    Code(Code),
+    /// `'…'`; true once the text so far looks like a program rather than like words.
+    Single(bool),
+    /// `"…"`
+    Double,
+    /// `${…}`, with the number of open braces.
+    Parameter(u32),
+    /// A here-document.
+    Document { document: Document, line: String },
+    /// `# …`
+    Comment,
+}
+
+#[derive(Debug)]
+struct Code {
+    closer: Closer,
+    /// Parentheses opened within.
+    depth: u32,
+    /// The word that is being read, without its quotes.
+    word: Option<String>,
+    call: Call,
+    /// Here-documents that begin after the next line end.
+    documents: Vec<Document>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closer {
+    Nothing,
+    Parenthesis,
+    Backtick,
+}
+
+#[derive(Clone, Debug)]
+struct Document {
+    delimiter: String,
+    quoted: bool,
+    tabs: bool,
+}
+
+/// What is known of the simple command that is being read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Call {
+    words: u32,
+    shell: bool,
+    /// The next word is code for a shell.
+    code_next: bool,
+    /// All further words are code for a shell.
+    code_all: bool,
+    program: bool,
+}
+
+impl Call {
+    fn end_word(&mut self, word: &str) {
+        self.words = self.words.saturating_add(1);
+        let base = word.rsplit('/').next().unwrap_or(word);
+        if self.code_next {
+            self.code_next = false;
+            self.shell = false;
+        } else if self.shell && word.starts_with('-') && !word.starts_with("--") && word.contains('c') {
+            self.code_next = true;
+        } else if SHELLS.contains(&base) {
+            self.shell = true;
+        } else if CODE_WORDS.contains(&base) {
+            self.code_all = true;
+        } else if PROGRAMS.contains(&base) || (self.words == 1 && word.contains('$')) {
+            // A command whose name is not known here may be anything.
+            self.program = true;
+        }
+    }
+
+    fn reader(&self) -> Reader {
+        if self.code_next || self.code_all {
+            Reader::Shell
+        } else if self.program {
+            Reader::Program
+        } else {
+            Reader::Data
+        }
+    }
+}
+
+impl Code {
+    fn new(closer: Closer) -> Self {
+        Self {
+            closer,
+            depth: 0,
+            word: None,
+            call: Call::default(),
+            documents: Vec::new(),
+        }
+    }
+
+    fn end_word(&mut self) {
+        if let Some(word) = self.word.take() {
+            self.call.end_word(&word);
+        }
+    }
+
+    fn end_command(&mut self) {
+        self.end_word();
+        self.call = Call::default();
+    }
+
+    fn push(&mut self, c: char) {
+        let word = self.word.get_or_insert_default();
+        // Only names and options are looked at; a long word is data.
+        if word.len() < 64 {
+            word.push(c);
+        }
+    }
+}
+
+/// Reads a command piece by piece.
+#[derive(Debug)]
+pub(crate) struct Lexer {
+    frames: Vec<Frame>,
+}
+
+impl Lexer {
+    pub(crate) fn new() -> Self {
+        Self {
+            frames: vec![Frame::Code(Code::new(Closer::Nothing))],
+        }
+    }
+
+    /// Reads text of the command itself.
+    pub(crate) fn read(&mut self, text: &str) {
+        let mut rest = text.chars();
+        while let Some(c) = rest.next() {
+            let ahead = rest.as_str();
+            let used = self.step(c, ahead);
+            for _ in 0..used {
+                rest.next();
+            }
+        }
+    }
+
+    /// Notes that a value stands here, and returns where here is.
+    pub(crate) fn value(&mut self) -> Place {
+        let place = self.place();
+        if let Some(code) = self.code_mut() {
+            code.push('x');
+        }
+        if let Some(Frame::Document { line, .. }) = self.frames.last_mut() {
+            line.push('x');
+        }
+        place
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        let mut reader = Reader::Data;
+        for frame in self.frames.iter().rev() {
+            if let Frame::Code(code) = frame {
+                reader = code.call.reader();
+                break;
+            }
+        }
+        let backticks = self
+            .frames
+            .iter()
+            .filter(|frame| matches!(frame, Frame::Code(code) if code.closer == Closer::Backtick))
+            .count();
+        let quoting = match self.frames.last() {
+            Some(Frame::Code(_)) | None => Quoting::Unquoted,
+            Some(Frame::Double | Frame::Parameter(_)) => Quoting::Expanding,
+            Some(Frame::Single(program)) => {
+                if *program && reader == Reader::Data {
+                    reader = Reader::Program;
+                }
+                Quoting::Single
+            }
+            Some(Frame::Document { document, .. }) => {
+                reader = Reader::Data;
+                if document.quoted {
+                    Quoting::Inert
+                } else {
+                    Quoting::Expanding
+                }
+            }
+            Some(Frame::Comment) => Quoting::Inert,
+        };
+        Place {
+            quoting,
+            reader,
+            backticks: u32::try_from(backticks).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn code_mut(&mut self) -> Option<&mut Code> {
+        self.frames.iter_mut().rev().find_map(|frame| match frame {
+            Frame::Code(code) => Some(code),
+            _ => None,
+        })
+    }
+
+    /// Reads one character; returns how many of those ahead belong to it.
+    fn step(&mut self, c: char, ahead: &str) -> usize {
+        match self.frames.last_mut() {
+            None => {
+                self.frames.push(Frame::Code(Code::new(Closer::Nothing)));
+                0
+            }
+            Some(Frame::Code(_)) => self.step_code(c, ahead),
+            Some(Frame::Single(program)) => {
+                if c == '\'' {
+                    self.frames.pop();
+                } else {
+                    *program |= "\\;|&(){}`$".contains(c);
+                    if let Some(code) = self.code_mut() {
+                        code.push(c);
+                    }
+                }
+                0
+            }
+            Some(Frame::Double) => match c {
+                '"' => {
+                    self.frames.pop();
+                    0
+                }
+                '\\' => 1,
+                _ => self.step_expansion(c, ahead),
+            },
+            Some(Frame::Parameter(open)) => match c {
+                '{' => {
+                    *open = open.saturating_add(1);
+                    0
+                }
+                '}' => {
+                    *open = open.saturating_sub(1);
+                    if *open == 0 {
+                        self.frames.pop();
+                    }
+                    0
+                }
+                '\\' => 1,
+                _ => self.step_expansion(c, ahead),
+            },
+            Some(Frame::Comment) => {
+                if c == '\n' {
+                    self.frames.pop();
+                    return self.step(c, ahead);
+                }
+                0
+            }
+            Some(Frame::Document { document, line }) => {
+                if c == '\n' {
+                    let text = if document.tabs {
+                        line.trim_start_matches('\t')
+                    } else {
+                        line.as_str()
+                    };
+                    if text == document.delimiter {
+                        self.frames.pop();
+                    } else {
+                        line.clear();
+                    }
+                    return 0;
+                }
+                line.push(c);
+                if document.quoted {
+                    return 0;
+                }
+                if c == '\\' { 1 } else { self.step_expansion(c, ahead) }
+            }
+        }
+    }
+
+    /// `$(`, `${` and backticks, where quotes do not matter.
+    fn step_expansion(&mut self, c: char, ahead: &str) -> usize {
+        match c {
+            '`' => self.backtick(),
+            '$' if ahead.starts_with('(') => {
+                self.frames.push(Frame::Code(Code::new(Closer::Parenthesis)));
+                return 1;
+            }
+            '$' if ahead.starts_with('{') => {
+                self.frames.push(Frame::Parameter(1));
+                return 1;
+            }
+            _ => {}
+        }
+        if let Some(code) = self.code_mut() {
+            code.push(c);
+        }
+        0
+    }
+
+    fn backtick(&mut self) {
+        let open = self
+            .frames
+            .iter()
+            .rposition(|frame| matches!(frame, Frame::Code(code) if code.closer == Closer::Backtick));
+        match open {
+            Some(open) => self.frames.truncate(open),
+            None => self.frames.push(Frame::Code(Code::new(Closer::Backtick))),
+        }
+    }
+
+    fn step_code(&mut self, c: char, ahead: &str) -> usize {
+        let Some(Frame::Code(code)) = self.frames.last_mut() else {
+            return 0;
+        };
+        match c {
+            '\\' => {
+                // A line continuation is nothing at all; any other character loses its meaning.
+                if let Some(next) = ahead.chars().next().filter(|next| *next != '\n') {
+                    code.push(next);
+                }
+                1
+            }
+            '\'' => {
+                code.word.get_or_insert_default();
+                self.frames.push(Frame::Single(false));
+                0
+            }
+            '"' => {
+                code.word.get_or_insert_default();
+                self.frames.push(Frame::Double);
+                0
+            }
+            '#' if code.word.is_none() => {
+                self.frames.push(Frame::Comment);
+                0
+            }
+            '\n' => {
+                code.end_command();
+                let documents = std::mem::take(&mut code.documents);
+                for document in documents.into_iter().rev() {
+                    self.frames.push(Frame::Document {
+                        document,
+                        line: String::new(),
+                    });
+                }
+                0
+            }
+            ' ' | '\t' | '\r' => {
+                code.end_word();
+                0
+            }
+            '<' if ahead.starts_with("<<") => {
+                code.end_word();
+                2
+            }
+            '<' if ahead.starts_with('<') => {
+                code.end_word();
+                let (document, used) = read_delimiter(ahead);
+                code.documents.push(document);
+                used
+            }
+            '<' | '>' => {
+                code.end_word();
+                0
+            }
+            ';' | '|' | '&' => {
+                code.end_command();
+                0
+            }
+            '(' => {
+                code.end_command();
+                code.depth = code.depth.saturating_add(1);
+                0
+            }
+            ')' => {
+                code.end_command();
+                if code.depth > 0 {
+                    code.depth -= 1;
+                } else if code.closer == Closer::Parenthesis {
+                    self.frames.pop();
+                }
+                0
+            }
+            '`' | '$' => self.step_expansion(c, ahead),
+            '{' | '}' if code.word.is_none() => {
+                // A group's braces are words of their own, and no command.
+                code.end_command();
+                0
+            }
+            _ => {
+                code.push(c);
+                0
+            }
+        }
+    }
+}
+
+/// Reads the delimiter of a here-document; `ahead` starts at the second `<`. Returns how many characters it took.
+fn read_delimiter(ahead: &str) -> (Document, usize) {
+    let mut document = Document {
+        delimiter: String::new(),
+        quoted: false,
+        tabs: false,
+    };
+    let mut used = 1;
+    let mut rest = ahead.chars().skip(1).peekable();
+    if rest.next_if_eq(&'-').is_some() {
+        document.tabs = true;
+        used += 1;
+    }
+    while rest.next_if(|c| matches!(c, ' ' | '\t')).is_some() {
+        used += 1;
+    }
+    let mut quote = None;
+    for c in rest {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), '\n') => break,
+            (None, '\'' | '"') => {
+                document.quoted = true;
+                quote = Some(c);
+            }
+            (None, '\\') => document.quoted = true,
+            (None, c) if c.is_whitespace() || ";|&<>()`".contains(c) => break,
+            (_, c) => document.delimiter.push(c),
+        }
+        used += 1;
+    }
+    (document, used)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The place of `@` in a command.
+    fn at(command: &str) -> Place {
+        let (before, _) = command.split_once('@').unwrap();
+        let mut lexer = Lexer::new();
+        lexer.read(before);
+        lexer.place()
+    }
+
+    #[test]
+    fn knows_the_quotes_at_a_place() {
+        for (command, expected) in [
+            ("printf @", Quoting::Unquoted),
+            ("printf \"@\"", Quoting::Expanding),
+            ("printf '@'", Quoting::Single),
+            ("printf 'a' @", Quoting::Unquoted),
+            ("printf \\' @", Quoting::Unquoted),
+            ("printf \"\\\"@\"", Quoting::Expanding),
+            ("printf \"`whois @`\"", Quoting::Unquoted),
+            ("printf \"`whois '@'`\"", Quoting::Single),
+            ("printf \"$(whois '@')\"", Quoting::Single),
+            ("printf \"$(whois x)@\"", Quoting::Expanding),
+            ("printf \"`date +\"%a\"` @\"", Quoting::Expanding),
+            ("printf \"${x:-@}\"", Quoting::Expanding),
+            ("# don't\nprintf @", Quoting::Unquoted),
+            ("# don't @", Quoting::Inert),
+            ("echo a#'@'", Quoting::Single),
+            ("cat <<EOF\n'@\nEOF\n", Quoting::Expanding),
+            ("cat <<'EOF'\n@\nEOF\n", Quoting::Inert),
+            ("cat <<-EOF\n\tit's\n\tEOF\nprintf @", Quoting::Unquoted),
+            ("cat <<EOF | tr a b\nit's\nEOF\nprintf '@'", Quoting::Single),
+            ("cat <<< word @", Quoting::Unquoted),
+            ("(cd /; echo '@')", Quoting::Single),
+            (
+                "for p in $(echo 'tcp,udp' | sed 's/,/ /g'); do\nprintf \"@\"\ndone",
+                Quoting::Expanding,
+            ),
+        ] {
+            assert_eq!(at(command).quoting, expected, "{command}");
+        }
+    }
+
+    #[test]
+    fn knows_who_reads_the_word() {
+        for (command, expected) in [
+            ("curl --data '@'", Reader::Data),
+            ("sh -c '@'", Reader::Shell),
+            ("/bin/bash -ec 'echo @'", Reader::Shell),
+            ("sh -c 'echo \"$1\"' _ '@'", Reader::Data),
+            ("sh /usr/local/bin/notify '@'", Reader::Data),
+            ("sudo -u mail sh -c \"@\"", Reader::Shell),
+            ("eval \"@\"", Reader::Shell),
+            ("ssh host \"ban @\"", Reader::Shell),
+            ("awk '/@/'", Reader::Program),
+            ("echo '@' | awk '{print}'", Reader::Data),
+            ("$tool '@'", Reader::Program),
+            ("x=$(date) ; mail -s '@'", Reader::Data),
+            ("notify 'a; b @'", Reader::Program),
+            ("sh -c true; mail '@'", Reader::Data),
+        ] {
+            assert_eq!(at(command).reader, expected, "{command}");
+        }
+    }
+}
