@@ -5,7 +5,12 @@
 
 mod error;
 mod event;
+mod glob;
 mod lines;
+mod notify;
+mod refresh;
+mod resolve;
+mod tail;
 mod watcher;
 
 pub use error::SourceError;

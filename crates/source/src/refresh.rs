@@ -1,0 +1,384 @@
+//! Brings one source in line with the disk: which files it leads to now, which of them are new, replaced or gone.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::SourceError;
+use crate::event::{Event, FileId, Rotation, SourceId, Start};
+use crate::notify;
+use crate::resolve::{FILE_LIMIT, Interest, Obstacle, Resolution, resolve};
+use crate::tail::{self, Identity, Tail};
+use crate::watcher::Watcher;
+
+/// What cannot be opened is tried again this often; a change of rights is noticed at once where inotify works.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Directories may appear while we begin to watch them; each round goes at least one deeper.
+const ROUNDS: usize = 64;
+
+/// A file to be read for a source.
+struct Candidate<'a> {
+    shown: &'a Path,
+    real: &'a Path,
+    /// The source still leads to it: not so for a file that was renamed before we ever saw it.
+    present: bool,
+}
+
+impl Watcher {
+    pub(crate) fn refresh(&mut self, id: SourceId, now: Instant, out: &mut dyn FnMut(Event<'_>)) {
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        source.dirty = false;
+        let pattern = source.pattern.clone();
+        let mut resolution = resolve(&pattern);
+        for _ in 0..ROUNDS {
+            if !self.watch_directories(id, &resolution) {
+                break;
+            }
+            // Something may have come between looking and watching.
+            resolution = resolve(&pattern);
+        }
+
+        let mut before: HashMap<PathBuf, FileId> = HashMap::new();
+        let mut present_before = Vec::new();
+        for (file, tail) in &mut self.tails {
+            if let Some(link) = tail.link(id) {
+                before.insert(link.path.clone(), *file);
+                if std::mem::take(&mut link.present) {
+                    present_before.push((*file, link.path.clone()));
+                }
+            }
+        }
+        for (shown, real) in self.renamed_unseen(&pattern, &resolution) {
+            let candidate = Candidate {
+                shown: &shown,
+                real: &real,
+                present: false,
+            };
+            // An unreadable one was never ours to read.
+            let _ = self.meet(id, &candidate, &mut before, now, out);
+        }
+        let mut failed = Vec::new();
+        for (shown, real) in &resolution.files {
+            if let Err(error) = self.meet(
+                id,
+                &Candidate {
+                    shown,
+                    real,
+                    present: true,
+                },
+                &mut before,
+                now,
+                out,
+            ) {
+                failed.push(Obstacle::Unreadable {
+                    path: shown.clone(),
+                    error,
+                });
+            }
+        }
+        for (file, path) in present_before {
+            let still = self
+                .tails
+                .get_mut(&file)
+                .and_then(|tail| tail.link(id))
+                .is_none_or(|link| link.present);
+            // A path where another file stands was told as a rotation.
+            if !still && !resolution.files.iter().any(|(shown, _)| *shown == path) {
+                out(Event::Gone { file, path: &path });
+            }
+        }
+        self.tell(id, &pattern, resolution, failed, now);
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.begun = true;
+        }
+    }
+
+    /// Watches the directories on the way; `true` if one of them is new.
+    fn watch_directories(&mut self, id: SourceId, resolution: &Resolution) -> bool {
+        self.set_interests(id, &resolution.watch);
+        let Some(notify) = &mut self.notify else { return false };
+        let mut any_new = false;
+        let mut polled = false;
+        for (directory, _) in &resolution.watch {
+            match notify.watch_directory(directory) {
+                Ok(new) => {
+                    any_new |= new;
+                    polled |= notify::is_foreign(directory);
+                }
+                // It went meanwhile; its parent tells.
+                Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => any_new = true,
+                Err(error) => {
+                    polled = true;
+                    if !std::mem::replace(&mut self.watch_refused, true) {
+                        self.problems.push((
+                            Some(id),
+                            SourceError::Watch {
+                                path: directory.clone(),
+                                error: error.into(),
+                            },
+                        ));
+                    }
+                }
+            }
+        }
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.polled = polled;
+        }
+        any_new
+    }
+
+    /// Replaces what a source wants to know of directories, and no longer watches those nobody wants to know of.
+    pub(crate) fn set_interests(&mut self, id: SourceId, watch: &[(PathBuf, Interest)]) {
+        for interests in self.interests.values_mut() {
+            interests.retain(|(source, _)| *source != id);
+        }
+        for (directory, interest) in watch {
+            let interests = self.interests.entry(directory.clone()).or_default();
+            if !interests
+                .iter()
+                .any(|(source, other)| *source == id && other == interest)
+            {
+                interests.push((id, interest.clone()));
+            }
+        }
+        self.interests.retain(|_, interests| !interests.is_empty());
+        if let Some(notify) = &mut self.notify {
+            let unwanted: Vec<_> = notify
+                .directories()
+                .filter(|directory| !self.interests.contains_key(*directory))
+                .cloned()
+                .collect();
+            for directory in unwanted {
+                notify.forget_directory(&directory);
+            }
+        }
+    }
+
+    /// Files that stood at a wanted path and were renamed before we looked, oldest first, with their present paths.
+    fn renamed_unseen(&self, pattern: &Path, resolution: &Resolution) -> Vec<(PathBuf, PathBuf)> {
+        let mut trail: Vec<(PathBuf, PathBuf)> = Vec::new();
+        for (from, to) in &self.moves {
+            for (_, current) in trail.iter_mut().filter(|(_, current)| current == from) {
+                current.clone_from(to);
+            }
+            let (Some(directory), Some(name)) = (from.parent(), from.file_name()) else {
+                continue;
+            };
+            if resolution
+                .watch
+                .iter()
+                .any(|(watched, interest)| watched == directory && interest.concerns(name))
+            {
+                trail.push((from.clone(), to.clone()));
+            }
+        }
+        // A literal path is shown as given, though links may lead to another directory.
+        let literal = |from: &Path| from.file_name() == pattern.file_name();
+        trail
+            .into_iter()
+            .map(|(from, to)| (if literal(&from) { pattern.to_owned() } else { from }, to))
+            .collect()
+    }
+
+    /// Reads a file for a source, if it is not read already.
+    fn meet(
+        &mut self,
+        id: SourceId,
+        candidate: &Candidate<'_>,
+        before: &mut HashMap<PathBuf, FileId>,
+        now: Instant,
+        out: &mut dyn FnMut(Event<'_>),
+    ) -> io::Result<()> {
+        let identity = Identity::of(&std::fs::symlink_metadata(candidate.real)?);
+        if self.known(id, identity, candidate) {
+            return Ok(());
+        }
+        let (file, metadata) = match tail::open(candidate.real) {
+            Ok(opened) => opened,
+            // It went meanwhile; its directory tells.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let identity = Identity::of(&metadata);
+        if self.known(id, identity, candidate) {
+            return Ok(());
+        }
+        let predecessor = before.get(candidate.shown).copied();
+        let (offset, at_end) = self.begin(id, candidate, identity, &file, metadata.len());
+        let joined = self
+            .tails
+            .iter()
+            .find(|(_, tail)| tail.identity == identity && tail.lines.resume_at() == offset)
+            .map(|(file, _)| *file);
+        let file_id = match joined {
+            Some(file_id) => file_id,
+            None => self.start_tail(file, identity, candidate.shown, offset, now),
+        };
+        before.insert(candidate.shown.to_owned(), file_id);
+        let Some(tail) = self.tails.get_mut(&file_id) else {
+            return Ok(());
+        };
+        if joined.is_none() {
+            tail.caught_up = at_end || predecessor.is_some();
+            tail.predecessor = predecessor;
+        }
+        tail.attach(id, candidate.shown.to_owned(), candidate.present);
+        if predecessor.is_some() {
+            out(Event::Rotated {
+                file: file_id,
+                path: candidate.shown,
+                reason: Rotation::Replaced,
+            });
+        }
+        out(Event::Opened {
+            file: file_id,
+            sources: &[id],
+            path: candidate.shown,
+            position: tail.position(),
+        });
+        if tail.caught_up {
+            out(Event::CaughtUp {
+                file: file_id,
+                sources: &[id],
+                path: candidate.shown,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether this source reads the file already; if so, notes under which path.
+    fn known(&mut self, id: SourceId, identity: Identity, candidate: &Candidate<'_>) -> bool {
+        for tail in self.tails.values_mut().filter(|tail| tail.identity == identity) {
+            let only = tail.sources.len() == 1;
+            let Some(link) = tail.link(id) else { continue };
+            if candidate.present {
+                link.present = true;
+                if link.path != candidate.shown {
+                    link.path = candidate.shown.to_owned();
+                    if only {
+                        tail.path = candidate.shown.to_owned();
+                    }
+                }
+            }
+            return true;
+        }
+        false
+    }
+
+    fn start_tail(&mut self, file: File, identity: Identity, path: &Path, offset: u64, now: Instant) -> FileId {
+        let file_id = self.new_file_id();
+        let mut tail = Tail::new(file, identity, path.to_owned(), offset, now);
+        for twin in self.tails.values_mut().filter(|other| other.identity == identity) {
+            twin.twin = true;
+            tail.twin = true;
+        }
+        if let Some(notify) = &mut self.notify {
+            let watched = notify.watch_file(file_id, &tail.file);
+            tail.polled = watched.is_err() || notify::is_foreign(path);
+            if let Err(error) = watched
+                && !std::mem::replace(&mut self.watch_refused, true)
+            {
+                self.problems.push((
+                    None,
+                    SourceError::Watch {
+                        path: path.to_owned(),
+                        error: error.into(),
+                    },
+                ));
+            }
+        }
+        self.tails.insert(file_id, tail);
+        file_id
+    }
+
+    /// Where reading begins, and whether that counts as the end of the file.
+    fn begin(
+        &self,
+        id: SourceId,
+        candidate: &Candidate<'_>,
+        identity: Identity,
+        file: &File,
+        length: u64,
+    ) -> (u64, bool) {
+        let Some(source) = self.sources.get(&id) else {
+            return (0, false);
+        };
+        if source.begun {
+            if let Some(mark) = source.marks.iter().find(|mark| mark.is_of(identity, file)) {
+                return (mark.offset, true);
+            }
+            // A glob may match the copies that rotation makes, and editors replace a file by a copy.
+            let first = tail::first_line(file);
+            let read = self
+                .tails
+                .values()
+                .filter(|tail| tail.sources.contains(&id))
+                .map(Tail::mark);
+            let copy = source
+                .marks
+                .iter()
+                .cloned()
+                .chain(read)
+                .find(|mark| mark.is_copied_in(first, file));
+            return copy.map_or((0, false), |mark| (mark.offset, true));
+        }
+        match &source.start {
+            Start::Head => (0, false),
+            Start::Tail => (tail::end_of_lines(file, length), true),
+            Start::Resume(positions) => {
+                let stored = positions
+                    .iter()
+                    .find(|(path, _)| path == candidate.shown)
+                    .map(|(_, position)| position);
+                let first_line = tail::first_line(file);
+                match stored.filter(|position| position.first_line == first_line && position.offset <= length) {
+                    Some(position) => (position.offset, false),
+                    None => (0, false),
+                }
+            }
+        }
+    }
+
+    /// Tells what stands in the way, each thing once, and sees to it that it is tried again.
+    fn tell(&mut self, id: SourceId, pattern: &Path, resolution: Resolution, failed: Vec<Obstacle>, now: Instant) {
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        let mut problems = Vec::new();
+        for obstacle in resolution.obstacles.into_iter().chain(failed) {
+            problems.push(match obstacle {
+                Obstacle::NotAFile { path, kind } => ((path.clone(), 0), SourceError::NotAFile { path, kind }),
+                Obstacle::Unreadable { path, error } => ((path.clone(), 1), SourceError::Unreadable { path, error }),
+            });
+        }
+        source.retry_at = (!problems.is_empty()).then_some(now + RETRY);
+        if resolution.files.is_empty() && problems.is_empty() && !source.begun {
+            problems.push((
+                (pattern.to_owned(), 2),
+                SourceError::Missing {
+                    pattern: pattern.to_owned(),
+                },
+            ));
+        }
+        if resolution.too_many {
+            problems.push((
+                (pattern.to_owned(), 3),
+                SourceError::TooManyFiles {
+                    pattern: pattern.to_owned(),
+                    limit: FILE_LIMIT,
+                },
+            ));
+        }
+        let told = std::mem::replace(&mut source.told, problems.iter().map(|(key, _)| key.clone()).collect());
+        for (key, error) in problems {
+            if !told.contains(&key) {
+                self.problems.push((Some(id), error));
+            }
+        }
+    }
+}
