@@ -9,7 +9,7 @@ pub const END: &[u8] = b"<F2B_END_COMMAND>";
 pub const CLOSE: &[u8] = b"<F2B_CLOSE_COMMAND>";
 
 /// A message may be this long: a configuration of thousands of jails fits.
-const LIMIT_BYTES: usize = 64 << 20;
+const LIMIT_BYTES: usize = 32 << 20;
 
 /// The other side sent more than a message may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

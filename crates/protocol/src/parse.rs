@@ -310,15 +310,15 @@ fn set_jail(what: &str, words: Words<'_>) -> Parsed<JailSet> {
                 }
             }
         }
-        other => match other.strip_prefix("bantime.") {
-            Some(option) => JailSet::BanTimeOption(option.to_owned(), words.value(0)?.clone()),
-            None => {
-                let name = repr(&Value::from(other));
-                return Err(exception(format!(
-                    "Invalid command {name} (no set action or not yet implemented)"
-                )));
+        other => {
+            if let Some(option) = other.strip_prefix("bantime.") {
+                return Ok(JailSet::BanTimeOption(option.to_owned(), words.value(0)?.clone()));
             }
-        },
+            let name = repr(&Value::from(other));
+            return Err(exception(format!(
+                "Invalid command {name} (no set action or not yet implemented)"
+            )));
+        }
     })
 }
 

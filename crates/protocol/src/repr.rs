@@ -100,11 +100,17 @@ fn write_text(text: &str, out: &mut String) {
             _ if is_printable(character) => out.push(character),
             _ => {
                 let code = u32::from(character);
-                out.push_str(&match code {
-                    ..0x100 => format!("\\x{code:02x}"),
-                    ..0x1_0000 => format!("\\u{code:04x}"),
-                    _ => format!("\\U{code:08x}"),
-                });
+                let (letter, width) = match code {
+                    0..=0xff => ('x', 2),
+                    0x100..=0xffff => ('u', 4),
+                    _ => ('U', 8),
+                };
+                out.extend(['\\', letter]);
+                out.extend(
+                    (0..width)
+                        .rev()
+                        .filter_map(|digit| char::from_digit(code >> (4 * digit) & 0xf, 16)),
+                );
             }
         }
     }
@@ -134,7 +140,14 @@ fn write_bytes(bytes: &[u8], out: &mut String) {
                 out.push(quote);
             }
             b' '..=b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("\\x{byte:02x}")),
+            _ => {
+                out.push_str("\\x");
+                out.extend(
+                    [byte >> 4, byte & 0xf]
+                        .into_iter()
+                        .filter_map(|half| char::from_digit(half.into(), 16)),
+                );
+            }
         }
     }
     out.push(quote);

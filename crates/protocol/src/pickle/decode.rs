@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use super::text::{quoted, raw_unicode_escape, text_of};
 use crate::{ErrorClass, RemoteError, Reply, Value};
 
 /// Values may be nested so deep; Fail2Ban's own messages need eight.
 const DEPTH_LIMIT: usize = 64;
 
-/// A message may make so many values, copies by way of the memo included: a small message must not grow a large memory.
-const VALUE_LIMIT: usize = 8_000_000;
+/// A message may mean so many values; those that it uses in several places count each time.
+const VALUE_LIMIT: usize = 4_000_000;
 
-/// Copies by way of the memo may hold so many bytes of text together.
-const COPY_LIMIT_BYTES: usize = 64 << 20;
+/// Text that a message uses in several places may come to so many bytes.
+const TEXT_LIMIT_BYTES: usize = 128 << 20;
 
 /// Why a message could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,16 +52,8 @@ impl std::error::Error for PickleError {}
 /// # Errors
 /// Fails on anything but values, and on what exceeds the limits; never panics, never runs anything.
 pub fn decode(bytes: &[u8]) -> Result<Value, PickleError> {
-    match read(bytes)? {
-        Object::Value(value) => Ok(value),
-        Object::Global(_) | Object::Error(_) => {
-            Err(PickleError::Malformed("a class or exception where a value belongs"))
-        }
-        Object::Reply(reply) => match reply {
-            Ok(value) => Ok(Value::Tuple(vec![Value::Int(0), value])),
-            Err(_) => Err(PickleError::Malformed("an exception where a value belongs")),
-        },
-    }
+    let (machine, result) = read(bytes)?;
+    machine.tree().value(result, 0)
 }
 
 /// Reads what a server answers: `(0, value)` or `(1, exception)`.
@@ -70,32 +63,51 @@ pub fn decode(bytes: &[u8]) -> Result<Value, PickleError> {
 /// # Errors
 /// As [`decode`], and if it is not an answer.
 pub fn decode_reply(bytes: &[u8]) -> Result<Reply, PickleError> {
-    match read(bytes)? {
-        Object::Reply(reply) => Ok(reply),
-        Object::Value(Value::Tuple(items) | Value::List(items)) => match <[Value; 2]>::try_from(items) {
-            Ok([Value::Int(0), value]) => Ok(Ok(value)),
-            Ok([Value::Int(_), Value::Str(text)]) => Ok(Err(RemoteError::new(ErrorClass::Exception, text))),
-            Ok(_) => Err(PickleError::Malformed("neither an answer nor an exception")),
-            Err(items) => Ok(Err(RemoteError {
+    let (machine, result) = read(bytes)?;
+    let mut tree = machine.tree();
+    if let Some(Node::Tuple(items) | Node::List(items)) = machine.nodes.get(result)
+        && let [code, answer] = *items.as_slice()
+        && let Value::Int(code) = tree.value(code, 1)?
+    {
+        if let Some(Node::Error(class, args)) = machine.nodes.get(answer) {
+            let Value::Tuple(args) = tree.value(*args, 1)? else {
+                return Err(PickleError::Malformed("an exception without arguments"));
+            };
+            return Ok(Err(RemoteError { class: *class, args }));
+        }
+        let answer = tree.value(answer, 1)?;
+        return Ok(if code == 0 {
+            Ok(answer)
+        } else {
+            Err(RemoteError {
                 class: ErrorClass::Exception,
-                args: items,
-            })),
-        },
-        Object::Value(Value::Str(text)) => Ok(Err(RemoteError::new(ErrorClass::Exception, text))),
-        _ => Err(PickleError::Malformed("not an answer")),
+                args: vec![answer],
+            })
+        });
+    }
+    match tree.value(result, 0)? {
+        Value::Str(text) => Ok(Err(RemoteError::new(ErrorClass::Exception, text))),
+        Value::List(args) => Ok(Err(RemoteError {
+            class: ErrorClass::Exception,
+            args,
+        })),
+        _ => Err(PickleError::Malformed("neither an answer nor an exception")),
     }
 }
 
-/// What lies on the stack.
+/// What a message makes. Nodes hold the places of others, as Python's objects refer to others: one may be used twice.
 #[derive(Clone, Debug)]
-enum Object {
-    Value(Value),
+enum Node {
+    Leaf(Value),
+    List(Vec<usize>),
+    Tuple(Vec<usize>),
+    Dict(Vec<usize>),
     /// A callable of the closed table.
     Global(Callable),
-    /// An exception that was made.
-    Error(RemoteError),
-    /// `(1, exception)`, which is no value.
-    Reply(Reply),
+    /// `str(text)`; the place of the text.
+    Addr(usize),
+    /// An exception that was made, with the place of its tuple of arguments.
+    Error(ErrorClass, usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,61 +117,92 @@ enum Callable {
     Error(ErrorClass),
 }
 
-/// A stack entry with how deep it nests.
-#[derive(Clone, Debug)]
-struct Entry {
-    object: Object,
-    depth: usize,
-    /// What a copy of it costs.
-    values: usize,
-    bytes: usize,
-}
-
-impl Entry {
-    fn leaf(value: Value) -> Self {
-        let bytes = match &value {
-            Value::Str(text) | Value::Addr(text) => text.len(),
-            Value::Bytes(bytes) => bytes.len(),
-            _ => 0,
-        };
-        Self {
-            object: Object::Value(value),
-            depth: 1,
-            values: 1,
-            bytes,
+fn read(bytes: &[u8]) -> Result<(Machine<'_>, usize), PickleError> {
+    let mut machine = Machine {
+        rest: bytes,
+        nodes: Vec::new(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+    };
+    loop {
+        if let Some(result) = machine.step()? {
+            return Ok((machine, result));
         }
     }
 }
 
-fn read(bytes: &[u8]) -> Result<Object, PickleError> {
-    let mut machine = Machine {
-        rest: bytes,
-        stack: Vec::new(),
-        marks: Vec::new(),
-        memo: HashMap::new(),
-        made: 0,
-        copied: 0,
-    };
-    loop {
-        if let Some(entry) = machine.step()? {
-            return Ok(entry.object);
+/// Makes values of nodes, within the limits.
+struct Tree<'a> {
+    nodes: &'a [Node],
+    made: usize,
+    text_bytes: usize,
+}
+
+impl Tree<'_> {
+    fn value(&mut self, node: usize, depth: usize) -> Result<Value, PickleError> {
+        self.made += 1;
+        // A list that holds itself ends here too.
+        if depth > DEPTH_LIMIT || self.made > VALUE_LIMIT {
+            return Err(PickleError::TooLarge);
         }
+        let depth = depth + 1;
+        match self.nodes.get(node) {
+            Some(Node::Leaf(value)) => {
+                self.text_bytes += match value {
+                    Value::Str(text) | Value::Addr(text) => text.len(),
+                    Value::Bytes(bytes) => bytes.len(),
+                    _ => 0,
+                };
+                if self.text_bytes > TEXT_LIMIT_BYTES {
+                    return Err(PickleError::TooLarge);
+                }
+                Ok(value.clone())
+            }
+            Some(Node::Addr(text)) => match self.value(*text, depth)? {
+                Value::Str(text) => Ok(Value::Addr(text)),
+                _ => Err(PickleError::Malformed("a text made of something else")),
+            },
+            Some(Node::List(items)) => Ok(Value::List(self.values(items, depth)?)),
+            Some(Node::Tuple(items)) => Ok(Value::Tuple(self.values(items, depth)?)),
+            Some(Node::Dict(items)) => {
+                let mut pairs = Vec::with_capacity(items.len() / 2);
+                for pair in items.chunks(2) {
+                    let [key, value] = *pair else {
+                        return Err(PickleError::Malformed("a key without a value"));
+                    };
+                    pairs.push((self.value(key, depth)?, self.value(value, depth)?));
+                }
+                Ok(Value::Dict(pairs))
+            }
+            _ => Err(PickleError::Malformed("a class or an exception where a value belongs")),
+        }
+    }
+
+    fn values(&mut self, items: &[usize], depth: usize) -> Result<Vec<Value>, PickleError> {
+        items.iter().map(|item| self.value(*item, depth)).collect()
     }
 }
 
 struct Machine<'a> {
     rest: &'a [u8],
-    stack: Vec<Entry>,
+    nodes: Vec<Node>,
+    stack: Vec<usize>,
     marks: Vec<usize>,
-    /// Only immutable things and what was whole when it was remembered; see `put`.
-    memo: HashMap<u64, Entry>,
-    made: usize,
-    copied: usize,
+    memo: HashMap<u64, usize>,
 }
 
 impl<'a> Machine<'a> {
+    fn tree(&self) -> Tree<'_> {
+        Tree {
+            nodes: &self.nodes,
+            made: 0,
+            text_bytes: 0,
+        }
+    }
+
     /// Carries out one operation; yields the result at the end.
-    fn step(&mut self) -> Result<Option<Entry>, PickleError> {
+    fn step(&mut self) -> Result<Option<usize>, PickleError> {
         let code = self.byte()?;
         match code {
             // PROTO, FRAME
@@ -253,18 +296,17 @@ impl<'a> Machine<'a> {
                 let bytes = self.take(length)?.to_vec();
                 self.push_value(Value::Bytes(bytes))?;
             }
-            b']' => self.push_value(Value::List(Vec::new()))?,
-            b'}' => self.push_value(Value::Dict(Vec::new()))?,
-            b')' => self.push_value(Value::Tuple(Vec::new()))?,
-            // EMPTY_SET and ADDITEMS, FROZENSET: the server sends none, a client may; they are lists to us.
-            0x8f => self.push_value(Value::List(Vec::new()))?,
+            b'}' => self.push(Node::Dict(Vec::new()))?,
+            b')' => self.push(Node::Tuple(Vec::new()))?,
+            // Sets (0x8f, 0x90, 0x91), which a client may send, are lists here.
+            b']' | 0x8f => self.push(Node::List(Vec::new()))?,
             b'l' | 0x91 => {
                 let items = self.pop_mark()?;
-                self.push_collection(items, |values| Ok(Value::List(values)))?;
+                self.push(Node::List(items))?;
             }
             b't' => {
                 let items = self.pop_mark()?;
-                self.push_tuple(items)?;
+                self.push(Node::Tuple(items))?;
             }
             0x85..=0x87 => {
                 let count = usize::from(code - 0x84);
@@ -277,36 +319,28 @@ impl<'a> Machine<'a> {
                     return Err(PickleError::Malformed("a tuple across a mark"));
                 }
                 let items = self.stack.split_off(start);
-                self.push_tuple(items)?;
+                self.push(Node::Tuple(items))?;
             }
             b'd' => {
                 let items = self.pop_mark()?;
-                self.push_collection(items, |values| Ok(Value::Dict(pairs(values)?)))?;
+                self.push(Node::Dict(items))?;
             }
             b'a' => {
                 let item = self.pop()?;
-                self.extend(vec![item])?;
-            }
-            b'e' | 0x90 => {
-                let items = self.pop_mark()?;
-                self.extend(items)?;
+                self.extend(&[item])?;
             }
             b's' => {
                 let value = self.pop()?;
                 let key = self.pop()?;
-                self.extend(vec![key, value])?;
+                self.extend(&[key, value])?;
             }
-            b'u' => {
+            b'e' | b'u' | 0x90 => {
                 let items = self.pop_mark()?;
-                self.extend(items)?;
+                self.extend(&items)?;
             }
             b'2' => {
-                let top = self
-                    .stack
-                    .last()
-                    .ok_or(PickleError::Malformed("the stack is empty"))?
-                    .clone();
-                self.push_copy(top)?;
+                let top = *self.stack.last().ok_or(PickleError::Malformed("the stack is empty"))?;
+                self.stack.push(top);
             }
             // The memo.
             0x94 => {
@@ -424,30 +458,20 @@ impl<'a> Machine<'a> {
         std::str::from_utf8(self.line_bytes()?).map_err(|_| PickleError::Malformed("a line that is not text"))
     }
 
-    fn push(&mut self, entry: Entry) -> Result<(), PickleError> {
-        self.made += 1;
-        if self.made > VALUE_LIMIT || entry.depth > DEPTH_LIMIT || entry.values > VALUE_LIMIT {
+    fn push(&mut self, node: Node) -> Result<(), PickleError> {
+        if self.nodes.len() >= VALUE_LIMIT {
             return Err(PickleError::TooLarge);
         }
-        self.stack.push(entry);
+        self.stack.push(self.nodes.len());
+        self.nodes.push(node);
         Ok(())
     }
 
     fn push_value(&mut self, value: Value) -> Result<(), PickleError> {
-        self.push(Entry::leaf(value))
+        self.push(Node::Leaf(value))
     }
 
-    /// A copy costs what it holds.
-    fn push_copy(&mut self, entry: Entry) -> Result<(), PickleError> {
-        self.made = self.made.saturating_add(entry.values);
-        self.copied = self.copied.saturating_add(entry.bytes);
-        if self.copied > COPY_LIMIT_BYTES {
-            return Err(PickleError::TooLarge);
-        }
-        self.push(entry)
-    }
-
-    fn pop(&mut self) -> Result<Entry, PickleError> {
+    fn pop(&mut self) -> Result<usize, PickleError> {
         if self.marks.last().is_some_and(|mark| *mark >= self.stack.len()) {
             return Err(PickleError::Malformed("nothing lies above the mark"));
         }
@@ -455,13 +479,14 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_text(&mut self) -> Result<String, PickleError> {
-        match self.pop()?.object {
-            Object::Value(Value::Str(text)) => Ok(text),
+        let top = self.pop()?;
+        match self.nodes.get(top) {
+            Some(Node::Leaf(Value::Str(text))) if text.len() < 200 => Ok(text.clone()),
             _ => Err(PickleError::Malformed("a name that is not text")),
         }
     }
 
-    fn pop_mark(&mut self) -> Result<Vec<Entry>, PickleError> {
+    fn pop_mark(&mut self) -> Result<Vec<usize>, PickleError> {
         let mark = self.marks.pop().ok_or(PickleError::Malformed("there is no mark"))?;
         if mark > self.stack.len() {
             return Err(PickleError::Malformed("the mark lies above the stack"));
@@ -469,97 +494,29 @@ impl<'a> Machine<'a> {
         Ok(self.stack.split_off(mark))
     }
 
-    fn push_collection(
-        &mut self,
-        items: Vec<Entry>,
-        make: impl FnOnce(Vec<Value>) -> Result<Value, PickleError>,
-    ) -> Result<(), PickleError> {
-        let depth = 1 + items.iter().map(|item| item.depth).max().unwrap_or(0);
-        let values = items.iter().map(|item| item.values).fold(1, usize::saturating_add);
-        let bytes = items.iter().map(|item| item.bytes).fold(0, usize::saturating_add);
-        let object = Object::Value(make(only_values(items)?)?);
-        self.push(Entry {
-            object,
-            depth,
-            values,
-            bytes,
-        })
-    }
-
-    /// A tuple; `(1, exception)` is an answer.
-    fn push_tuple(&mut self, mut items: Vec<Entry>) -> Result<(), PickleError> {
-        if let [
-            Entry {
-                object: Object::Value(Value::Int(_)),
-                ..
-            },
-            Entry {
-                object: Object::Error(_),
-                ..
-            },
-        ] = items.as_slice()
-            && let Some(Entry {
-                object: Object::Error(error),
-                depth,
-                values,
-                bytes,
-            }) = items.pop()
-        {
-            return self.push(Entry {
-                object: Object::Reply(Err(error)),
-                depth,
-                values,
-                bytes,
-            });
-        }
-        self.push_collection(items, |values| Ok(Value::Tuple(values)))
-    }
-
     /// Puts items into the list or dict on the stack.
-    fn extend(&mut self, items: Vec<Entry>) -> Result<(), PickleError> {
-        let mut target = self.pop()?;
-        for item in &items {
-            target.depth = target.depth.max(1 + item.depth);
-            target.values = target.values.saturating_add(item.values);
-            target.bytes = target.bytes.saturating_add(item.bytes);
-        }
-        let values = only_values(items)?;
-        match &mut target.object {
-            Object::Value(Value::List(list)) => list.extend(values),
-            Object::Value(Value::Dict(dict)) => dict.extend(pairs(values)?),
+    fn extend(&mut self, items: &[usize]) -> Result<(), PickleError> {
+        let target = *self.stack.last().ok_or(PickleError::Malformed("the stack is empty"))?;
+        match self.nodes.get_mut(target) {
+            Some(Node::List(list) | Node::Dict(list)) => list.extend_from_slice(items),
             _ => return Err(PickleError::Malformed("items for something that holds none")),
         }
-        self.push(target)
+        Ok(())
     }
 
-    /// Puts a copy of the top into the memo.
-    ///
-    /// A list or dict is remembered when it is made, before it is filled, because Python's memo holds references. Since
-    /// values here are copies, a list that is used twice could not be told from the empty one: only what does not change
-    /// is remembered, and [`Machine::recall`] refuses the rest.
     fn remember(&mut self, index: u64) -> Result<(), PickleError> {
-        let top = self.stack.last().ok_or(PickleError::Malformed("the stack is empty"))?;
-        let entry = match &top.object {
-            Object::Value(Value::List(_) | Value::Dict(_)) => changing(),
-            Object::Value(Value::Tuple(_)) if top.values > 16 => changing(),
-            _ => top.clone(),
-        };
-        self.memo.insert(index, entry);
+        let top = *self.stack.last().ok_or(PickleError::Malformed("the stack is empty"))?;
+        self.memo.insert(index, top);
         Ok(())
     }
 
     fn recall(&mut self, index: u64) -> Result<(), PickleError> {
-        let entry = self
+        let node = *self
             .memo
             .get(&index)
-            .ok_or(PickleError::Malformed("a memo index that was never set"))?
-            .clone();
-        if entry.depth == 0 {
-            return Err(PickleError::Malformed(
-                "the same list, dict or large tuple in two places",
-            ));
-        }
-        self.push_copy(entry)
+            .ok_or(PickleError::Malformed("a memo index that was never set"))?;
+        self.stack.push(node);
+        Ok(())
     }
 
     fn push_global(&mut self, module: &str, name: &str) -> Result<(), PickleError> {
@@ -572,132 +529,35 @@ impl<'a> Machine<'a> {
         let callable = match (module, name) {
             ("builtins", "str" | "unicode") => Callable::Str,
             ("builtins", "list" | "set" | "frozenset") => Callable::List,
+            // So protocols below 3 call it; Python makes a FileNotFoundError of it by its number.
+            ("builtins", "OSError") => Callable::Error(ErrorClass::FileNotFoundError),
             _ => ErrorClass::ALL
                 .into_iter()
                 .find(|class| class.module() == module && class.name() == name)
                 .map(Callable::Error)
                 .ok_or_else(|| PickleError::Forbidden(format!("{module}.{name}").chars().take(100).collect()))?,
         };
-        self.push(Entry {
-            object: Object::Global(callable),
-            depth: 1,
-            values: 1,
-            bytes: 0,
-        })
+        self.push(Node::Global(callable))
     }
 
+    /// Calls what the closed table has: makes a text, a list or an exception.
     fn reduce(&mut self) -> Result<(), PickleError> {
+        const MALFORMED: PickleError = PickleError::Malformed("a call that makes no value");
         let arguments = self.pop()?;
         let callable = self.pop()?;
-        let (Object::Global(callable), Object::Value(Value::Tuple(args))) = (callable.object, arguments.object) else {
-            return Err(PickleError::Malformed("a call of something that cannot be called"));
+        let Some(Node::Tuple(args)) = self.nodes.get(arguments) else {
+            return Err(MALFORMED);
         };
-        let object = match callable {
-            Callable::Error(class) => Object::Error(RemoteError { class, args }),
-            Callable::Str => match args.as_slice() {
-                [Value::Str(text)] => Object::Value(Value::Addr(text.clone())),
-                _ => return Err(PickleError::Malformed("a text made of something else")),
-            },
-            Callable::List => match <[Value; 1]>::try_from(args) {
-                Ok([Value::List(items)]) => Object::Value(Value::List(items)),
-                _ => return Err(PickleError::Malformed("a set made of something else")),
-            },
-        };
-        self.push(Entry {
-            object,
-            ..arguments_of(arguments.depth, arguments.values, arguments.bytes)
-        })
-    }
-}
-
-fn changing() -> Entry {
-    arguments_of(0, 0, 0)
-}
-
-fn arguments_of(depth: usize, values: usize, bytes: usize) -> Entry {
-    Entry {
-        object: Object::Value(Value::None),
-        depth,
-        values,
-        bytes,
-    }
-}
-
-fn only_values(items: Vec<Entry>) -> Result<Vec<Value>, PickleError> {
-    let value = |item: Entry| match item.object {
-        Object::Value(value) => Ok(value),
-        Object::Error(error) => Ok(Value::Str(error.to_string())),
-        Object::Global(_) | Object::Reply(_) => Err(PickleError::Malformed("a class where a value belongs")),
-    };
-    items.into_iter().map(value).collect()
-}
-
-fn pairs(values: Vec<Value>) -> Result<Vec<(Value, Value)>, PickleError> {
-    let mut values = values.into_iter();
-    let mut pairs = Vec::with_capacity(values.len() / 2);
-    while let Some(key) = values.next() {
-        pairs.push((
-            key,
-            values.next().ok_or(PickleError::Malformed("a key without a value"))?,
-        ));
-    }
-    Ok(pairs)
-}
-
-/// Text as Python writes it: UTF-8, with lone surrogates, which become U+FFFD.
-fn text_of(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Protocol 0: Latin-1 with `\uXXXX` and `\UXXXXXXXX`.
-fn raw_unicode_escape(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        let digits = match (byte, tail.first()) {
-            (b'\\', Some(b'u')) => 4,
-            (b'\\', Some(b'U')) => 8,
-            _ => 0,
-        };
-        let code = tail
-            .get(1..=digits)
-            .filter(|_| digits > 0)
-            .and_then(|hex| std::str::from_utf8(hex).ok());
-        if let Some(code) = code.and_then(|hex| u32::from_str_radix(hex, 16).ok()) {
-            out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
-            rest = tail.get(1 + digits..).unwrap_or_default();
-        } else {
-            out.push(char::from(byte));
-        }
-    }
-    out
-}
-
-/// Protocol 0's strings of Python 2: in quotes, with back-slash escapes.
-fn quoted(bytes: &[u8]) -> Option<String> {
-    let quote = *bytes.first()?;
-    let inner = bytes.strip_prefix(&[quote])?.strip_suffix(&[quote])?;
-    if !matches!(quote, b'\'' | b'"') {
-        return None;
-    }
-    let mut out = Vec::with_capacity(inner.len());
-    let mut bytes = inner.iter().copied();
-    while let Some(byte) = bytes.next() {
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
-        match bytes.next()? {
-            b'n' => out.push(b'\n'),
-            b'r' => out.push(b'\r'),
-            b't' => out.push(b'\t'),
-            b'x' => {
-                let digits = [bytes.next()?, bytes.next()?];
-                out.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
+        // Nothing is copied: a short message could ask for many copies.
+        let node = match (self.nodes.get(callable), args.as_slice()) {
+            (Some(Node::Global(Callable::Error(class))), _) => Node::Error(*class, arguments),
+            (Some(Node::Global(Callable::Str)), [text]) => Node::Addr(*text),
+            (Some(Node::Global(Callable::List)), [list]) => {
+                self.stack.push(*list);
+                return Ok(());
             }
-            other => out.push(other),
-        }
+            _ => return Err(MALFORMED),
+        };
+        self.push(node)
     }
-    Some(text_of(&out))
 }

@@ -98,35 +98,33 @@ impl Writer {
             }
             Value::List(items) => {
                 self.put(&[b']', MEMOIZE]);
+                if let [only] = items.as_slice() {
+                    self.value(only);
+                    return self.put(b"a");
+                }
                 for batch in items.chunks(BATCH) {
-                    if let [only] = batch {
-                        self.value(only);
-                        self.put(b"a");
-                    } else {
-                        self.put(&[MARK]);
-                        for item in batch {
-                            self.value(item);
-                        }
-                        self.put(b"e");
+                    self.put(&[MARK]);
+                    for item in batch {
+                        self.value(item);
                     }
+                    self.put(b"e");
                 }
             }
             Value::Tuple(items) => self.tuple(items),
             Value::Dict(items) => {
                 self.put(&[b'}', MEMOIZE]);
+                if let [(key, value)] = items.as_slice() {
+                    self.value(key);
+                    self.value(value);
+                    return self.put(b"s");
+                }
                 for batch in items.chunks(BATCH) {
-                    if let [(key, value)] = batch {
+                    self.put(&[MARK]);
+                    for (key, value) in batch {
                         self.value(key);
                         self.value(value);
-                        self.put(b"s");
-                    } else {
-                        self.put(&[MARK]);
-                        for (key, value) in batch {
-                            self.value(key);
-                            self.value(value);
-                        }
-                        self.put(b"u");
                     }
+                    self.put(b"u");
                 }
             }
         }

@@ -5,6 +5,7 @@
 
 mod decode;
 mod encode;
+mod text;
 
 pub use decode::{PickleError, decode, decode_reply};
 pub use encode::{encode, encode_reply};
