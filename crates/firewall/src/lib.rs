@@ -1,8 +1,39 @@
 //! Ban sets in the kernel.
 //!
-//! API agreed between crates; the bodies are being written.
+//! Here is what a ban looks like in the firewall and how it gets there; not why somebody is banned. Start reading at
+//! [`Firewall`]; the kernel's own is [`Nftables`].
+//!
+//! ```
+//! use stockade_firewall::{Block, Change, Firewall, Memory, PortRange, Protocol, Target};
+//!
+//! let target = Target {
+//!     table: "f2b-table".into(),
+//!     chain: "f2b-chain".into(),
+//!     priority: -1,
+//!     name: "asterisk".into(),
+//!     ports: Some(vec![PortRange { first: 5060, last: 5061 }]),
+//!     protocols: vec![Protocol(6), Protocol(17)],
+//!     verdict: Block::Reject,
+//! };
+//! // `Nftables::open()?` for the kernel's.
+//! let mut firewall = Memory::new();
+//! firewall.prepare(&target)?;
+//! firewall.apply(&target, &[Change::Add("192.0.2.1/32".parse()?, Some(600))])?;
+//! assert_eq!(firewall.list(&target)?.len(), 1);
+//! firewall.remove(&target)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-use std::fmt;
+mod error;
+mod events;
+mod memory;
+mod netlink;
+mod nftables;
+
+pub use error::FirewallError;
+pub use events::{Event, Events};
+pub use memory::Memory;
+pub use nftables::Nftables;
 
 use ipnet::IpNet;
 
@@ -47,10 +78,10 @@ pub enum Block {
     Reject,
 }
 
-/// One change of a set. Adding what is there and removing what is not are no errors.
+/// One change of a set. Adding what is there gives it the new time; removing what is not is no error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Ban; the kernel itself ends it after this many seconds, `None` never.
+    /// Ban; the kernel itself ends it after this many seconds, `None` never. A ban of 0 seconds is over: it removes.
     Add(IpNet, Option<u64>),
     /// Lift the ban.
     Remove(IpNet),
@@ -67,29 +98,18 @@ pub struct Element {
 
 /// A place where bans take effect. Every call is idempotent; a batch is applied whole or not at all.
 pub trait Firewall: Send {
-    /// Makes table, chain, sets and rules of a target.
+    /// Makes table, chain, sets and rules of a target; makes whole what is there in part.
     fn prepare(&mut self, target: &Target) -> Result<(), FirewallError>;
-    /// Applies changes in one transaction.
+    /// Applies changes in one transaction; of several changes of the same ban the last counts. Fails with
+    /// [`FirewallError::Missing`] if the sets are not there: then prepare, and apply all bans.
     fn apply(&mut self, target: &Target, changes: &[Change]) -> Result<(), FirewallError>;
     /// What is banned now, as the kernel says.
     fn list(&mut self, target: &Target) -> Result<Vec<Element>, FirewallError>;
+    /// Whether sets and rules are still there; fails with [`FirewallError::Missing`] if not. `apply` does not notice
+    /// that only rules are gone.
+    fn check(&mut self, target: &Target) -> Result<(), FirewallError> {
+        self.list(target).map(|_| ())
+    }
     /// Removes rules and sets of the target, and chain and table when they are empty then.
     fn remove(&mut self, target: &Target) -> Result<(), FirewallError>;
 }
-
-/// Why the kernel did not do as asked.
-#[derive(Debug)]
-pub enum FirewallError {
-    /// To be refined by the crate.
-    Io(std::io::Error),
-}
-
-impl fmt::Display for FirewallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for FirewallError {}

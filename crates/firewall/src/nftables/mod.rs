@@ -1,0 +1,433 @@
+//! nftables: apply a batch in one transaction; list; remove. Start reading at [`Nftables::apply`].
+
+pub(crate) mod message;
+pub(crate) mod plan;
+pub(crate) mod transaction;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::netlink::{Failure, Socket};
+use crate::{Change, Element, Firewall, FirewallError, Target};
+use message::{Encoder, INET, attribute, flag, kind, read_elements, read_rule, read_set};
+use plan::{ADDRESS_SETS, SetId, Wish, conditions, is_name, wishes};
+use transaction::{Step, Transaction, set_properties};
+
+/// Bans in the kernel's nftables, over netlink, with no child process.
+///
+/// One socket; every call is a few system calls. The kernel belongs to the network namespace in which it was opened.
+#[derive(Debug)]
+pub struct Nftables {
+    socket: Socket,
+    prepared: HashMap<(String, String), Prepared>,
+}
+
+/// What we know of a target that we prepared.
+#[derive(Debug)]
+struct Prepared {
+    sets: BTreeSet<SetId>,
+    /// The sets hold what an earlier run left; the first batch replaces it.
+    is_leftover: bool,
+}
+
+/// Which table and target errors are about.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    table: &'a str,
+    name: &'a str,
+}
+
+impl Place<'_> {
+    fn missing(self) -> FirewallError {
+        FirewallError::Missing {
+            table: self.table.to_owned(),
+            name: self.name.to_owned(),
+        }
+    }
+
+    fn answer(self, step: &Step, came: bool) -> FirewallError {
+        FirewallError::Answer {
+            what: step.to_string(),
+            table: self.table.to_owned(),
+            came,
+        }
+    }
+
+    fn failure(self, failure: &Failure, step: &Step) -> FirewallError {
+        match failure {
+            Failure::System(errno) | Failure::Refused { errno, .. } => FirewallError::refused(step, self.table, *errno),
+            Failure::Lost | Failure::Silent => self.answer(step, false),
+            Failure::Malformed => self.answer(step, true),
+        }
+    }
+}
+
+impl<'a> From<&'a Target> for Place<'a> {
+    fn from(target: &'a Target) -> Self {
+        Self {
+            table: &target.table,
+            name: &target.name,
+        }
+    }
+}
+
+/// How elements are changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Additions must be new and removals must hit: one message each. The usual case.
+    Expecting,
+    /// Works for what is there and what is not, with two or three messages each.
+    Regardless,
+}
+
+impl Firewall for Nftables {
+    /// What an earlier run left in the sets stays banned until the first [`apply`](Firewall::apply), whose batch replaces
+    /// it: restored bans belong into that first batch (an empty one, if there are none), so that there is no hole.
+    fn prepare(&mut self, target: &Target) -> Result<(), FirewallError> {
+        for (what, name) in [
+            ("table", &target.table),
+            ("chain", &target.chain),
+            ("name", &target.name),
+        ] {
+            if !is_name(name) {
+                return Err(FirewallError::Name {
+                    what,
+                    name: name.clone(),
+                });
+            }
+        }
+        let place = Place::from(target);
+        let found = self.sets(place)?;
+        let mut sets: BTreeSet<SetId> = found.keys().copied().collect();
+        let was_there = !sets.is_empty();
+        sets.extend(ADDRESS_SETS);
+
+        let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
+        transaction.add_table();
+        transaction.add_chain(&target.chain, target.priority);
+        // The rules are written anew: old and new ones change places in one moment.
+        for (handle, _) in self.rules(target)? {
+            transaction.delete_rule(&target.chain, handle);
+        }
+        let foreign = |id: &SetId| {
+            found
+                .get(id)
+                .is_some_and(|properties| *properties != set_properties(*id))
+        };
+        for id in &sets {
+            let name = id.name(&target.name);
+            if foreign(id) {
+                // Made by Fail2Ban itself, without times.
+                transaction.delete_set(&name);
+            }
+            transaction.add_set(*id, &name);
+        }
+        for id in &sets {
+            add_rules(&mut transaction, target, *id);
+        }
+        self.transact(transaction, place)?;
+
+        let key = (target.table.clone(), target.name.clone());
+        let known = self.prepared.get(&key);
+        let is_leftover = was_there && known.is_none_or(|known| known.is_leftover);
+        self.prepared.insert(key, Prepared { sets, is_leftover });
+        Ok(())
+    }
+
+    /// One transaction, whatever the length of the batch. Only where the send buffer cannot be made large enough for a
+    /// batch (in a container without rights on the machine, from about 10,000 addresses) it is cut in halves.
+    fn apply(&mut self, target: &Target, changes: &[Change]) -> Result<(), FirewallError> {
+        let place = Place::from(target);
+        let Some(prepared) = self.prepared.get(&(target.table.clone(), target.name.clone())) else {
+            return Err(place.missing());
+        };
+        let wishes: Vec<_> = wishes(changes)
+            .into_iter()
+            // No such network was ever banned.
+            .filter(|((id, _), wish)| *wish != Wish::Absent || prepared.sets.contains(id))
+            .collect();
+        self.apply_wishes(target, &wishes)
+    }
+
+    fn list(&mut self, target: &Target) -> Result<Vec<Element>, FirewallError> {
+        let place = Place::from(target);
+        let sets = self.sets(place)?;
+        if ADDRESS_SETS.iter().any(|id| !sets.contains_key(id)) {
+            return Err(place.missing());
+        }
+        let mut elements = Vec::new();
+        for id in sets.into_keys() {
+            let name = id.name(&target.name);
+            let request = |sequence| {
+                request(
+                    kind::GET_ELEMENTS,
+                    flag::DUMP,
+                    sequence,
+                    &[(1, place.table), (attribute::ELEMENTS_SET, &name)],
+                )
+            };
+            let listed = self
+                .socket
+                .list(request, read_elements)
+                .map_err(|failure| match failure {
+                    Failure::Refused {
+                        errno: Errno::NOENT, ..
+                    } => place.missing(),
+                    failure => place.failure(&failure, &Step::List),
+                })?;
+            elements.extend(
+                listed
+                    .into_iter()
+                    .flat_map(|record| record.elements)
+                    .filter_map(|record| {
+                        let expires = record.expires.map(|milliseconds| milliseconds.div_ceil(1000));
+                        Some(Element {
+                            net: id.net(record.address)?,
+                            expires,
+                        })
+                    }),
+            );
+        }
+        Ok(elements)
+    }
+
+    fn check(&mut self, target: &Target) -> Result<(), FirewallError> {
+        let place = Place::from(target);
+        let sets = self.sets(place)?;
+        let rules = self.rules(target)?;
+        let expected = conditions(target).len();
+        let is_blocked = |id: &SetId| {
+            let name = id.name(&target.name);
+            rules.iter().filter(|(_, sets)| sets.contains(&name)).count() >= expected
+        };
+        let is_whole = ADDRESS_SETS.iter().all(|id| sets.contains_key(id)) && sets.keys().all(is_blocked);
+        if is_whole { Ok(()) } else { Err(place.missing()) }
+    }
+
+    fn remove(&mut self, target: &Target) -> Result<(), FirewallError> {
+        let place = Place::from(target);
+        self.prepared.remove(&(target.table.clone(), target.name.clone()));
+        let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
+        for (handle, _) in self.rules(target)? {
+            transaction.delete_rule(&target.chain, handle);
+        }
+        for id in self.sets(place)?.into_keys() {
+            transaction.delete_set(&id.name(&target.name));
+        }
+        self.transact(transaction, place)?;
+        // Others may have something in the chain or in the table.
+        if self.uses(place, kind::GET_CHAIN, Some(&target.chain), attribute::CHAIN_USE)? == Some(0) {
+            let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
+            transaction.delete_chain(&target.chain);
+            self.transact(transaction, place)?;
+        }
+        if self.uses(place, kind::GET_TABLE, None, attribute::TABLE_USE)? == Some(0) {
+            let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
+            transaction.delete_table();
+            self.transact(transaction, place)?;
+        }
+        Ok(())
+    }
+}
+
+impl Nftables {
+    /// Opens a socket to the kernel's nftables, in the network namespace of the calling thread.
+    pub fn open() -> Result<Self, FirewallError> {
+        let socket = Socket::open(0).map_err(|errno| FirewallError::refused(&Step::Transaction, "", errno))?;
+        Ok(Self {
+            socket,
+            prepared: HashMap::new(),
+        })
+    }
+
+    /// Limits how long an answer of the kernel is waited for; 10 s if not told otherwise.
+    pub fn set_patience(&mut self, patience: Duration) -> Result<(), FirewallError> {
+        self.socket
+            .set_patience(patience)
+            .map_err(|errno| FirewallError::refused(&Step::Transaction, "", errno))
+    }
+
+    fn apply_wishes(&mut self, target: &Target, wishes: &[((SetId, IpAddr), Wish)]) -> Result<(), FirewallError> {
+        let place = Place::from(target);
+        let outcome = match self.try_wishes(target, wishes, Way::Expecting) {
+            // Something is there already, or not there any more; or answers were lost and it is not known what happened.
+            Err((
+                Failure::Refused {
+                    errno: Errno::EXIST | Errno::NOENT,
+                    ..
+                }
+                | Failure::Lost,
+                _,
+            )) => self.try_wishes(target, wishes, Way::Regardless),
+            outcome => outcome,
+        };
+        match outcome {
+            Ok(()) => Ok(()),
+            // Nothing that is added and deleted regardless of what is there can be missing but the set.
+            Err((
+                Failure::Refused {
+                    errno: Errno::NOENT, ..
+                },
+                _,
+            )) => Err(place.missing()),
+            Err((Failure::System(Errno::MSGSIZE), _)) if wishes.len() > 1 => {
+                let (first, second) = wishes.split_at(wishes.len() / 2);
+                self.apply_wishes(target, first)?;
+                self.apply_wishes(target, second)
+            }
+            Err((failure, step)) => Err(place.failure(&failure, &step)),
+        }
+    }
+
+    /// One transaction that brings about the wishes.
+    fn try_wishes(
+        &mut self,
+        target: &Target,
+        wishes: &[((SetId, IpAddr), Wish)],
+        way: Way,
+    ) -> Result<(), (Failure, Step)> {
+        let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
+        let key = (target.table.clone(), target.name.clone());
+        let prepared = self.prepared.get(&key);
+        for id in prepared
+            .filter(|prepared| prepared.is_leftover)
+            .into_iter()
+            .flat_map(|prepared| &prepared.sets)
+        {
+            transaction.flush_set(&id.name(&target.name));
+        }
+        let mut by_set: BTreeMap<SetId, (Vec<_>, Vec<_>)> = BTreeMap::new();
+        for &((id, address), wish) in wishes {
+            let (additions, removals) = by_set.entry(id).or_default();
+            match wish {
+                Wish::Present(milliseconds) => additions.push((address, milliseconds)),
+                Wish::Absent => removals.push((address, 0)),
+            }
+        }
+        let mut new_sets = Vec::new();
+        for (id, (additions, removals)) in by_set {
+            let name = id.name(&target.name);
+            if !prepared.is_some_and(|prepared| prepared.sets.contains(&id)) {
+                transaction.add_set(id, &name);
+                add_rules(&mut transaction, target, id);
+                new_sets.push(id);
+            }
+            if way == Way::Regardless {
+                // Added if absent, so that there is something to delete. Until the transaction is whole no packet
+                // sees any of this: a ban that is prolonged this way has no hole. Kernels before 6.12 know no other.
+                transaction.add_elements(&name, &additions, false);
+                transaction.delete_elements(&name, &additions);
+                transaction.add_elements(&name, &removals, false);
+            }
+            transaction.delete_elements(&name, &removals);
+            transaction.add_elements(&name, &additions, way == Way::Expecting);
+        }
+        self.send(transaction)?;
+        if let Some(prepared) = self.prepared.get_mut(&key) {
+            prepared.is_leftover = false;
+            prepared.sets.extend(new_sets);
+        }
+        Ok(())
+    }
+
+    /// Carries out a transaction; nothing to do is done.
+    fn transact(&mut self, transaction: Transaction<'_>, place: Place<'_>) -> Result<(), FirewallError> {
+        self.send(transaction)
+            .map_err(|(failure, step)| place.failure(&failure, &step))
+    }
+
+    fn send(&mut self, transaction: Transaction<'_>) -> Result<(), (Failure, Step)> {
+        if transaction.is_empty() {
+            return Ok(());
+        }
+        let (encoder, answers, steps) = transaction.finish();
+        self.socket.transact(encoder.bytes(), &answers).map_err(|failure| {
+            let step = match &failure {
+                Failure::Refused { sequence, .. } => {
+                    let position = usize::try_from(sequence.wrapping_sub(answers.start)).ok();
+                    position.and_then(|position| steps.into_iter().nth(position))
+                }
+                _ => None,
+            };
+            (failure, step.unwrap_or(Step::Transaction))
+        })
+    }
+
+    /// Our sets of a target that are in the kernel, with key type and flags.
+    fn sets(&mut self, place: Place<'_>) -> Result<BTreeMap<SetId, (u32, u32)>, FirewallError> {
+        let request = |sequence| request(kind::GET_SET, flag::DUMP, sequence, &[(attribute::TABLE, place.table)]);
+        let sets = self.socket.list(request, |message| {
+            let set = read_set(message).filter(|set| set.table == place.table && message.family() == Some(INET))?;
+            let (id, _) = SetId::parse(&set.name).filter(|(_, name)| *name == place.name)?;
+            Some((id, (set.key_type, set.flags)))
+        });
+        Ok(none_if_absent(sets, place)?.unwrap_or_default().into_iter().collect())
+    }
+
+    /// Handles of the rules in the target's chain that look into our sets, and which.
+    fn rules(&mut self, target: &Target) -> Result<Vec<(u64, Vec<String>)>, FirewallError> {
+        let names = [
+            (attribute::TABLE, target.table.as_str()),
+            (attribute::RULE_CHAIN, target.chain.as_str()),
+        ];
+        let rules = self.socket.list(
+            |sequence| request(kind::GET_RULE, flag::DUMP, sequence, &names),
+            |message| {
+                let rule = read_rule(message)?;
+                let is_ours = |set: &String| SetId::parse(set).is_some_and(|(_, name)| name == target.name);
+                let is_here = rule.table == target.table && rule.chain == target.chain;
+                (is_here && rule.sets.iter().any(is_ours)).then_some((rule.handle, rule.sets))
+            },
+        );
+        Ok(none_if_absent(rules, Place::from(target))?.unwrap_or_default())
+    }
+
+    /// How many things are in a chain or a table; `None` if it is not there.
+    fn uses(
+        &mut self,
+        place: Place<'_>,
+        kind: u16,
+        chain: Option<&str>,
+        attribute: u16,
+    ) -> Result<Option<u32>, FirewallError> {
+        let mut names = vec![(attribute::TABLE, place.table)];
+        names.extend(chain.map(|chain| (attribute::CHAIN_NAME, chain)));
+        let uses = self.socket.list(
+            |sequence| request(kind, flag::ACK, sequence, &names),
+            |message| message.attributes().number(attribute),
+        );
+        Ok(none_if_absent(uses, place)?.and_then(|uses| uses.first().copied()))
+    }
+}
+
+/// The rules that make a set block.
+fn add_rules(transaction: &mut Transaction<'_>, target: &Target, id: SetId) {
+    for condition in conditions(target) {
+        transaction.add_rule(&target.chain, id, &id.name(&target.name), &condition, target.verdict);
+    }
+}
+
+/// Bytes of a request about named things of family inet.
+fn request(kind: u16, flags: u16, sequence: u32, names: &[(u16, &str)]) -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    encoder.message(kind, flag::REQUEST | flags, sequence, (INET, 0), |message| {
+        for (attribute, name) in names {
+            message.text(*attribute, name);
+        }
+    });
+    encoder.bytes().to_vec()
+}
+
+/// A listing of something that is not there is `None`.
+fn none_if_absent<T>(listed: Result<T, Failure>, place: Place<'_>) -> Result<Option<T>, FirewallError> {
+    match listed {
+        Ok(listed) => Ok(Some(listed)),
+        Err(Failure::Refused {
+            errno: Errno::NOENT, ..
+        }) => Ok(None),
+        Err(failure) => Err(place.failure(&failure, &Step::List)),
+    }
+}
