@@ -1,0 +1,272 @@
+//! Sets of characters, and what `\d`, `\w`, `\s` and ignoring case make of them in CPython.
+
+use crate::tables::{CASED_ONLY, DIGIT, EXTRA_CASES, LOWER, SPACE, UPPER, WORD};
+
+const LAST: u32 = 0x10_FFFF;
+const FIRST_BEYOND_BMP: u32 = 0x1_0000;
+
+/// How letters are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Case {
+    /// As written.
+    Exact,
+    /// `re.IGNORECASE`.
+    Unicode,
+    /// `re.IGNORECASE | re.ASCII`.
+    Ascii,
+}
+
+/// Sorted, disjoint ranges of code points; both ends belong to the range.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct CharSet {
+    ranges: Vec<(u32, u32)>,
+}
+
+/// A named class of characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Category {
+    Digit,
+    Space,
+    Word,
+}
+
+/// One member of a bracketed class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClassItem {
+    Literal(u32),
+    Range(u32, u32),
+    Category { category: Category, negated: bool },
+}
+
+impl CharSet {
+    /// The set of the given ranges, in any order, overlapping or not.
+    pub(crate) fn from_ranges(mut ranges: Vec<(u32, u32)>) -> Self {
+        ranges.sort_unstable();
+        let mut merged: Vec<(u32, u32)> = Vec::with_capacity(ranges.len());
+        for (first, last) in ranges {
+            match merged.last_mut() {
+                Some(previous) if first <= previous.1.saturating_add(1) => previous.1 = previous.1.max(last),
+                _ => merged.push((first, last)),
+            }
+        }
+        Self { ranges: merged }
+    }
+
+    pub(crate) fn single(code: u32) -> Self {
+        Self {
+            ranges: vec![(code, code)],
+        }
+    }
+
+    /// `.`: all, but for the line feed unless `re.DOTALL`.
+    pub(crate) fn dot(dot_all: bool) -> Self {
+        if dot_all {
+            Self::default().negated()
+        } else {
+            Self::single(u32::from('\n')).negated()
+        }
+    }
+
+    pub(crate) fn category(category: Category, negated: bool, ascii: bool) -> Self {
+        let table = match category {
+            Category::Digit => DIGIT,
+            Category::Space => SPACE,
+            Category::Word => WORD,
+        };
+        let set = if ascii {
+            // sre's ASCII `\s` is C's isspace; `str.isspace` also takes the separators 0x1c to 0x1f.
+            let spaces = vec![(0x09, 0x0d), (0x20, 0x20)];
+            match category {
+                Category::Space => Self::from_ranges(spaces),
+                Category::Digit | Category::Word => Self {
+                    ranges: table.iter().copied().take_while(|range| range.1 < 0x80).collect(),
+                },
+            }
+        } else {
+            Self { ranges: table.to_vec() }
+        };
+        if negated { set.negated() } else { set }
+    }
+
+    pub(crate) fn negated(&self) -> Self {
+        let mut ranges = Vec::with_capacity(self.ranges.len() + 1);
+        let mut next = 0;
+        for &(first, last) in &self.ranges {
+            if first > next {
+                ranges.push((next, first - 1));
+            }
+            next = last + 1;
+        }
+        if next <= LAST {
+            ranges.push((next, LAST));
+        }
+        Self { ranges }
+    }
+
+    pub(crate) fn contains(&self, code: u32) -> bool {
+        in_ranges(&self.ranges, code)
+    }
+
+    pub(crate) fn ranges(&self) -> &[(u32, u32)] {
+        &self.ranges
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The only character of the set.
+    pub(crate) fn only(&self) -> Option<char> {
+        match *self.ranges.as_slice() {
+            [(first, last)] if first == last => char::from_u32(first),
+            _ => None,
+        }
+    }
+
+    /// A literal compared as `case` says.
+    pub(crate) fn literal(code: u32, case: Case) -> Self {
+        if !is_cased(code, case) {
+            return Self::single(code);
+        }
+        let lower = to_lower(code, case);
+        let mut wanted = vec![(lower, lower)];
+        if case == Case::Unicode {
+            wanted.extend(extra_cases(lower).map(|other| (other, other)));
+        }
+        Self::from_ranges(wanted).folding_into(case)
+    }
+
+    /// A bracketed class. The quirks are sre's: ignoring case, it lowers the members below U+10000 when compiling, then
+    /// asks for the lower case of each character of the text; members beyond are kept as written, and ranges reaching
+    /// there also accept what their upper case contains.
+    pub(crate) fn class(items: &[ClassItem], negated: bool, case: Case, ascii: bool) -> Self {
+        let mut ranges = Vec::new();
+        let mut has_cased = false;
+        for &item in items {
+            match item {
+                ClassItem::Category { category, negated } => {
+                    ranges.extend_from_slice(Self::category(category, negated, ascii).ranges());
+                }
+                ClassItem::Literal(code) => {
+                    let lower = to_lower(code, case);
+                    if case == Case::Exact || lower >= FIRST_BEYOND_BMP {
+                        ranges.push((code, code));
+                        has_cased |= case != Case::Exact;
+                    } else {
+                        ranges.push((lower, lower));
+                        push_extra_cases(&mut ranges, lower, case);
+                        has_cased |= is_cased(code, case);
+                    }
+                }
+                ClassItem::Range(first, last) if case == Case::Exact => ranges.push((first, last)),
+                ClassItem::Range(first, last) => {
+                    for code in first..=last.min(FIRST_BEYOND_BMP - 1) {
+                        let lower = to_lower(code, case);
+                        ranges.push((lower, lower));
+                        push_extra_cases(&mut ranges, lower, case);
+                        has_cased = has_cased || is_cased(code, case);
+                    }
+                    if last >= FIRST_BEYOND_BMP {
+                        has_cased = true;
+                        ranges.push((first, last));
+                        ranges.extend(
+                            mapped(UPPER)
+                                .filter(|&(_, upper)| first <= upper && upper <= last)
+                                .map(|(code, _)| (code, code)),
+                        );
+                    }
+                }
+            }
+        }
+        let set = Self::from_ranges(ranges);
+        let set = if has_cased { set.folding_into(case) } else { set };
+        if negated { set.negated() } else { set }
+    }
+
+    /// All characters whose lower case is in the set.
+    fn folding_into(&self, case: Case) -> Self {
+        let lowered: Vec<(u32, u32)> = match case {
+            Case::Exact => return self.clone(),
+            Case::Ascii => (0x41..=0x5a).map(|code| (code, code + 0x20)).collect(),
+            Case::Unicode => mapped(LOWER).collect(),
+        };
+        let moved = Self::from_ranges(lowered.iter().map(|&(code, _)| (code, code)).collect());
+        // Those that stay where they are: in the set and not moved, that is, outside (not in the set, or moved).
+        let mut outside = self.negated().ranges;
+        outside.extend_from_slice(&moved.ranges);
+        let mut ranges = Self::from_ranges(outside).negated().ranges;
+        ranges.extend(
+            lowered
+                .iter()
+                .filter(|&&(_, lower)| self.contains(lower))
+                .map(|&(code, _)| (code, code)),
+        );
+        Self::from_ranges(ranges)
+    }
+}
+
+/// Whether `\w` matches the character.
+pub(crate) fn is_word(character: char, ascii: bool) -> bool {
+    if character.is_ascii() {
+        character.is_ascii_alphanumeric() || character == '_'
+    } else {
+        !ascii && in_ranges(WORD, u32::from(character))
+    }
+}
+
+/// The lower case with which sre compares.
+pub(crate) fn to_lower(code: u32, case: Case) -> u32 {
+    match case {
+        Case::Exact => code,
+        Case::Ascii if (0x41..=0x5a).contains(&code) => code + 0x20,
+        Case::Ascii => code,
+        Case::Unicode => lookup(LOWER, code).unwrap_or(code),
+    }
+}
+
+fn is_cased(code: u32, case: Case) -> bool {
+    match case {
+        Case::Exact => false,
+        Case::Ascii => char::from_u32(code).is_some_and(|character| character.is_ascii_alphabetic()),
+        Case::Unicode => lookup(LOWER, code).is_some() || lookup(UPPER, code).is_some() || in_ranges(CASED_ONLY, code),
+    }
+}
+
+fn extra_cases(lower: u32) -> impl Iterator<Item = u32> {
+    EXTRA_CASES
+        .iter()
+        .filter(move |pair| pair.0 == lower)
+        .map(|pair| pair.1)
+}
+
+fn push_extra_cases(ranges: &mut Vec<(u32, u32)>, lower: u32, case: Case) {
+    if case == Case::Unicode {
+        ranges.extend(extra_cases(lower).map(|other| (other, other)));
+    }
+}
+
+fn in_ranges(ranges: &[(u32, u32)], code: u32) -> bool {
+    let after = ranges.partition_point(|range| range.0 <= code);
+    after
+        .checked_sub(1)
+        .and_then(|index| ranges.get(index))
+        .is_some_and(|range| code <= range.1)
+}
+
+fn lookup(table: &[(u32, u32, u32, u32)], code: u32) -> Option<u32> {
+    // Runs of stride 2 interleave, so the right run need not be the last that starts before.
+    let after = table.partition_point(|run| run.0 <= code);
+    let before = table.get(..after).unwrap_or_default();
+    let run = before
+        .iter()
+        .rev()
+        .take(4)
+        .find(|run| code <= run.1 && (code - run.0) % run.2 == 0)?;
+    Some(run.3 + (code - run.0))
+}
+
+fn mapped(table: &'static [(u32, u32, u32, u32)]) -> impl Iterator<Item = (u32, u32)> {
+    table.iter().flat_map(|&(first, last, stride, start)| {
+        (0..=(last - first) / stride).map(move |step| (first + step * stride, start + step * stride))
+    })
+}

@@ -1,0 +1,776 @@
+//! Engine 1: runs a program by backtracking, exact for all of `re`.
+//!
+//! The way back is an explicit stack, so a hostile text can make it neither overflow nor recurse. Registers (group
+//! positions, loop marks, counters) are undone from a trail. Once a search has become long, a memo remembers every
+//! (place, position) that was tried in vain, which makes the time linear in the text for patterns without
+//! back-references; and a step budget ends what is left.
+//!
+//! Why the memo is exact: what can match from a place and position depends on nothing else, except (a) on which of the
+//! loops around have consumed nothing in this iteration – for nested loops a number, the inmost ones, as positions only
+//! grow – and (b) on the groups that conditionals ask for; both are part of the memo's key. Inside look-arounds and
+//! atomic groups, a place that led to the end of the part was not in vain, so the entries made there are kept only if
+//! the whole part fails.
+
+use crate::ast::{Assertion, RepeatKind};
+use crate::charset::{Case, is_word, to_lower};
+use crate::error::Overrun;
+use crate::program::{Beyond, Class, FirstSet, Inst, Loop, Note, Pc, Program, Start, SubKind};
+
+const UNSET: usize = usize::MAX;
+/// The memo costs memory to clear; short searches do without.
+const STEPS_WITHOUT_MEMO: u64 = 1_000;
+/// 8 MiB of bits: a line of 64 KiB for a pattern of a thousand places.
+const MAX_MEMO_WORDS: usize = 1 << 20;
+/// Scanning this many bytes counts as one step.
+const BYTES_PER_STEP: usize = 32;
+
+/// Memory of the machine.
+#[derive(Debug, Default)]
+pub(crate) struct Machine {
+    registers: Vec<usize>,
+    /// Registers overwritten since, with what they held.
+    trail: Vec<(usize, usize)>,
+    stack: Vec<Frame>,
+    parts: Vec<OpenPart>,
+    memo: Vec<u64>,
+    /// Memo entries made inside the open parts.
+    memo_log: Vec<usize>,
+    memo_on: bool,
+    /// By instruction, for unbounded loops: positions from which leaving was tried in vain.
+    vain: Vec<(usize, usize)>,
+    /// By instruction, for unbounded loops: the last stretch of text found to belong to the class.
+    stretches: Vec<(usize, usize)>,
+    steps: u64,
+    groups: usize,
+    matched: bool,
+}
+
+/// A way not tried yet.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    way: Way,
+    trail: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Branch {
+        pc: Pc,
+        position: usize,
+    },
+    /// A greedy loop may give back down to `low`.
+    GiveBack {
+        pc: Pc,
+        low: usize,
+        current: usize,
+        high: usize,
+    },
+    /// A lazy loop may take `left` more.
+    TakeMore {
+        pc: Pc,
+        position: usize,
+        left: usize,
+    },
+    /// Everything inside a part has been tried.
+    PartFails,
+}
+
+/// A look-around or atomic group being matched.
+#[derive(Clone, Copy, Debug)]
+struct OpenPart {
+    pc: Pc,
+    kind: SubKind,
+    end: Pc,
+    position: usize,
+    stack: usize,
+    trail: usize,
+    log: usize,
+}
+
+/// Where the machine goes on.
+type At = (Pc, usize);
+
+impl Machine {
+    /// Searches `text`; on `true` the groups are in the registers.
+    pub(crate) fn search(&mut self, program: &Program, text: &str, limit: u64) -> Result<bool, Overrun> {
+        self.reset(program);
+        let mut run = Run {
+            program,
+            text,
+            bytes: text.as_bytes(),
+            limit,
+            machine: self,
+        };
+        let found = run.search();
+        if found != Ok(true) {
+            self.matched = false;
+        }
+        found
+    }
+
+    pub(crate) fn reset(&mut self, program: &Program) {
+        self.registers.clear();
+        self.registers.resize(program.registers, UNSET);
+        self.groups = program.groups;
+        self.trail.clear();
+        self.stack.clear();
+        self.parts.clear();
+        self.memo_log.clear();
+        self.memo_on = false;
+        self.steps = 0;
+        self.matched = false;
+    }
+
+    /// Notes a group found by the other engine.
+    pub(crate) fn set_group(&mut self, number: usize, span: Option<(usize, usize)>) {
+        let (start, end) = span.unwrap_or((UNSET, UNSET));
+        if let Some([first, second]) = self.registers.get_mut(2 * number..2 * number + 2) {
+            (*first, *second) = (start, end);
+        }
+        self.matched = true;
+    }
+
+    pub(crate) fn group(&self, number: usize) -> Option<std::ops::Range<usize>> {
+        if !self.matched || number > self.groups {
+            return None;
+        }
+        let (start, end) = self.span(number)?;
+        Some(start..end)
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn register(&self, index: usize) -> usize {
+        self.registers.get(index).copied().unwrap_or(UNSET)
+    }
+
+    fn set_register(&mut self, index: usize, value: usize) {
+        if let Some(register) = self.registers.get_mut(index) {
+            if !self.stack.is_empty() {
+                self.trail.push((index, *register));
+            }
+            *register = value;
+        }
+    }
+
+    /// Both ends of a group that took part. A group entered again has its new start and its old end until it is left.
+    fn span(&self, group: usize) -> Option<(usize, usize)> {
+        let (start, end) = (self.register(2 * group), self.register(2 * group + 1));
+        (start != UNSET && end != UNSET && start <= end).then_some((start, end))
+    }
+
+    fn undo_to(&mut self, length: usize) {
+        while self.trail.len() > length {
+            let Some((index, value)) = self.trail.pop() else { break };
+            if let Some(register) = self.registers.get_mut(index) {
+                *register = value;
+            }
+        }
+    }
+
+    fn push(&mut self, way: Way) {
+        self.stack.push(Frame {
+            way,
+            trail: self.trail.len(),
+        });
+    }
+}
+
+/// One search.
+struct Run<'r> {
+    program: &'r Program,
+    text: &'r str,
+    bytes: &'r [u8],
+    limit: u64,
+    machine: &'r mut Machine,
+}
+
+impl Run<'_> {
+    fn search(&mut self) -> Result<bool, Overrun> {
+        let mut position = 0;
+        while let Some(start) = self.next_start(position) {
+            if let Some(end) = self.attempt(start)? {
+                self.machine.matched = true;
+                if let Some([first, second]) = self.machine.registers.get_mut(..2) {
+                    (*first, *second) = (start, end);
+                }
+                return Ok(true);
+            }
+            self.charge(start.saturating_sub(position))?;
+            position = match self.bytes.get(start) {
+                None => break,
+                Some(_) => self.next_boundary(start),
+            };
+        }
+        Ok(false)
+    }
+
+    /// The first position from `from` on where a match may begin.
+    fn next_start(&self, from: usize) -> Option<usize> {
+        let rest = self.bytes.get(from..)?;
+        match &self.program.start {
+            Start::TextStart => (from == 0).then_some(0),
+            Start::LineStart if from == 0 || self.bytes.get(from - 1) == Some(&b'\n') => Some(from),
+            Start::LineStart => memchr::memchr(b'\n', rest).map(|offset| from + offset + 1),
+            Start::Literal(finder) => finder.find(rest).map(|offset| from + offset),
+            Start::Bytes(bytes) => match *bytes.as_slice() {
+                [] => None,
+                [a] => memchr::memchr(a, rest),
+                [a, b] => memchr::memchr2(a, b, rest),
+                [a, b, c, ..] => memchr::memchr3(a, b, c, rest),
+            }
+            .map(|offset| from + offset),
+            Start::Set(set) => rest
+                .iter()
+                .position(|&byte| set.has(Some(byte)))
+                .map(|offset| from + offset),
+            Start::Anywhere => Some(from),
+        }
+        // A set of leading bytes holds continuation bytes only where it holds everything; classes do.
+        .map(|start| {
+            if self.text.is_char_boundary(start) {
+                start
+            } else {
+                self.next_boundary(start)
+            }
+        })
+    }
+
+    fn next_boundary(&self, position: usize) -> usize {
+        let rest = self.bytes.get(position + 1..).unwrap_or_default();
+        position + 1 + rest.iter().take_while(|&&byte| is_continuation(byte)).count()
+    }
+
+    fn charge(&mut self, bytes: usize) -> Result<(), Overrun> {
+        let steps = u64::try_from(bytes / BYTES_PER_STEP).unwrap_or(u64::MAX);
+        self.machine.steps = self.machine.steps.saturating_add(steps + 1);
+        if self.machine.steps > self.limit {
+            return Err(Overrun);
+        }
+        if !self.machine.memo_on && self.machine.steps > STEPS_WITHOUT_MEMO {
+            self.turn_memo_on();
+        }
+        Ok(())
+    }
+
+    fn turn_memo_on(&mut self) {
+        self.machine.memo_on = true;
+        let length = self.program.code.len();
+        self.machine.vain.clear();
+        self.machine.vain.resize(length, (1, 0));
+        self.machine.stretches.clear();
+        self.machine.stretches.resize(length, (1, 0));
+        let bits = self.program.columns.saturating_mul(self.bytes.len() + 1);
+        self.machine.memo.clear();
+        // Without a memo only the budget bounds the search.
+        if bits.div_ceil(64) <= MAX_MEMO_WORDS {
+            self.machine.memo.resize(bits.div_ceil(64), 0);
+        }
+    }
+
+    /// Whether this place and position was tried before; notes that it is tried now.
+    fn was_tried(&mut self, note: &Note, position: usize) -> bool {
+        if self.machine.memo.is_empty() {
+            return false;
+        }
+        let idle = note
+            .marks
+            .iter()
+            .filter(|&&mark| self.machine.register(mark) == position)
+            .count();
+        let mut groups = 0;
+        for &group in &self.program.conditional_groups {
+            groups = 2 * groups + usize::from(self.machine.span(group).is_some());
+        }
+        let column = note.column + groups * (note.marks.len() + 1) + idle;
+        let bit = column * (self.bytes.len() + 1) + position;
+        let Some(word) = self.machine.memo.get_mut(bit / 64) else {
+            return false;
+        };
+        let mask = 1 << (bit % 64);
+        if *word & mask != 0 {
+            return true;
+        }
+        *word |= mask;
+        if !self.machine.parts.is_empty() {
+            self.machine.memo_log.push(bit);
+        }
+        false
+    }
+
+    /// Matches from `start` on; returns the end of the match.
+    fn attempt(&mut self, start: usize) -> Result<Option<usize>, Overrun> {
+        let program = self.program;
+        let mut at = (0, start);
+        loop {
+            self.charge(0)?;
+            // A program ends with `Match`, so there always is an instruction.
+            let Some(inst) = program.code.get(at.0) else {
+                return Err(Overrun);
+            };
+            if matches!(inst, Inst::Match) {
+                return Ok(Some(at.1));
+            }
+            let next = match self.step(inst, at)? {
+                Some(next) => Some(next),
+                None => self.back()?,
+            };
+            match next {
+                Some(next) => at = next,
+                None => {
+                    self.machine.undo_to(0);
+                    // What was set before the first choice is not on the trail.
+                    self.machine.registers.fill(UNSET);
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Runs one instruction; `None` if it does not match.
+    #[inline]
+    fn step(&mut self, inst: &Inst, (pc, position): At) -> Result<Option<At>, Overrun> {
+        let rest = self.bytes.get(position..).unwrap_or_default();
+        let next = pc + 1;
+        Ok(match inst {
+            Inst::Byte(byte) => (rest.first() == Some(byte)).then_some((next, position + 1)),
+            Inst::Literal(literal) => rest.starts_with(literal).then_some((next, position + literal.len())),
+            Inst::Class(class) => self
+                .class(*class)
+                .and_then(|class| class.length_at(self.text, position))
+                .map(|length| (next, position + length)),
+            Inst::Loop(repeat) => return self.enter_loop(repeat, pc, position),
+            Inst::Split { first, second } => self.split(pc, *first, *second, position),
+            Inst::Jump(to) => Some((*to, position)),
+            Inst::Save(register) => {
+                self.machine.set_register(*register, position);
+                Some((next, position))
+            }
+            Inst::Clear(register) => {
+                self.machine.set_register(*register, UNSET);
+                Some((next, position))
+            }
+            Inst::Assert(place) => self.holds(*place, position).then_some((next, position)),
+            Inst::Sub { kind, end } => self.enter_part(pc, *kind, *end, position),
+            Inst::SubEnd { .. } => self.leave_part(position),
+            Inst::LookLiteral { literal, negative } => {
+                (rest.starts_with(literal) != *negative).then_some((next, position))
+            }
+            Inst::Backreference { group, case } => self.backreference(*group, *case, position)?.map(|end| (next, end)),
+            Inst::Conditional { group, no } => {
+                Some((if self.machine.span(*group).is_some() { next } else { *no }, position))
+            }
+            Inst::LoopHead { mark, exit } => Some((
+                if self.machine.register(*mark) == position {
+                    *exit
+                } else {
+                    next
+                },
+                position,
+            )),
+            Inst::CounterReset(counter) => {
+                self.machine.set_register(*counter, 0);
+                Some((next, position))
+            }
+            Inst::CounterHead {
+                counter,
+                min,
+                max,
+                lazy,
+                mark,
+                exit,
+            } => {
+                let count = self.machine.register(*counter);
+                if count < *min {
+                    Some((next, position))
+                } else if count >= *max || self.machine.register(*mark) == position {
+                    Some((*exit, position))
+                } else {
+                    let (first, second) = if *lazy { (*exit, next) } else { (next, *exit) };
+                    self.machine.push(Way::Branch { pc: second, position });
+                    Some((first, position))
+                }
+            }
+            Inst::CounterEnter { counter, min, mark } => {
+                let count = self.machine.register(*counter);
+                self.machine.set_register(*counter, count + 1);
+                if count >= *min {
+                    self.machine.set_register(*mark, position);
+                }
+                Some((next, position))
+            }
+            Inst::Match => Some((pc, position)),
+        })
+    }
+
+    fn class(&self, index: usize) -> Option<&Class> {
+        self.program.classes.get(index)
+    }
+
+    fn first_set(&self, index: usize) -> Option<&FirstSet> {
+        self.program.first_sets.get(index)
+    }
+
+    fn split(&mut self, pc: Pc, first: Pc, second: Pc, position: usize) -> Option<At> {
+        let note = self.program.notes.get(pc)?;
+        let byte = self.bytes.get(position).copied();
+        let open = |way: usize| self.first_set(way).is_none_or(|set| set.has(byte));
+        match note.ways.map(|[first, second]| (open(first), open(second))) {
+            Some((true, false)) => Some((first, position)),
+            Some((false, true)) => Some((second, position)),
+            Some((false, false)) => None,
+            Some((true, true)) | None => {
+                if self.machine.memo_on && self.was_tried(note, position) {
+                    return None;
+                }
+                self.machine.push(Way::Branch { pc: second, position });
+                Some((first, position))
+            }
+        }
+    }
+
+    fn enter_loop(&mut self, repeat: &Loop, pc: Pc, position: usize) -> Result<Option<At>, Overrun> {
+        let program = self.program;
+        let Some(class) = program.classes.get(repeat.class) else {
+            return Ok(None);
+        };
+        let Some(low) = self.skip(repeat, class, position) else {
+            return Ok(None);
+        };
+        if repeat.kind == RepeatKind::Lazy {
+            if repeat.max > repeat.min {
+                let left = if repeat.max == usize::MAX {
+                    usize::MAX
+                } else {
+                    repeat.max - repeat.min
+                };
+                if self.machine.memo_on && left == usize::MAX && self.loop_was_tried(pc, low) {
+                    return Ok(None);
+                }
+                self.machine.push(Way::TakeMore {
+                    pc,
+                    position: low,
+                    left,
+                });
+            }
+            return Ok(Some((pc + 1, low)));
+        }
+        let high = self.extent(repeat, class, pc, position, low);
+        self.charge(high - position)?;
+        if repeat.kind == RepeatKind::Greedy && high > low {
+            if self.machine.memo_on {
+                let (first, last) = self.machine.vain.get(pc).copied().unwrap_or((1, 0));
+                if first <= low && high <= last {
+                    return Ok(None);
+                }
+            }
+            self.machine.push(Way::GiveBack {
+                pc,
+                low,
+                current: high,
+                high,
+            });
+            if self.machine.memo_on && self.loop_was_tried(pc, high) {
+                return Ok(None);
+            }
+        }
+        Ok(Some((pc + 1, high)))
+    }
+
+    /// The memo's answer for leaving (or, if lazy and unbounded, also staying in) a loop at a position.
+    fn loop_was_tried(&mut self, pc: Pc, position: usize) -> bool {
+        let program = self.program;
+        program.notes.get(pc).is_some_and(|note| self.was_tried(note, position))
+    }
+
+    /// The position after the iterations that must be.
+    fn skip(&self, repeat: &Loop, class: &Class, mut position: usize) -> Option<usize> {
+        for _ in 0..repeat.min {
+            if self.stops(repeat, position) {
+                return None;
+            }
+            position += class.length_at(self.text, position)?;
+        }
+        Some(position)
+    }
+
+    fn stops(&self, repeat: &Loop, position: usize) -> bool {
+        let rest = self.bytes.get(position..).unwrap_or_default();
+        repeat.stop.as_ref().is_some_and(|stop| rest.starts_with(stop.needle()))
+    }
+
+    /// Where the longest run of the loop that begins at `position` and is at `low` after the least iterations ends.
+    fn extent(&mut self, repeat: &Loop, class: &Class, pc: Pc, position: usize, low: usize) -> usize {
+        if repeat.max != usize::MAX {
+            let mut end = low;
+            for _ in repeat.min..repeat.max {
+                match class.length_at(self.text, end) {
+                    Some(length) => end += length,
+                    None => break,
+                }
+            }
+            return end;
+        }
+        if self.machine.memo_on
+            && let Some(&(first, last)) = self.machine.stretches.get(pc)
+            && first <= low
+            && low <= last
+        {
+            return last;
+        }
+        let mut end = self.class_end(class, low);
+        if let Some(stop) = &repeat.stop {
+            let search_end = (end + stop.needle().len()).min(self.bytes.len());
+            let stretch = self.bytes.get(low..search_end).unwrap_or_default();
+            end = stop.find(stretch).map_or(end, |offset| end.min(low + offset));
+        }
+        if self.machine.memo_on
+            && let Some(slot) = self.machine.stretches.get_mut(pc)
+        {
+            *slot = (position.max(low), end);
+        }
+        end
+    }
+
+    /// The end of the run of characters of the class from `position` on.
+    fn class_end(&self, class: &Class, position: usize) -> usize {
+        let rest = self.bytes.get(position..).unwrap_or_default();
+        if let Some(byte) = class.all_but {
+            return memchr::memchr(byte, rest).map_or(self.bytes.len(), |offset| position + offset);
+        }
+        let beyond = match class.beyond {
+            Beyond::None => false,
+            Beyond::All => true,
+            Beyond::Some(_) => {
+                let mut end = position;
+                while let Some(length) = class.length_at(self.text, end) {
+                    end += length;
+                }
+                return end;
+            }
+        };
+        let belongs = |byte: u8| class.ascii.get(usize::from(byte)).copied().unwrap_or(beyond);
+        rest.iter()
+            .position(|&byte| !belongs(byte))
+            .map_or(self.bytes.len(), |offset| position + offset)
+    }
+
+    fn holds(&self, place: Assertion, position: usize) -> bool {
+        let before = position.checked_sub(1).and_then(|index| self.bytes.get(index));
+        let rest = self.bytes.get(position..).unwrap_or_default();
+        match place {
+            Assertion::TextStart => position == 0,
+            Assertion::LineStart => before.is_none_or(|&byte| byte == b'\n'),
+            Assertion::TextEnd => rest.is_empty(),
+            Assertion::FinalLineEnd => matches!(rest, [] | [b'\n']),
+            Assertion::LineEnd => matches!(rest, [] | [b'\n', ..]),
+            // sre: in an empty text neither `\b` nor `\B` holds.
+            Assertion::WordBoundary { .. } if self.bytes.is_empty() => false,
+            Assertion::WordBoundary { ascii, negated } => {
+                let word = |character: Option<char>| character.is_some_and(|character| is_word(character, ascii));
+                let (before, after) = self.text.split_at_checked(position).unwrap_or_default();
+                (word(before.chars().next_back()) != word(after.chars().next())) != negated
+            }
+        }
+    }
+
+    /// The end of a repetition of what the group matched.
+    fn backreference(&mut self, group: usize, case: Case, position: usize) -> Result<Option<usize>, Overrun> {
+        let Some((start, end)) = self.machine.span(group) else {
+            return Ok(None);
+        };
+        self.charge(end - start)?;
+        let wanted = self.text.get(start..end).unwrap_or_default();
+        let rest = self.text.get(position..).unwrap_or_default();
+        if case == Case::Exact {
+            return Ok(rest.starts_with(wanted).then_some(position + wanted.len()));
+        }
+        let mut rest = rest.chars();
+        let lower = |character: char| to_lower(u32::from(character), case);
+        let mut end = position;
+        for character in wanted.chars() {
+            match rest.next() {
+                Some(other) if lower(other) == lower(character) => end += other.len_utf8(),
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(end))
+    }
+
+    fn enter_part(&mut self, pc: Pc, kind: SubKind, end: Pc, position: usize) -> Option<At> {
+        let mut from = position;
+        if let SubKind::Look {
+            behind: Some(width),
+            negative,
+        } = kind
+        {
+            let before = self.text.get(..position).unwrap_or_default();
+            match width {
+                0 => {}
+                _ => match before.char_indices().rev().nth(width - 1) {
+                    Some((index, _)) => from = index,
+                    None => return negative.then_some((end, position)),
+                },
+            }
+        }
+        let (stack, trail, log) = (
+            self.machine.stack.len(),
+            self.machine.trail.len(),
+            self.machine.memo_log.len(),
+        );
+        self.machine.parts.push(OpenPart {
+            pc,
+            kind,
+            end,
+            position,
+            stack,
+            trail,
+            log,
+        });
+        self.machine.push(Way::PartFails);
+        Some((pc + 1, from))
+    }
+
+    /// The inmost part has matched: its other ways are dropped.
+    fn leave_part(&mut self, position: usize) -> Option<At> {
+        let part = self.machine.parts.pop()?;
+        self.machine.stack.truncate(part.stack);
+        for bit in self.machine.memo_log.drain(part.log..) {
+            if let Some(word) = self.machine.memo.get_mut(bit / 64) {
+                *word &= !(1 << (bit % 64));
+            }
+        }
+        match part.kind {
+            SubKind::Look { negative: true, .. } => {
+                self.machine.undo_to(part.trail);
+                None
+            }
+            SubKind::Look { negative: false, .. } => Some((part.end, part.position)),
+            SubKind::Round if position != part.position => Some((part.pc, position)),
+            SubKind::Atomic | SubKind::Round => Some((part.end, position)),
+        }
+    }
+
+    /// Takes the last way not tried yet.
+    fn back(&mut self) -> Result<Option<At>, Overrun> {
+        loop {
+            let Some(frame) = self.machine.stack.pop() else {
+                return Ok(None);
+            };
+            self.machine.undo_to(frame.trail);
+            let at = match frame.way {
+                Way::Branch { pc, position } => Some((pc, position)),
+                Way::GiveBack { pc, low, current, high } => self.give_back(pc, low, current, high)?,
+                Way::TakeMore { pc, position, left } => self.take_more(pc, position, left)?,
+                Way::PartFails => self.part_fails(),
+            };
+            if at.is_some() {
+                return Ok(at);
+            }
+        }
+    }
+
+    fn give_back(&mut self, pc: Pc, low: usize, current: usize, high: usize) -> Result<Option<At>, Overrun> {
+        let program = self.program;
+        let Some(Inst::Loop(repeat)) = program.code.get(pc) else {
+            return Ok(None);
+        };
+        let follow = program.first_sets.get(repeat.follow);
+        let given = self.bytes.get(low..current).unwrap_or_default();
+        let fits = |&byte: &u8| !is_continuation(byte) && follow.is_none_or(|set| set.has(Some(byte)));
+        let found = given.iter().rposition(fits);
+        self.charge(given.len() - found.unwrap_or(0))?;
+        let Some(offset) = found else {
+            self.note_vain(pc, repeat, low, high);
+            return Ok(None);
+        };
+        let position = low + offset;
+        // Also when nothing is left to give: popping it then notes that all was in vain.
+        self.machine.push(Way::GiveBack {
+            pc,
+            low,
+            current: position,
+            high,
+        });
+        if self.machine.memo_on && self.loop_was_tried(pc, position) {
+            return Ok(None);
+        }
+        Ok(Some((pc + 1, position)))
+    }
+
+    /// All ways out of an unbounded loop between two positions failed: entering between them again is of no use.
+    fn note_vain(&mut self, pc: Pc, repeat: &Loop, low: usize, high: usize) {
+        let plain = self.program.notes.get(pc).is_some_and(|note| note.marks.is_empty());
+        if !self.machine.memo_on
+            || self.machine.memo.is_empty()
+            || !plain
+            || repeat.max != usize::MAX
+            || !self.program.conditional_groups.is_empty()
+        {
+            return;
+        }
+        if let Some((first, last)) = self.machine.vain.get_mut(pc) {
+            if *first <= high && low <= *last {
+                (*first, *last) = ((*first).min(low), (*last).max(high));
+            } else {
+                (*first, *last) = (low, high);
+            }
+        }
+    }
+
+    fn take_more(&mut self, pc: Pc, mut position: usize, mut left: usize) -> Result<Option<At>, Overrun> {
+        let program = self.program;
+        let Some(Inst::Loop(repeat)) = program.code.get(pc) else {
+            return Ok(None);
+        };
+        let Some(class) = program.classes.get(repeat.class) else {
+            return Ok(None);
+        };
+        let follow = program.first_sets.get(repeat.follow);
+        let start = position;
+        loop {
+            if left == 0 || self.stops(repeat, position) {
+                return Ok(None);
+            }
+            let Some(length) = class.length_at(self.text, position) else {
+                return Ok(None);
+            };
+            position += length;
+            if left != usize::MAX {
+                left -= 1;
+            }
+            if follow.is_none_or(|set| set.has(self.bytes.get(position).copied())) {
+                break;
+            }
+        }
+        self.charge(position - start)?;
+        if self.machine.memo_on && self.loop_was_tried(pc, position) {
+            if left == usize::MAX {
+                // Staying in the loop from here was tried then, too.
+                return Ok(None);
+            }
+            self.machine.push(Way::TakeMore { pc, position, left });
+            return Ok(None);
+        }
+        if left > 0 {
+            self.machine.push(Way::TakeMore { pc, position, left });
+        }
+        Ok(Some((pc + 1, position)))
+    }
+
+    fn part_fails(&mut self) -> Option<At> {
+        let part = self.machine.parts.pop()?;
+        // What was tried in vain inside stays so.
+        self.machine.memo_log.truncate(part.log);
+        match part.kind {
+            SubKind::Look { negative: true, .. } | SubKind::Round => Some((part.end, part.position)),
+            SubKind::Look { negative: false, .. } | SubKind::Atomic => None,
+        }
+    }
+}
+
+fn is_continuation(byte: u8) -> bool {
+    byte & 0xc0 == 0x80
+}

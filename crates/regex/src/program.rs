@@ -1,0 +1,251 @@
+//! The instructions of the matching machine. Written by `compile`, run by `machine`.
+
+use crate::ast::{Assertion, RepeatKind};
+use crate::charset::{Case, CharSet};
+
+/// Index of an instruction.
+pub(crate) type Pc = usize;
+
+/// One instruction.
+#[derive(Clone, Debug)]
+pub(crate) enum Inst {
+    Byte(u8),
+    Literal(Box<[u8]>),
+    Class(usize),
+    /// Repetition of one class.
+    Loop(Loop),
+    /// Tries `first`, later `second`.
+    Split {
+        first: Pc,
+        second: Pc,
+    },
+    Jump(Pc),
+    /// Notes the position in a register.
+    Save(usize),
+    /// Makes a register unset.
+    Clear(usize),
+    Assert(Assertion),
+    /// The instructions up to `end` are matched on their own and end with `SubEnd`.
+    Sub {
+        kind: SubKind,
+        end: Pc,
+    },
+    /// Ends the part that began at `start`.
+    SubEnd {
+        start: Pc,
+    },
+    /// A literal look-ahead; consumes nothing.
+    LookLiteral {
+        literal: Box<[u8]>,
+        negative: bool,
+    },
+    Backreference {
+        group: usize,
+        case: Case,
+    },
+    /// Goes on if the group took part, else at `no`.
+    Conditional {
+        group: usize,
+        no: Pc,
+    },
+    /// An iteration that began here consumed nothing: no further one.
+    LoopHead {
+        mark: usize,
+        exit: Pc,
+    },
+    CounterReset(usize),
+    CounterHead {
+        counter: usize,
+        min: usize,
+        max: usize,
+        lazy: bool,
+        mark: usize,
+        exit: Pc,
+    },
+    /// Counts an iteration and notes where it begins.
+    CounterEnter {
+        counter: usize,
+        min: usize,
+        mark: usize,
+    },
+    Match,
+}
+
+/// Why instructions are matched on their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SubKind {
+    Look {
+        behind: Option<usize>,
+        negative: bool,
+    },
+    Atomic,
+    /// One round of a possessive loop: goes back to this instruction as long as rounds match and consume.
+    Round,
+}
+
+/// `[a-z]*` and the like.
+#[derive(Clone, Debug)]
+pub(crate) struct Loop {
+    pub(crate) class: usize,
+    pub(crate) min: usize,
+    pub(crate) max: usize,
+    pub(crate) kind: RepeatKind,
+    /// The loop stops before this text: `(?:(?!stop).)*`.
+    pub(crate) stop: Option<Box<memchr::memmem::Finder<'static>>>,
+    /// First bytes of what follows, by index into [`Program::first_sets`].
+    pub(crate) follow: usize,
+}
+
+/// A set of characters made for asking quickly.
+#[derive(Clone, Debug)]
+pub(crate) struct Class {
+    pub(crate) ascii: [bool; 128],
+    pub(crate) beyond: Beyond,
+    /// All but this ASCII character: `memchr` finds the end of a loop.
+    pub(crate) all_but: Option<u8>,
+}
+
+/// Which characters beyond ASCII belong to a class.
+#[derive(Clone, Debug)]
+pub(crate) enum Beyond {
+    None,
+    All,
+    Some(CharSet),
+}
+
+/// Which bytes can come first: by byte, the last entry is the end of the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FirstSet {
+    pub(crate) bytes: [bool; 256],
+    pub(crate) end: bool,
+}
+
+impl FirstSet {
+    pub(crate) fn none() -> Self {
+        Self {
+            bytes: [false; 256],
+            end: false,
+        }
+    }
+
+    pub(crate) fn all() -> Self {
+        Self {
+            bytes: [true; 256],
+            end: true,
+        }
+    }
+
+    pub(crate) fn has(&self, byte: Option<u8>) -> bool {
+        match byte {
+            Some(byte) => self.bytes.get(usize::from(byte)).copied().unwrap_or(true),
+            None => self.end,
+        }
+    }
+
+    pub(crate) fn is_all(&self) -> bool {
+        self.end && self.bytes.iter().all(|&byte| byte)
+    }
+}
+
+/// What is known of an instruction beside itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Note {
+    /// First bytes of the two ways of a `Split`.
+    pub(crate) ways: Option<[usize; 2]>,
+    /// First column of the memo, where there is one.
+    pub(crate) column: usize,
+    /// Marks of the loops around the instruction whose iterations may be empty, the inmost last.
+    pub(crate) marks: Box<[usize]>,
+}
+
+/// A compiled pattern.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    pub(crate) code: Vec<Inst>,
+    pub(crate) notes: Vec<Note>,
+    pub(crate) classes: Vec<Class>,
+    pub(crate) first_sets: Vec<FirstSet>,
+    /// Group positions, then marks and counters of loops.
+    pub(crate) registers: usize,
+    pub(crate) groups: usize,
+    /// Columns of the memo per position; 0 when the pattern's state is more than place and position.
+    pub(crate) columns: usize,
+    /// Groups asked for by conditionals: part of the state the memo knows.
+    pub(crate) conditional_groups: Vec<usize>,
+    pub(crate) start: Start,
+}
+
+/// Where a match can begin.
+#[derive(Clone, Debug)]
+pub(crate) enum Start {
+    /// Only at the start of the text.
+    TextStart,
+    /// At the start of the text and after line feeds.
+    LineStart,
+    /// Where this literal is.
+    Literal(Box<memchr::memmem::Finder<'static>>),
+    /// Where one of at most three bytes is.
+    Bytes(Vec<u8>),
+    /// Where one of these bytes is.
+    Set(Box<FirstSet>),
+    Anywhere,
+}
+
+impl Class {
+    pub(crate) fn new(set: &CharSet) -> Self {
+        let mut ascii = [false; 128];
+        for (code, slot) in (0..).zip(ascii.iter_mut()) {
+            *slot = set.contains(code);
+        }
+        let high: Vec<(u32, u32)> = set
+            .ranges()
+            .iter()
+            .filter(|range| range.1 >= 0x80)
+            .map(|range| (range.0.max(0x80), range.1))
+            .collect();
+        let beyond = match *high.as_slice() {
+            [] => Beyond::None,
+            [(0x80, last)] if last == u32::from(char::MAX) => Beyond::All,
+            _ => Beyond::Some(CharSet::from_ranges(high)),
+        };
+        let mut missing = (0_u8..)
+            .zip(ascii.iter())
+            .filter(|(_, has)| !**has)
+            .map(|(byte, _)| byte);
+        let all_but = match (missing.next(), missing.next(), &beyond) {
+            (Some(byte), None, Beyond::All) => Some(byte),
+            _ => None,
+        };
+        Self { ascii, beyond, all_but }
+    }
+
+    /// Whether a text starting with this byte may start with a character of the class.
+    pub(crate) fn may_start_with(&self, byte: u8) -> bool {
+        match self.ascii.get(usize::from(byte)) {
+            Some(&has) => has,
+            None => !matches!(self.beyond, Beyond::None),
+        }
+    }
+
+    /// Length of the character at `position` if it belongs to the class.
+    #[inline]
+    pub(crate) fn length_at(&self, text: &str, position: usize) -> Option<usize> {
+        let byte = *text.as_bytes().get(position)?;
+        match self.ascii.get(usize::from(byte)) {
+            Some(true) => Some(1),
+            Some(false) => None,
+            None => self.length_beyond_ascii(text, position),
+        }
+    }
+
+    #[cold]
+    fn length_beyond_ascii(&self, text: &str, position: usize) -> Option<usize> {
+        let character = text.get(position..)?.chars().next()?;
+        let has = match &self.beyond {
+            Beyond::None => false,
+            Beyond::All => true,
+            Beyond::Some(set) => set.contains(u32::from(character)),
+        };
+        has.then_some(character.len_utf8())
+    }
+}
