@@ -1,1 +1,103 @@
-//! Placeholder.
+//! `/etc/fail2ban` read as Fail2Ban reads it, every value with its file and line.
+//!
+//! Start with [`load`]. It never fails as a whole: what is wrong is told in [`Config::diagnostics`], a jail that cannot
+//! run says so in [`JailConfig::problem`], and the others are there.
+//!
+//! # Layers
+//! Behind the files on disk stands a configuration compiled into the program ([`builtin`]). A file on disk hides the
+//! built-in file of the same name: with an `/etc/fail2ban/jail.conf` nothing of the built-in `jail.conf` is used, with a
+//! `filter.d/sshd.conf` nothing of the built-in filter. `.local` files and `.d` directories exist on disk only and go
+//! on top of whichever base there is. So no directory at all works, a single `jail.local` works, and a full
+//! configuration means what it means to Fail2Ban.
+//!
+//! ```
+//! let config = stockade_config::load(std::path::Path::new("/nonexistent"), &stockade_config::Overrides::default());
+//! assert!(config.jails.iter().any(|jail| jail.name == "sshd"));
+//! ```
+
+mod action;
+pub mod builtin;
+mod definition;
+mod diagnostic;
+pub mod duration;
+mod filter;
+mod ini;
+mod interpolate;
+mod jail;
+mod logpath;
+mod merge;
+pub mod options;
+mod server;
+mod setting;
+mod shell_words;
+pub mod tags;
+
+use std::path::Path;
+
+pub use action::{ActionConfig, ActionKind, ActionProperty};
+pub use diagnostic::{Diagnostic, Place, Severity};
+pub use jail::JailConfig;
+pub use logpath::{From, LogPath, has_magic};
+pub use server::ServerConfig;
+pub use setting::{Line, Setting, Value};
+
+/// The Fail2Ban whose behaviour is the reference: `%(fail2ban_version)s`, unless [`Overrides::version`] says otherwise.
+pub const FAIL2BAN_VERSION: &str = "1.1.2.dev1";
+
+/// What the command line sets over the files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--loglevel`
+    pub loglevel: Option<String>,
+    /// `--logtarget`
+    pub logtarget: Option<String>,
+    /// `--syslogsocket`
+    pub syslogsocket: Option<String>,
+    /// `-s`
+    pub socket: Option<String>,
+    /// `-p`
+    pub pidfile: Option<String>,
+    /// What `%(fail2ban_version)s` is.
+    pub version: Option<String>,
+}
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The server's own settings.
+    pub server: ServerConfig,
+    /// The enabled jails in the order of their sections; those with a `problem` are not to run.
+    pub jails: Vec<JailConfig>,
+    /// The names of the jails that are there but not enabled.
+    pub disabled: Vec<String>,
+    /// Everything that was found wrong or doubtful, in the order of reading.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads the configuration under `dir`, with the built-in one behind it.
+pub fn load(dir: &Path, overrides: &Overrides) -> Config {
+    let tree = merge::Tree::new(dir);
+    let directory = dir.to_string_lossy();
+    let version = overrides.version.as_deref().unwrap_or(FAIL2BAN_VERSION);
+    let presets = [("fail2ban_version", version), ("fail2ban_confpath", &*directory)];
+    let mut diagnostics = Vec::new();
+    let server = server::read(&tree, &presets, overrides, &mut diagnostics);
+    let (jails, disabled) = match tree.read("jail", &presets, &mut diagnostics) {
+        Some(merged) => jail::Jails {
+            tree: &tree,
+            presets: &presets,
+            merged: &merged,
+        }
+        .read(&mut diagnostics),
+        None => (Vec::new(), Vec::new()),
+    };
+    // A file that several jails use is read for each: what is wrong with it is told once.
+    let mut told = std::collections::HashSet::new();
+    diagnostics.retain(|finding| told.insert(finding.to_string()));
+    Config {
+        server,
+        jails,
+        disabled,
+        diagnostics,
+    }
+}

@@ -1,0 +1,260 @@
+//! What filter and action files have in common: `[Definition]`, `[Init]`, `[Init?family=inet6]`, and the options that a
+//! jail passes in `name[opt=value]`.
+//!
+//! Rules: behaviour spec 1.6. Start reading at [`Definition::combine`].
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::diagnostic::{Diagnostic, Place};
+use crate::interpolate::{InterpolationError, View};
+use crate::merge::Merged;
+use crate::tags::{self, TagError};
+
+/// One option, its references replaced, its tags not yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Property {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) place: Place,
+    /// The value line by line with the places they come from; empty if that cannot be told.
+    pub(crate) lines: Vec<(String, Place)>,
+}
+
+/// A filter or action file with a jail's options put in.
+#[derive(Debug)]
+pub(crate) struct Definition<'a> {
+    merged: &'a Merged,
+    /// The options Fail2Ban knows: those of `[Definition]` in its order, then passed ones in theirs.
+    pub(crate) known: Vec<Property>,
+    /// Passed options that are not among these, in order.
+    pub(crate) passed: Vec<Property>,
+    /// `[Init]` without what is passed, then the conditional ones (`blocktype?family=inet6`).
+    pub(crate) init: Vec<Property>,
+    /// Passed options by lower-case name: these are seen by `%(x)s` too.
+    lower: HashMap<String, String>,
+    /// Tags that are for later: replaced when somebody is banned.
+    reserved: &'static [&'static str],
+}
+
+/// Why the options of a file cannot be made out.
+#[derive(Clone, Debug)]
+pub(crate) enum DefinitionError {
+    Interpolation(InterpolationError),
+    Tag {
+        option: String,
+        place: Place,
+        error: TagError,
+    },
+}
+
+impl From<InterpolationError> for DefinitionError {
+    fn from(error: InterpolationError) -> Self {
+        Self::Interpolation(error)
+    }
+}
+
+impl DefinitionError {
+    pub(crate) fn diagnostic(self, fallback: Place) -> Diagnostic {
+        match self {
+            Self::Interpolation(error) => error.diagnostic(fallback),
+            Self::Tag { option, place, error } => {
+                Diagnostic::error(format!("the tags in `{option}` cannot be replaced: {error}"), place)
+                    .why("`<x>` is replaced by the option `x`, and the tags in that value too")
+                    .mend("take the tag out of its own value, or use `<known/x>` for the value of [Init]")
+            }
+        }
+    }
+}
+
+impl<'a> Definition<'a> {
+    /// Reads the options named in `names` and all of `[Init]`, with `passed` on top of both.
+    ///
+    /// `place` is where the jail passes its options.
+    pub(crate) fn combine(
+        merged: &'a Merged,
+        names: &[&str],
+        passed: &[(String, String)],
+        place: &Place,
+        reserved: &'static [&'static str],
+    ) -> Result<Self, DefinitionError> {
+        let lower: HashMap<String, String> = passed
+            .iter()
+            .map(|(name, value)| (name.to_lowercase(), value.clone()))
+            .collect();
+        let is_passed = |name: &str| passed.iter().any(|(known, _)| known == name);
+        let passed_property = |(name, value): &(String, String)| Property {
+            name: name.clone(),
+            value: value.clone(),
+            place: place.clone(),
+            lines: Vec::new(),
+        };
+        let mut init = Vec::new();
+        if let Some(section) = merged.section("Init") {
+            let view = View::new(merged, "Init");
+            for (name, entry) in section.options.iter().filter(|(name, _)| !is_passed(name)) {
+                let value = view.expand(name, &entry.value)?;
+                init.push(Property {
+                    name: name.clone(),
+                    value,
+                    place: entry.place.clone(),
+                    lines: view.lines(name).unwrap_or_default(),
+                });
+            }
+        }
+        for section in &merged.sections {
+            let Some(condition) = section.name.strip_prefix("Init?") else {
+                continue;
+            };
+            let view = View::new(merged, &section.name);
+            for (name, entry) in &section.options {
+                let conditional = format!("{name}?{condition}");
+                // A passed option counts for every family, unless it is passed for one (HEAD; 1.0.2 keeps the condition).
+                if is_passed(name) || is_passed(&conditional) {
+                    continue;
+                }
+                let value = view.expand(name, &entry.value)?;
+                init.push(Property {
+                    name: conditional,
+                    value,
+                    place: entry.place.clone(),
+                    lines: Vec::new(),
+                });
+            }
+        }
+        let view = View::new(merged, "Definition").with_passed(&lower);
+        let mut known = Vec::new();
+        for &name in names {
+            if is_passed(name) || init.iter().any(|property| property.name == name) {
+                continue;
+            }
+            if let Some(value) = view.get(name)? {
+                known.push(Property {
+                    name: name.to_owned(),
+                    value,
+                    place: view.place(name),
+                    lines: view.lines(name).unwrap_or_default(),
+                });
+            }
+        }
+        known.extend(
+            passed
+                .iter()
+                .filter(|(name, _)| names.contains(&name.as_str()))
+                .map(passed_property),
+        );
+        let passed = passed
+            .iter()
+            .filter(|(name, _)| !names.contains(&name.as_str()))
+            .map(passed_property)
+            .collect();
+        Ok(Self {
+            merged,
+            known,
+            passed,
+            init,
+            lower,
+            reserved,
+        })
+    }
+
+    fn properties(&self) -> impl Iterator<Item = &Property> {
+        self.known.iter().chain(&self.passed).chain(&self.init)
+    }
+
+    /// `text`, of `option`, with its tags replaced as far as they are known before a ban.
+    pub(crate) fn substitute(&self, option: &str, place: &Place, text: &str) -> Result<String, DefinitionError> {
+        let mut failure = None;
+        let result = tags::substitute(text, |tag| match self.tag(tag) {
+            Ok(value) => value,
+            Err(error) => {
+                failure.get_or_insert(error);
+                None
+            }
+        });
+        if let Some(error) = failure {
+            return Err(error.into());
+        }
+        result.map_err(|error| DefinitionError::Tag {
+            option: option.to_owned(),
+            place: place.clone(),
+            error,
+        })
+    }
+
+    /// The lines of a property with tags replaced, each with the place it comes from. Empty lines are dropped.
+    pub(crate) fn substituted_lines(&self, property: &Property, whole: &str) -> Vec<(String, Place)> {
+        let wanted: Vec<&str> = whole.split('\n').filter(|line| !line.is_empty()).collect();
+        let mut found = Vec::new();
+        let mut exact = true;
+        for (line, place) in &property.lines {
+            match self.substitute(&property.name, place, line) {
+                Ok(text) => found.extend(
+                    text.split('\n')
+                        .filter(|part| !part.is_empty())
+                        .map(|part| (part.to_owned(), place.clone())),
+                ),
+                Err(_) => exact = false,
+            }
+        }
+        // The places are only as good as this check: a tag or reference that spans lines leads elsewhere.
+        if exact && found.iter().map(|(text, _)| text.as_str()).eq(wanted.iter().copied()) {
+            return found;
+        }
+        wanted
+            .into_iter()
+            .map(|line| (line.to_owned(), property.place.clone()))
+            .collect()
+    }
+
+    fn tag(&self, tag: &str) -> Result<Option<Cow<'_, str>>, InterpolationError> {
+        if self.reserved.contains(&tag) {
+            return Ok(None);
+        }
+        let conditional = |property: &Property| {
+            property
+                .name
+                .strip_prefix(tag)
+                .is_some_and(|rest| rest.starts_with('?'))
+        };
+        if self.properties().any(conditional) {
+            return Ok(None);
+        }
+        if let Some(property) = self.properties().find(|property| property.name == tag) {
+            return Ok(Some(Cow::Borrowed(&property.value)));
+        }
+        if let Some(option) = tag.strip_prefix("known/") {
+            return self.known_value(&option.to_lowercase());
+        }
+        if let Some((section, option)) = tag.split_once('/') {
+            return match self.merged.section(section) {
+                None => Ok(None),
+                Some(_) => Ok(View::new(self.merged, section).get(option)?.map(Cow::Owned)),
+            };
+        }
+        Ok(View::new(self.merged, "Definition")
+            .with_passed(&self.lower)
+            .get(tag)?
+            .map(Cow::Owned))
+    }
+
+    /// `<known/x>`: what the file itself says, whatever a jail passes.
+    fn known_value(&self, option: &str) -> Result<Option<Cow<'_, str>>, InterpolationError> {
+        if self
+            .merged
+            .section("Init")
+            .is_some_and(|section| section.get(option).is_some())
+        {
+            return Ok(View::new(self.merged, "Init").get(option)?.map(Cow::Owned));
+        }
+        let view = View::new(self.merged, "Definition");
+        if let Some(entry) = self
+            .merged
+            .section("Definition")
+            .and_then(|section| section.known(option))
+        {
+            return view.expand(option, &entry.value).map(|value| Some(Cow::Owned(value)));
+        }
+        Ok(view.get(option)?.map(Cow::Owned))
+    }
+}

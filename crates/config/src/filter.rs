@@ -1,0 +1,176 @@
+//! A filter file as a jail uses it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::definition::{Definition, DefinitionError, Property};
+use crate::diagnostic::{Diagnostic, Place};
+use crate::merge::{Merged, Tree};
+use crate::setting::{Line, Setting, Value};
+use crate::shell_words;
+
+/// The options of a filter that the server hears of, in Fail2Ban's order.
+pub(crate) const OPTIONS: &[&str] = &[
+    "usedns",
+    "prefregex",
+    "maxlines",
+    "ignoreregex",
+    "failregex",
+    "datepattern",
+    "journalmatch",
+];
+
+/// A filter with its tags replaced.
+pub(crate) struct Filter {
+    /// The settings it makes, in the order in which Fail2Ban sends them.
+    pub(crate) settings: Vec<Setting>,
+    /// What `%(known/x)s` means in the jail.
+    pub(crate) known: HashMap<String, String>,
+    /// The files it was read from.
+    pub(crate) files: Vec<Arc<str>>,
+}
+
+/// Reads `filter.d/NAME` with the options that the jail passes; `None` if there is no such filter.
+///
+/// `journal` is whether the jail reads the journal: `logtype` follows it unless something sets it. `overridden` tells
+/// which options the jail sets itself.
+pub(crate) fn read(
+    tree: &Tree,
+    presets: &[(&str, &str)],
+    use_: &FilterUse<'_>,
+    findings: &mut Vec<Diagnostic>,
+) -> Option<Result<Filter, Diagnostic>> {
+    let merged = tree.read(&format!("filter.d/{}", use_.name), presets, findings)?;
+    if merged.section("Definition").is_none() {
+        let file = merged.files.first().cloned().unwrap_or_default();
+        findings.push(
+            Diagnostic::warning(
+                format!("the filter `{}` has no [Definition]", use_.name),
+                Place::file(&file),
+            )
+            .why("`failregex` and the other rules stand there")
+            .mend("put a line [Definition] before them"),
+        );
+    }
+    Some(
+        use_.resolve(&merged)
+            .map_err(|error| error.diagnostic(use_.place.clone())),
+    )
+}
+
+/// How a jail uses a filter.
+pub(crate) struct FilterUse<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) passed: &'a [(String, String)],
+    pub(crate) place: &'a Place,
+    pub(crate) journal: bool,
+    /// Whether the jail sets this option itself.
+    pub(crate) overridden: &'a dyn Fn(&str) -> bool,
+}
+
+impl FilterUse<'_> {
+    fn resolve(&self, merged: &Merged) -> Result<Filter, DefinitionError> {
+        let mut passed = self.passed.to_vec();
+        let set = |name: &str| passed.iter().any(|(known, _)| known == name);
+        let defined = merged
+            .section("Definition")
+            .is_some_and(|section| section.get("logtype").is_some());
+        if !set("logtype") && !defined {
+            passed.push((
+                "logtype".to_owned(),
+                if self.journal { "journal" } else { "file" }.to_owned(),
+            ));
+        }
+        let definition = Definition::combine(merged, OPTIONS, &passed, self.place, &[])?;
+        let mut settings = Vec::new();
+        let mut known = HashMap::new();
+        for property in definition
+            .known
+            .iter()
+            .chain(&definition.passed)
+            .chain(&definition.init)
+        {
+            let value = definition.substitute(&property.name, &property.place, &property.value)?;
+            known.insert(property.name.to_lowercase(), value.clone());
+            let name = property.name.as_str();
+            if OPTIONS.contains(&name) && !(self.overridden)(name) {
+                settings.extend(setting(name, property, &value, &definition));
+            }
+        }
+        // What the file sets beside the options above: a jail may use it as `%(known/x)s` too.
+        if let Some(section) = merged.section("Definition") {
+            for (name, entry) in &section.options {
+                if !known.contains_key(name)
+                    && let Ok(value) = definition.substitute(name, &entry.place, &format!("<Definition/{name}>"))
+                {
+                    known.insert(name.clone(), value);
+                }
+            }
+        }
+        // Fail2Ban sends these three before the rest, `usedns` first of all.
+        settings.sort_by_key(|setting| match setting.option.as_ref() {
+            "usedns" => 0,
+            "prefregex" | "maxlines" => 1,
+            _ => 2,
+        });
+        Ok(Filter {
+            settings,
+            known,
+            files: merged.files.clone(),
+        })
+    }
+}
+
+fn setting(name: &str, property: &Property, value: &str, definition: &Definition<'_>) -> Vec<Setting> {
+    let lines = || {
+        definition
+            .substituted_lines(property, value)
+            .into_iter()
+            .map(|(text, place)| Line { text, place })
+            .collect()
+    };
+    of_filter(name, value, &property.place, lines)
+}
+
+/// The settings that a filter's option makes, wherever it is set.
+pub(crate) fn of_filter(name: &str, value: &str, place: &Place, lines: impl FnOnce() -> Vec<Line>) -> Vec<Setting> {
+    let one = |option: &'static str, value: Value| {
+        vec![Setting {
+            option: option.into(),
+            value,
+            place: place.clone(),
+        }]
+    };
+    match name {
+        "failregex" | "ignoreregex" => {
+            let lines = lines();
+            let option = if name == "failregex" {
+                "addfailregex"
+            } else {
+                "addignoreregex"
+            };
+            if lines.is_empty() {
+                Vec::new()
+            } else {
+                one(option, Value::Lines(lines))
+            }
+        }
+        "maxlines" => one("maxlines", Value::int(value)),
+        "journalmatch" => value
+            .split('\n')
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| {
+                let value = shell_words::split(line).map_or_else(|| Value::Invalid(line.to_owned()), Value::Words);
+                Setting {
+                    option: "addjournalmatch".into(),
+                    value,
+                    place: place.clone(),
+                }
+            })
+            .collect(),
+        "usedns" => one("usedns", Value::Text(value.to_owned())),
+        "prefregex" => one("prefregex", Value::Text(value.to_owned())),
+        "datepattern" => one("datepattern", Value::Text(value.to_owned())),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,380 @@
+//! Which files make up a configuration, in which order, and what they say together.
+//!
+//! Layers (see `docs` of [`crate`]): a file on disk hides the built-in file of the same name under the configuration
+//! directory. `.local` files and `.d` directories exist on disk only and go on top of whichever base there is.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io::Read as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use crate::builtin;
+use crate::diagnostic::{Diagnostic, Place};
+use crate::ini::{self, Entry, FILE_LIMIT_BYTES, IniFile, strip};
+use crate::interpolate::View;
+
+/// Files that may make up one configuration; a stock jail.conf needs three.
+const FILE_COUNT_LIMIT: usize = 512;
+
+/// What all files of a base name say together.
+#[derive(Debug, Default)]
+pub(crate) struct Merged {
+    pub(crate) defaults: Section,
+    pub(crate) sections: Vec<Section>,
+    index: HashMap<Arc<str>, usize>,
+    /// The files read, in order.
+    pub(crate) files: Vec<Arc<str>>,
+}
+
+/// One section as the files together give it; options in the order in which they first appeared.
+#[derive(Debug, Default)]
+pub(crate) struct Section {
+    pub(crate) name: Arc<str>,
+    pub(crate) place: Option<Place>,
+    pub(crate) options: Vec<(String, Entry)>,
+    index: HashMap<String, usize>,
+    /// What an overridden option was in the files before: `%(known/…)s`.
+    known: HashMap<String, Entry>,
+}
+
+impl Section {
+    pub(crate) fn get(&self, option: &str) -> Option<&Entry> {
+        self.index
+            .get(option)
+            .and_then(|&at| self.options.get(at))
+            .map(|(_, entry)| entry)
+    }
+
+    pub(crate) fn known(&self, option: &str) -> Option<&Entry> {
+        self.known.get(option)
+    }
+
+    fn set(&mut self, option: String, entry: Entry, keep_known: bool) {
+        if let Some((_, old)) = self.index.get(&option).and_then(|&at| self.options.get_mut(at)) {
+            let before = std::mem::replace(old, entry);
+            if keep_known {
+                self.known.insert(option, before);
+            }
+            return;
+        }
+        self.index.insert(option.clone(), self.options.len());
+        self.options.push((option, entry));
+    }
+}
+
+impl Merged {
+    pub(crate) fn section(&self, name: &str) -> Option<&Section> {
+        self.index.get(name).and_then(|&at| self.sections.get(at))
+    }
+
+    /// Sets a default that every file may override.
+    pub(crate) fn preset(&mut self, option: &str, value: &str) {
+        let place = Place::file("the program");
+        self.defaults.set(
+            option.to_owned(),
+            Entry {
+                value: value.to_owned(),
+                place,
+                lines: Vec::new(),
+            },
+            false,
+        );
+    }
+
+    fn add(&mut self, file: IniFile) {
+        for section in file.sections {
+            if &*section.name == "DEFAULT" {
+                for (option, entry) in section.options {
+                    // Fail2Ban keeps no `known/` of defaults: `%(known/x)s` sees the default itself.
+                    self.defaults.set(option, entry, false);
+                }
+                continue;
+            }
+            let at = *self.index.entry(Arc::clone(&section.name)).or_insert_with(|| {
+                self.sections.push(Section {
+                    name: Arc::clone(&section.name),
+                    place: Some(section.place.clone()),
+                    ..Section::default()
+                });
+                self.sections.len() - 1
+            });
+            let Some(merged) = self.sections.get_mut(at) else {
+                continue;
+            };
+            for (option, entry) in section.options {
+                merged.set(option, entry, true);
+            }
+        }
+    }
+}
+
+/// The configuration directory with the built-in configuration behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct Tree {
+    dir: PathBuf,
+}
+
+impl Tree {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Reads `base.conf`, `base.d/*.conf`, `base.local`, `base.d/*.local` and what they include.
+    ///
+    /// `None` if there is no such file anywhere.
+    pub(crate) fn read(&self, base: &str, presets: &[(&str, &str)], findings: &mut Vec<Diagnostic>) -> Option<Merged> {
+        let mut merged = Merged::default();
+        for (option, value) in presets {
+            merged.preset(option, value);
+        }
+        let base = self.dir.join(base);
+        let mut mains = vec![with_suffix(&base, ".conf")];
+        let directory = with_suffix(&base, ".d");
+        mains.extend(self.listed(&directory, ".conf", findings));
+        mains.push(with_suffix(&base, ".local"));
+        mains.extend(self.listed(&directory, ".local", findings));
+        let mut reading = Reading {
+            tree: self,
+            presets,
+            seen: mains.iter().cloned().collect(),
+            files: Vec::new(),
+            findings,
+        };
+        for main in mains {
+            if let Some(file) = reading.file(&main) {
+                reading.with_includes(&main, file, 0);
+            }
+        }
+        let files = reading.files;
+        if files.is_empty() {
+            return None;
+        }
+        for (name, file) in files {
+            merged.files.push(name);
+            merged.add(file);
+        }
+        Some(merged)
+    }
+
+    /// Where a file that is no ini file stands, if it does (`action.d/smtp.py`).
+    pub(crate) fn find(&self, name: &str) -> Option<PathBuf> {
+        let path = self.dir.join(name);
+        path.is_file().then_some(path)
+    }
+
+    /// Files of a `.d` directory by name.
+    #[expect(clippy::unused_self, reason = "disk only today, but it is the tree that knows")]
+    fn listed(&self, directory: &Path, suffix: &str, findings: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) => {
+                if error.kind() != std::io::ErrorKind::NotFound {
+                    let what = format!("the directory {} cannot be read: {error}", directory.display());
+                    findings.push(
+                        Diagnostic::error(what, Place::file(&directory.to_string_lossy()))
+                            .mend("check its owner and mode"),
+                    );
+                }
+                return Vec::new();
+            }
+        };
+        let mut paths: Vec<PathBuf> = entries
+            .filter_map(Result::ok)
+            // Python's glob passes over hidden files.
+            .filter(|entry| {
+                entry
+                    .file_name()
+                    .to_str()
+                    .is_some_and(|name| name.ends_with(suffix) && !name.starts_with('.'))
+            })
+            .map(|entry| entry.path())
+            .take(FILE_COUNT_LIMIT)
+            .collect();
+        paths.sort();
+        paths
+    }
+
+    /// The bytes of a file and the name to show for it; `Ok(None)` if there is none.
+    fn bytes(&self, path: &Path) -> Result<Option<Content>, Unreadable> {
+        let name: Arc<str> = path.to_string_lossy().into();
+        let failed = |reason: String| Unreadable {
+            name: Arc::clone(&name),
+            reason,
+        };
+        match fs::File::open(path) {
+            Ok(file) => {
+                let metadata = file.metadata().map_err(|error| failed(error.to_string()))?;
+                if !metadata.is_file() {
+                    return Err(failed("it is not a regular file".to_owned()));
+                }
+                let mut bytes = Vec::new();
+                let limit = u64::try_from(FILE_LIMIT_BYTES).unwrap_or(u64::MAX);
+                file.take(limit.saturating_add(1))
+                    .read_to_end(&mut bytes)
+                    .map_err(|error| failed(error.to_string()))?;
+                if bytes.len() > FILE_LIMIT_BYTES {
+                    return Err(failed(format!("it is larger than {} MB", FILE_LIMIT_BYTES >> 20)));
+                }
+                Ok(Some((name, bytes)))
+            }
+            Err(error) if missing(&error) => {
+                let relative = path.strip_prefix(&self.dir).ok().and_then(Path::to_str);
+                Ok(relative
+                    .and_then(builtin::file)
+                    .map(|(name, text)| (format!("built-in/{name}").into(), text.as_bytes().to_vec())))
+            }
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+}
+
+/// A file's name as it is shown, and its bytes.
+type Content = (Arc<str>, Vec<u8>);
+
+/// A file that is there and cannot be read.
+struct Unreadable {
+    name: Arc<str>,
+    reason: String,
+}
+
+fn missing(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+    )
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Resolves `.` and `..` by text, so that a file included over two paths counts as one.
+fn normalised(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+struct Reading<'a> {
+    tree: &'a Tree,
+    presets: &'a [(&'a str, &'a str)],
+    /// Files that are read already or will be: each is read once, so that includes cannot loop.
+    seen: HashSet<PathBuf>,
+    files: Vec<(Arc<str>, IniFile)>,
+    findings: &'a mut Vec<Diagnostic>,
+}
+
+impl Reading<'_> {
+    fn file(&mut self, path: &Path) -> Option<(Arc<str>, IniFile)> {
+        if self.files.len() >= FILE_COUNT_LIMIT {
+            let what = format!("more than {FILE_COUNT_LIMIT} files make up this configuration; the rest is left out");
+            self.findings
+                .push(Diagnostic::error(what, Place::file(&path.to_string_lossy())));
+            return None;
+        }
+        match self.tree.bytes(path) {
+            Ok(Some((name, bytes))) => {
+                let file = ini::parse(&name, &bytes, self.findings);
+                Some((name, file))
+            }
+            Ok(None) => None,
+            Err(Unreadable { name, reason }) => {
+                let what = format!("{name} cannot be read: {reason}");
+                let found = Diagnostic::error(what, Place::file(&name)).why("its settings are missing");
+                self.findings.push(found.mend("check its type, owner, mode and size"));
+                None
+            }
+        }
+    }
+
+    /// Puts a file with its includes in order: `before` files, itself, `after` files.
+    fn with_includes(&mut self, path: &Path, (name, file): (Arc<str>, IniFile), depth: usize) {
+        let (before, after) = if depth < 32 {
+            self.includes(path, &name, &file)
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        for include in before {
+            self.include(&include, depth);
+        }
+        self.files.push((name, file));
+        for include in after {
+            self.include(&include, depth);
+        }
+    }
+
+    /// Puts an included file and the `.local` beside it.
+    fn include(&mut self, path: &Path, depth: usize) {
+        if !self.seen.insert(path.to_owned()) {
+            return;
+        }
+        // A missing include is no error: stock files name `paths-overrides.local`, which is for the user to make.
+        if let Some(file) = self.file(path) {
+            self.with_includes(path, file, depth + 1);
+        }
+        if path.extension().is_some_and(|extension| extension == "conf") {
+            let local = path.with_extension("local");
+            if self.seen.insert(local.clone())
+                && let Some(file) = self.file(&local)
+            {
+                self.with_includes(&local, file, depth + 1);
+            }
+        }
+    }
+
+    fn includes(&mut self, path: &Path, name: &Arc<str>, file: &IniFile) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        if !file.sections.iter().any(|section| &*section.name == "INCLUDES") {
+            return (Vec::new(), Vec::new());
+        }
+        // `[INCLUDES]` sees its own file only.
+        let mut own = Merged::default();
+        for (option, value) in self.presets {
+            own.preset(option, value);
+        }
+        for section in file
+            .sections
+            .iter()
+            .filter(|section| matches!(&*section.name, "INCLUDES" | "DEFAULT"))
+        {
+            let copy = ini::IniSection {
+                name: Arc::clone(&section.name),
+                place: section.place.clone(),
+                options: section.options.clone(),
+            };
+            own.add(IniFile { sections: vec![copy] });
+        }
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let mut both = [Vec::new(), Vec::new()];
+        for (option, list) in ["before", "after"].into_iter().zip(&mut both) {
+            match View::new(&own, "INCLUDES").get(option) {
+                Ok(Some(value)) => {
+                    let names = value.split('\n').map(strip).filter(|text| !text.is_empty());
+                    list.extend(
+                        names
+                            .take(FILE_COUNT_LIMIT)
+                            .map(|text| normalised(&directory.join(text))),
+                    );
+                }
+                Ok(None) => {}
+                Err(error) => self.findings.push(error.diagnostic(Place::file(name))),
+            }
+        }
+        let [before, after] = both;
+        (before, after)
+    }
+}
