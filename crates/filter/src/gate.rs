@@ -47,12 +47,11 @@ impl Gate {
         } else {
             None
         };
-        let searcher = match packed {
-            Some(packed) => Searcher::Packed(packed),
-            None => {
-                let mut builder = AhoCorasick::builder();
-                Searcher::Automaton(builder.kind(Some(AhoCorasickKind::DFA)).build(&literals).ok()?)
-            }
+        let searcher = if let Some(packed) = packed {
+            Searcher::Packed(packed)
+        } else {
+            let mut builder = AhoCorasick::builder();
+            Searcher::Automaton(builder.kind(Some(AhoCorasickKind::DFA)).build(&literals).ok()?)
         };
         Some(Self { searcher, longest })
     }

@@ -275,18 +275,35 @@ impl Filter {
     /// A line no rule matches may come out as [`Verdict::Miss`] or [`Verdict::TooOld`]: lines that cannot match are not
     /// compared with the clock.
     pub fn judge(&self, line: &[u8], clock: Clock, memory: &mut Memory) -> Verdict {
-        self.run(line, clock, memory, Effort::Gated)
+        self.run(line, None, clock, memory, Effort::Gated)
+    }
+
+    /// Judges one line whose time the source knows (a journal): no date is looked for in it.
+    pub fn judge_at(&self, line: &[u8], at: Timestamp, clock: Clock, memory: &mut Memory) -> Verdict {
+        self.run(line, Some(at), clock, memory, Effort::Gated)
     }
 
     /// Judges one line without the gate; for tests of it.
     #[doc(hidden)]
     pub fn judge_plain(&self, line: &[u8], clock: Clock, memory: &mut Memory) -> Verdict {
-        self.run(line, clock, memory, Effort::Plain)
+        self.run(line, None, clock, memory, Effort::Plain)
     }
 
     /// Judges one line and tells everything that was seen on the way; with `check_all` every `failregex` is tried.
     pub fn examine(&self, line: &[u8], clock: Clock, memory: &mut Memory, check_all: bool) -> Examination {
-        self.look_closely(line, clock, memory, check_all)
+        self.look_closely(line, None, clock, memory, check_all)
+    }
+
+    /// [`Filter::examine`] for a line whose time the source knows.
+    pub fn examine_at(
+        &self,
+        line: &[u8],
+        at: Timestamp,
+        clock: Clock,
+        memory: &mut Memory,
+        check_all: bool,
+    ) -> Examination {
+        self.look_closely(line, Some(at), clock, memory, check_all)
     }
 
     /// Names of the date templates in use, in the order configured, as `fail2ban-regex` prints them.

@@ -12,19 +12,17 @@ pub(crate) struct Buffers {
 
 /// The line as text: itself, or with undecodable bytes replaced as Python's `replace` does.
 pub(crate) fn decode<'a>(line: &'a [u8], buffer: &'a mut String) -> &'a str {
-    match std::str::from_utf8(line) {
-        Ok(text) => text,
-        Err(_) => {
-            buffer.clear();
-            for chunk in line.utf8_chunks() {
-                buffer.push_str(chunk.valid());
-                if !chunk.invalid().is_empty() {
-                    buffer.push(char::REPLACEMENT_CHARACTER);
-                }
-            }
-            buffer
+    if let Ok(text) = std::str::from_utf8(line) {
+        return text;
+    }
+    buffer.clear();
+    for chunk in line.utf8_chunks() {
+        buffer.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            buffer.push(char::REPLACEMENT_CHARACTER);
         }
     }
+    buffer
 }
 
 /// What the rules see: the line without its date, joined without a separator, and a line end.

@@ -25,21 +25,39 @@ pub(crate) enum Effort {
 }
 
 impl Filter {
-    pub(crate) fn run(&self, bytes: &[u8], clock: Clock, memory: &mut Memory, effort: Effort) -> Verdict {
+    /// `given`: the time, if the source knows it (a journal); then no date is looked for in the line.
+    pub(crate) fn run(
+        &self,
+        bytes: &[u8],
+        given: Option<Timestamp>,
+        clock: Clock,
+        memory: &mut Memory,
+        effort: Effort,
+    ) -> Verdict {
         let mut decoded = std::mem::take(&mut memory.buffers.decoded);
         let text = line::decode(bytes, &mut decoded);
-        let verdict = self.run_text(text, clock, memory, effort);
+        let verdict = self.run_text(text, given, clock, memory, effort);
         memory.buffers.decoded = decoded;
         verdict
     }
 
-    fn run_text(&self, text: &str, clock: Clock, memory: &mut Memory, effort: Effort) -> Verdict {
+    fn run_text(
+        &self,
+        text: &str,
+        given: Option<Timestamp>,
+        clock: Clock,
+        memory: &mut Memory,
+        effort: Effort,
+    ) -> Verdict {
         let admitted = match (&self.gate, effort) {
             (Some(gate), Effort::Gated) => gate.admits(text.as_bytes()),
             _ => true,
         };
-        let found = self.dates.find(text, clock.now, &mut memory.dates, &mut memory.scratch);
-        let dated = found.as_ref().and_then(|found| found.time);
+        let found = match given {
+            Some(_) => None,
+            None => self.dates.find(text, clock.now, &mut memory.dates, &mut memory.scratch),
+        };
+        let dated = given.or_else(|| found.as_ref()?.time);
         let cut = cut_of(found.as_ref());
         if let (false, Some(gate)) = (admitted, &self.gate) {
             let before = text.as_bytes().get(..cut.start).unwrap_or(&[]);
@@ -64,11 +82,21 @@ impl Filter {
         }
     }
 
-    pub(crate) fn look_closely(&self, bytes: &[u8], clock: Clock, memory: &mut Memory, check_all: bool) -> Examination {
+    pub(crate) fn look_closely(
+        &self,
+        bytes: &[u8],
+        given: Option<Timestamp>,
+        clock: Clock,
+        memory: &mut Memory,
+        check_all: bool,
+    ) -> Examination {
         let mut decoded = String::new();
         let text = line::decode(bytes, &mut decoded);
-        let found = self.dates.find(text, clock.now, &mut memory.dates, &mut memory.scratch);
-        let dated = found.as_ref().and_then(|found| found.time);
+        let found = match given {
+            Some(_) => None,
+            None => self.dates.find(text, clock.now, &mut memory.dates, &mut memory.scratch),
+        };
+        let dated = given.or_else(|| found.as_ref()?.time);
         let cut = cut_of(found.as_ref());
         let mut seen = Examination {
             date: found.as_ref().map(|found| DateHit {

@@ -24,20 +24,21 @@ pub(crate) fn expand(rule: &str, usedns: UseDns) -> String {
             .and_then(|end| Some((from.get(1..end)?, from.get(end + 1..)?)));
         match tag {
             Some(("SKIPLINES", tail)) => {
-                out.push_str(&format!(r"\n(?P<skiplines{skiplines}>(?:(?:.*\n)*?))"));
+                for part in [r"\n(?P<skiplines", &skiplines.to_string(), r">(?:(?:.*\n)*?))"] {
+                    out.push_str(part);
+                }
                 skiplines += 1;
                 rest = tail;
             }
-            Some((name, tail)) => match replacement(name, usedns, &mut opened) {
-                Some(text) => {
+            Some((name, tail)) => {
+                if let Some(text) = replacement(name, usedns, &mut opened) {
                     out.push_str(&text);
                     rest = tail;
-                }
-                None => {
+                } else {
                     out.push('<');
                     rest = from.get(1..).unwrap_or("");
                 }
-            },
+            }
             None => {
                 out.push_str(from);
                 return out;
@@ -95,17 +96,15 @@ fn local_flags(rule: &str) -> String {
         let letters = from.bytes().skip(2).take_while(u8::is_ascii_lowercase).count();
         let closed = letters > 0 && from.as_bytes().get(2 + letters) == Some(&b')');
         let opener = ["(?:", "("].into_iter().find(|opener| ends_with_opener(&out, opener));
-        match (closed, opener, from.get(..2 + letters), from.get(3 + letters..)) {
-            (true, Some(opener), Some(flags), Some(tail)) => {
-                out.truncate(out.len() - opener.len());
-                out.push_str(flags);
-                out.push(':');
-                rest = tail;
-            }
-            _ => {
-                out.push_str("(?");
-                rest = from.get(2..).unwrap_or("");
-            }
+        let parts = (closed, opener, from.get(..2 + letters), from.get(3 + letters..));
+        if let (true, Some(opener), Some(flags), Some(tail)) = parts {
+            out.truncate(out.len() - opener.len());
+            out.push_str(flags);
+            out.push(':');
+            rest = tail;
+        } else {
+            out.push_str("(?");
+            rest = from.get(2..).unwrap_or("");
         }
     }
     out.push_str(rest);

@@ -42,6 +42,13 @@ fn epoch(kind: Kind, text: &str) -> Option<i64> {
     })
 }
 
+/// A day given as a day of the year, or of a week.
+enum Week {
+    Day(i64),
+    NotWritten,
+    Impossible,
+}
+
 struct Fields<'a> {
     text: &'a str,
     elements: &'a Elements,
@@ -93,10 +100,10 @@ impl Fields<'_> {
         let year = written_year.unwrap_or(this_year);
         let days = match (month, day) {
             (Some(month), Some(day)) => days_of(year, month, day)?,
-            (None, None) => match self.day_of_year(year)? {
-                Some(days) => days,
-                None if written_year.is_none() => days_from_civil(this_year, this_month, this_day),
-                None => return None,
+            (None, None) => match self.day_of_year(year) {
+                Week::Day(days) => days,
+                Week::NotWritten if written_year.is_none() => days_from_civil(this_year, this_month, this_day),
+                Week::NotWritten | Week::Impossible => return None,
             },
             _ => return None,
         };
@@ -127,36 +134,31 @@ impl Fields<'_> {
         fine.then_some(hour * 3600 + minute * 60 + second)
     }
 
-    /// `%j`, or `%U`/`%W`/`%V` with a weekday. `Some(None)` if none is written.
-    fn day_of_year(&self, year: i64) -> Option<Option<i64>> {
+    /// `%j`, or `%U`/`%W`/`%V` with a weekday.
+    fn day_of_year(&self, year: i64) -> Week {
         let first = days_from_civil(year, 1, 1);
         if let Some(text) = self.text(b'j') {
-            let days = first + number(text)? - 1;
-            return (civil_from_days(days).0 == year).then_some(Some(days));
+            let days = number(text)
+                .map(|day| first + day - 1)
+                .filter(|days| civil_from_days(*days).0 == year);
+            return days.map_or(Week::Impossible, Week::Day);
         }
         let Some(weekday) = self.weekday() else {
-            return Some(None);
+            return Week::NotWritten;
         };
-        // Days since 1970 count from a Thursday; Monday is 0.
-        let first_weekday = (first + 3).rem_euclid(7);
         if let Some(week) = self.number(b'V') {
             let fourth = days_from_civil(year, 1, 4);
-            let monday = fourth - (fourth + 3).rem_euclid(7);
-            return Some(Some(monday + (week - 1) * 7 + weekday));
+            return Week::Day(fourth - weekday_of(fourth) + (week - 1) * 7 + weekday);
         }
-        let (week, starts_sunday) = match (self.number(b'U'), self.number(b'W')) {
-            (Some(week), _) => (week, true),
-            (None, Some(week)) => (week, false),
-            (None, None) => return Some(None),
-        };
-        let (first_weekday, weekday) = if starts_sunday {
-            ((first_weekday + 1).rem_euclid(7), (weekday + 1).rem_euclid(7))
-        } else {
-            (first_weekday, weekday)
+        let (week, first_weekday, weekday) = match (self.number(b'U'), self.number(b'W')) {
+            // Weeks that begin on Sundays.
+            (Some(week), _) => (week, (weekday_of(first) + 1) % 7, (weekday + 1) % 7),
+            (None, Some(week)) => (week, weekday_of(first), weekday),
+            (None, None) => return Week::NotWritten,
         };
         // Week 1 begins with the first Sunday (or Monday) of the year; the days before are week 0.
-        let week_one = first + (7 - first_weekday).rem_euclid(7);
-        Some(Some(week_one + (week - 1) * 7 + weekday))
+        let week_one = first + (7 - first_weekday) % 7;
+        Week::Day(week_one + (week - 1) * 7 + weekday)
     }
 
     /// Monday is 0.
@@ -170,6 +172,11 @@ impl Fields<'_> {
         let name = self.text(b'a').or_else(|| self.text(b'A'))?;
         index_of(name, ["mon", "tue", "wed", "thu", "fri", "sat", "sun"].as_slice())
     }
+}
+
+/// Monday is 0; the days since 1970 count from a Thursday.
+fn weekday_of(days: i64) -> i64 {
+    (days + 3).rem_euclid(7)
 }
 
 /// Digits, with a leading blank where the pattern allows one.
