@@ -259,9 +259,9 @@ impl Watcher {
             if candidate.present {
                 link.present = true;
                 if link.path != candidate.shown {
-                    link.path = candidate.shown.to_owned();
+                    candidate.shown.clone_into(&mut link.path);
                     if only {
-                        tail.path = candidate.shown.to_owned();
+                        candidate.shown.clone_into(&mut tail.path);
                     }
                 }
             }

@@ -22,16 +22,16 @@ use crate::tail::{Fetched, Mark, Tail};
 /// How often files are looked at where inotify cannot tell; a quarter of Fail2Ban's interval.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// Everything is looked at this often whatever inotify says: mounts and writes through memory maps give no notice.
-const RESCAN_INTERVAL: Duration = Duration::from_secs(60);
+const RESCAN_INTERVAL: Duration = Duration::from_mins(1);
 /// A rotated file is kept open this long after the last line came in, if its successor is being written.
-const LINGER: Duration = Duration::from_secs(60);
+const LINGER: Duration = Duration::from_mins(1);
 /// The same without a successor: its writer may well go on. Shorter if deleted, as we keep its blocks on the disk.
-const LINGER_ALONE: Duration = Duration::from_secs(3600);
-const LINGER_DELETED: Duration = Duration::from_secs(300);
+const LINGER_ALONE: Duration = Duration::from_hours(1);
+const LINGER_DELETED: Duration = Duration::from_mins(5);
 /// Rotated files kept open per path; more only if rotation outruns reading.
 const PREDECESSOR_LIMIT: usize = 16;
 /// Long lines are told at most this often per file.
-const CUT_INTERVAL: Duration = Duration::from_secs(60);
+const CUT_INTERVAL: Duration = Duration::from_mins(1);
 /// Marks kept per source.
 const MARK_LIMIT: usize = 32;
 
@@ -315,8 +315,8 @@ impl Watcher {
                 }
             }
             Notice::Overflow => {
-                tails.values_mut().for_each(|tail| tail.ready = true);
-                sources.values_mut().for_each(|source| source.dirty = true);
+                all_ready(tails);
+                all_dirty(sources);
             }
         })
     }
@@ -324,8 +324,8 @@ impl Watcher {
     fn timers(&mut self, now: Instant, out: &mut dyn FnMut(Event<'_>)) {
         if now >= self.next_rescan {
             self.next_rescan = now + RESCAN_INTERVAL;
-            self.tails.values_mut().for_each(|tail| tail.ready = true);
-            self.sources.values_mut().for_each(|source| source.dirty = true);
+            all_ready(&mut self.tails);
+            all_dirty(&mut self.sources);
         }
         if now >= self.next_poll {
             self.next_poll = now + self.poll_interval;
@@ -547,5 +547,17 @@ impl Watcher {
             };
             self.problems.push((tail.sources.first().copied(), error));
         }
+    }
+}
+
+fn all_ready(tails: &mut BTreeMap<FileId, Tail>) {
+    for tail in tails.values_mut() {
+        tail.ready = true;
+    }
+}
+
+fn all_dirty(sources: &mut BTreeMap<SourceId, Source>) {
+    for source in sources.values_mut() {
+        source.dirty = true;
     }
 }

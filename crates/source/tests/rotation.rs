@@ -236,10 +236,11 @@ fn the_real_logrotate_loses_and_doubles_nothing() {
             "copytruncate",
             "nocreate",
             "create 0644\n compress",
-            "create 0644\n dateext\n dateformat .%s",
+            "create 0644\n olddir old",
         ] {
             let dir = TempDir::new("logrotate");
             let log = dir.join("a.log");
+            fs::create_dir(dir.join("old")).unwrap();
             let conf = format!("{} {{\n rotate 9\n {mode}\n}}\n", log.display());
             let conf = dir.write("rotate.conf", conf);
             fs::set_permissions(&conf, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
@@ -255,7 +256,7 @@ fn the_real_logrotate_loses_and_doubles_nothing() {
                 reader.read_lines(written);
                 if round % 2 == 1 {
                     append(&log, "li");
-                    append(&log, format!("{}", &numbered(written)[2..]));
+                    append(&log, &numbered(written)[2..]);
                     written += 1;
                     reader.read_lines(written);
                 }

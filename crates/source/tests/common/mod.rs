@@ -70,7 +70,7 @@ impl Reader {
                     }
                 }
                 Event::Opened { path, position, .. } => {
-                    events.push(format!("opened {} at {}", name(path), position.offset))
+                    events.push(format!("opened {} at {}", name(path), position.offset));
                 }
                 Event::Rotated {
                     path,
