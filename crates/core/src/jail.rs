@@ -6,7 +6,7 @@ use crate::ban::Added;
 use crate::failure::Fields;
 use crate::ledger::Ticket;
 use crate::{
-    Ban, BanList, Effect, Effects, Event, Failure, FailureId, FailureLedger, IgnoreList, IgnoreRule, JailName,
+    Ban, BanList, Effect, Effects, Event, Failure, FailureId, FailureLedger, IgnoreList, IgnoreRule, JailCounters, JailName,
     JailSettings, JailStatus, Level, LineText, LogLine, Timestamp, Until,
 };
 
@@ -158,6 +158,16 @@ impl Jail {
     /// Lifts all bans because the jail stops.
     pub fn shutdown(&mut self, out: &mut Effects) {
         self.lift_all(Event::RepealBan, out);
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> JailCounters {
+        JailCounters {
+            currently_failed: self.ledger.len(),
+            total_failed: self.ledger.total(),
+            currently_banned: self.bans.len(),
+            total_banned: self.bans.total(),
+        }
     }
 
     /// Its counters and bans.

@@ -43,5 +43,5 @@ pub use jail::Jail;
 pub use ledger::FailureLedger;
 pub use logline::{Event, Level, LogLine};
 pub use settings::JailSettings;
-pub use status::JailStatus;
+pub use status::{JailCounters, JailStatus};
 pub use time::{Seconds, Timestamp, Until};

@@ -1,2 +1,3 @@
-//! Stockade.
+//! Stockade, by whatever name it was called.
+
 fn main() {}

@@ -1,0 +1,13 @@
+//! Stockade: server, client, regex tool and demo in one program.
+//!
+//! Start reading at [`server`]; which program it is to be is decided in `main.rs` by the name it was called by.
+
+pub mod client;
+pub mod server;
+mod terminal;
+
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The version of Fail2Ban whose behaviour is kept, and which tools around it are told.
+pub const FAIL2BAN_VERSION: &str = stockade_config::FAIL2BAN_VERSION;

@@ -1,0 +1,249 @@
+//! From what a jail is to what it shall be.
+//!
+//! A change is prepared first, where it can fail without harm, and made then, where it cannot. A jail that cannot be set up as asked stays
+//! as it was, and says so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use stockade_action::Action;
+use stockade_core::logline::Level;
+use stockade_core::{Effects, Jail, JailName};
+use stockade_filter::{Filter, FilterError};
+
+use super::acting::{self, Job, Lane};
+use super::jails::{Jails, Running, carry_out};
+use super::matching::Rules;
+use super::setup::{ActionSetup, JailSetup};
+
+/// Actions have this long to lift bans and to send what waits, when a jail stops.
+const STOP_LIMIT: Duration = Duration::from_secs(45);
+
+/// A change that can be made.
+pub(crate) struct Prepared {
+    setup: JailSetup,
+    /// New rules, if they changed.
+    rules: Option<Arc<Rules>>,
+    /// Actions that are new or have other properties.
+    actions: Vec<Action>,
+}
+
+impl Jails {
+    /// Checks what a jail shall be. Fails with every fault found, each with its mend.
+    pub(crate) fn prepare(&self, setup: JailSetup) -> Result<Prepared, Vec<String>> {
+        let old = self.position(&setup.name).and_then(|place| self.jails.get(place));
+        let mut faults = Vec::new();
+        if setup.backend.starts_with("systemd") {
+            faults.push("backend `systemd` is not supported yet; why: only log files are read so far; mend: set `backend = auto` and `logpath` to a log file".to_owned());
+        }
+        let same_rules = old.is_some_and(|old| old.rules.is_some() && old.setup.filter == setup.filter);
+        let rules = if same_rules {
+            None
+        } else {
+            match Filter::new(&setup.filter, self.log.zone()) {
+                Ok(filter) => Some(Arc::new(Rules {
+                    jail: setup.name.clone(),
+                    filter,
+                    findtime: AtomicI64::new(setup.settings.findtime.0),
+                })),
+                Err(errors) => {
+                    faults.extend(errors.iter().map(shown));
+                    None
+                }
+            }
+        };
+        let unchanged = |action: &ActionSetup| old.and_then(|old| old.setup.action(&action.name)).is_some_and(|before| before == action);
+        let mut actions = Vec::new();
+        for action in setup.actions.iter().filter(|action| !unchanged(action)) {
+            match Action::new(&setup.name, &action.name, &action.properties) {
+                Ok(action) => actions.push(action),
+                Err(error) => faults.push(error.to_string()),
+            }
+        }
+        if faults.is_empty() { Ok(Prepared { setup, rules, actions }) } else { Err(faults) }
+    }
+
+    /// Makes a change. The jail is made if it is not there; it runs only once it is started.
+    pub(crate) fn commit(&mut self, prepared: Prepared) {
+        let Prepared { setup, rules, actions } = prepared;
+        let place = match self.position(&setup.name) {
+            Some(place) => place,
+            None => {
+                self.say(Level::Info, "fail2ban.server", &format!("Creating new jail '{}'", setup.name));
+                self.jails.push(Running {
+                    jail: Jail::new(setup.name.clone(), setup.settings.clone()),
+                    setup: JailSetup::new(setup.name.clone(), &setup.backend),
+                    rules: None,
+                    lanes: Vec::new(),
+                    started: false,
+                });
+                self.jails.len().saturating_sub(1)
+            }
+        };
+        let Some(running) = self.jails.get_mut(place) else { return };
+        let old = std::mem::replace(&mut running.setup, setup);
+        running.jail.set_settings(running.setup.settings.clone());
+        if let Some(rules) = rules {
+            running.rules = Some(rules);
+        }
+        if let Some(rules) = &running.rules {
+            rules.findtime.store(running.setup.settings.findtime.0, Ordering::Relaxed);
+        }
+        if old.ignoreip != running.setup.ignoreip {
+            running.jail.ignore_mut().clear();
+            for entry in &running.setup.ignoreip {
+                running.jail.ignore_mut().add(entry);
+            }
+        }
+        if running.started {
+            self.change_actions(place, &old, actions);
+            self.read_logs(place);
+        }
+        self.refresh_ignored(place);
+    }
+
+    /// Starts a jail: actions first, so that a ban finds its chain, then the logs.
+    pub(crate) fn start_jail(&mut self, place: usize) -> Result<(), Vec<String>> {
+        let Some(running) = self.jails.get_mut(place) else { return Ok(()) };
+        if running.started {
+            return Ok(());
+        }
+        let name = running.setup.name.clone();
+        let mut actions = Vec::new();
+        let mut faults = Vec::new();
+        for action in &running.setup.actions {
+            match Action::new(&name, &action.name, &action.properties) {
+                Ok(action) => actions.push(action),
+                Err(error) => faults.push(error.to_string()),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        running.started = true;
+        self.announce(place);
+        let bare = JailSetup::new(name.clone(), "");
+        self.change_actions(place, &bare, actions);
+        self.refresh_ignored(place);
+        self.read_logs(place);
+        self.say(Level::Info, "fail2ban.jail", &format!("Jail '{name}' started"));
+        Ok(())
+    }
+
+    fn announce(&self, place: usize) {
+        let Some(running) = self.jails.get(place) else { return };
+        let (name, settings) = (&running.setup.name, &running.setup.settings);
+        self.say(Level::Info, "fail2ban.jail", &format!("Jail '{name}' uses pyinotify {{}}"));
+        self.say(Level::Info, "fail2ban.jail", "Initiated 'pyinotify' backend");
+        self.say(Level::Info, "fail2ban.filter", &format!("  maxRetry: {}", settings.maxretry));
+        self.say(Level::Info, "fail2ban.filter", &format!("  findtime: {}", settings.findtime.0));
+        self.say(Level::Info, "fail2ban.actions", &format!("  banTime: {}", settings.bantime.0));
+        self.say(Level::Info, "fail2ban.filter", "  encoding: UTF-8");
+        if running.setup.filter.failregex.is_empty() {
+            self.say(Level::Warning, "fail2ban.filter", &format!("[{name}] No filter set for jail {name}: it will never ban"));
+        }
+        if running.setup.actions.is_empty() {
+            self.say(Level::Warning, "fail2ban.actions", &format!("[{name}] No actions were defined for {name}: bans are counted but take no effect"));
+        }
+        if let Some(command) = &running.setup.ignorecommand {
+            self.say(
+                Level::Error,
+                "fail2ban.filter",
+                &format!("[{name}] not supported yet: ignorecommand = {command}; mend: list the addresses in ignoreip"),
+            );
+        }
+        for option in &running.setup.unsupported {
+            self.say(Level::Error, "fail2ban.jail", &format!("[{name}] not supported yet: {option}"));
+        }
+    }
+
+    /// Stops actions that are gone, changes those that differ, starts new ones and lets them take over the bans there are.
+    fn change_actions(&mut self, place: usize, old: &JailSetup, actions: Vec<Action>) {
+        let mut faults = Vec::new();
+        let Some(running) = self.jails.get_mut(place) else { return };
+        // An action of commands takes over new properties; a native one is replaced, since its sets and rules differ then.
+        let replaced = |lane: &Lane| match running.setup.action(lane.name()) {
+            None => true,
+            Some(action) => lane.is_native() && old.action(lane.name()) != Some(action),
+        };
+        let (gone, kept): (Vec<Lane>, Vec<Lane>) = std::mem::take(&mut running.lanes).into_iter().partition(replaced);
+        running.lanes = kept;
+        for lane in gone {
+            // It goes on by itself; a hanging command of a removed action must not hold up the others.
+            lane.give(Job::Stop(std::sync::mpsc::channel().0));
+        }
+        let (changed, new): (Vec<Action>, Vec<Action>) =
+            actions.into_iter().partition(|action| running.lanes.iter().any(|lane| lane.name() == action.name()));
+        for action in changed {
+            if let (Some(lane), Some(setup)) =
+                (running.lanes.iter().find(|lane| lane.name() == action.name()), running.setup.action(action.name()))
+            {
+                lane.give(Job::Change(setup.properties.clone()));
+            }
+        }
+        for action in new {
+            match self.acting.lane(&running.setup.name, action) {
+                Ok(lane) => {
+                    for ban in running.jail.bans() {
+                        lane.give(Job::Ban(Box::new(ban.clone()), stockade_action::Counters::default()));
+                    }
+                    running.lanes.push(lane);
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        // The order of the configuration, which new actions may have broken.
+        let order: Vec<String> = running.setup.actions.iter().map(|action| action.name.clone()).collect();
+        running.lanes.sort_by_key(|lane| order.iter().position(|name| name == lane.name()));
+        let name = running.setup.name.clone();
+        for fault in faults {
+            self.say(Level::Error, "fail2ban.actions", &format!("[{name}] {fault}"));
+        }
+    }
+
+    fn read_logs(&self, place: usize) {
+        let Some(running) = self.jails.get(place) else { return };
+        match &running.rules {
+            Some(rules) if !running.setup.idle => self.watch.set(rules, &running.setup.logs),
+            _ => self.watch.drop_jail(&running.setup.name),
+        }
+    }
+
+    /// Stops jails side by side and forgets them.
+    pub(crate) fn stop_jails(&mut self, names: &[JailName]) {
+        let (gone, kept): (Vec<Running>, Vec<Running>) =
+            std::mem::take(&mut self.jails).into_iter().partition(|running| names.contains(&running.setup.name));
+        self.jails = kept;
+        let mut lanes = Vec::new();
+        let mut stopped = Vec::new();
+        for mut running in gone {
+            self.watch.drop_jail(&running.setup.name);
+            let mut effects = Effects::new();
+            running.jail.shutdown(&mut effects);
+            // Each action lifts its bans when it stops, so that it can do so at once.
+            lanes.append(&mut running.lanes);
+            carry_out(&mut running, effects, &self.log);
+            stopped.push(running.setup.name);
+        }
+        if !acting::stop(lanes, STOP_LIMIT) {
+            self.say(
+                Level::Error,
+                "fail2ban.actions",
+                &format!(
+                    "some actions did not stop within {} s and are left behind; why: a command hangs (see above); mend: look for its process, \
+                     and set `timeout` in the action",
+                    STOP_LIMIT.as_secs()
+                ),
+            );
+        }
+        for name in stopped {
+            self.say(Level::Info, "fail2ban.jail", &format!("Jail '{name}' stopped"));
+        }
+    }
+}
+
+fn shown(error: &FilterError) -> String {
+    let place = if matches!(error.option, "failregex" | "ignoreregex") { format!(" [{}]", error.index) } else { String::new() };
+    format!("{}{place}: {}; the rule: {}; mend: {}", error.option, error.message, error.rule, error.mend)
+}

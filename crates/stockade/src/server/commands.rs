@@ -1,0 +1,535 @@
+//! What each command of a client does, and what it answers (behaviour spec 7.3).
+
+use stockade_action::Action;
+use stockade_core::logline::Level;
+use stockade_core::{FailureId, JailName, LineText, Until};
+use stockade_protocol::{
+    ErrorClass, Flavor, JailGet, JailSet, RemoteError, Reply, ReloadOptions, Request, ServerKey, ServerSetting, TimeSpan, Value, parse,
+};
+
+use super::jails::{Jails, Running};
+use super::log::{Target, level_name, local, parse_level};
+use super::setup::{JailSetup, answer_of, no_action, strings};
+
+impl Jails {
+    /// Does what a client asks.
+    pub(crate) fn command(&mut self, request: Request) -> Reply {
+        match request {
+            Request::Ping => Ok(Value::from("pong")),
+            Request::Version => Ok(Value::from(crate::FAIL2BAN_VERSION)),
+            Request::Echo(words) => Ok(Value::List(words)),
+            Request::Sleep(_) => Err(exception("`sleep` is not supported yet: it would hold up all jails")),
+            Request::ServerStatus => Ok(Value::from("Server ready")),
+            Request::Status => Ok(self.status()),
+            Request::StatusJail(jail, flavor) => self.running(&jail).and_then(|running| status_of(running, flavor)),
+            Request::StatusAll(flavor) => self.status_all(flavor),
+            Request::Stats => Ok(self.stats()),
+            Request::Add { jail, backend } => self.add(&jail, &backend),
+            Request::Start(jail) => {
+                let place = self.place(&jail)?;
+                self.start_jail(place).map_err(|faults| exception(faults.join("\n")))?;
+                Ok(Value::None)
+            }
+            // Taken by the thread's loop, which answers when everything is done.
+            Request::Stop => Ok(Value::None),
+            Request::StopAll => {
+                let names: Vec<JailName> = self.jails.iter().map(|running| running.setup.name.clone()).collect();
+                self.stop_jails(&names);
+                Ok(Value::None)
+            }
+            Request::StopJail(jail) => {
+                self.place(&jail)?;
+                self.stop_jails(&[jail]);
+                Ok(Value::None)
+            }
+            Request::Reload { jail, options, stream } => self.reload(jail.as_ref(), options, &stream),
+            Request::ServerStream(stream) => self.stream(&stream, None).map(|()| Value::None),
+            Request::ConfigError(text) => {
+                self.say(Level::Error, "fail2ban.transmitter", &text);
+                Ok(Value::None)
+            }
+            Request::FlushLogs => match self.log.reopen() {
+                Ok(true) => {
+                    self.say(Level::Info, "fail2ban.server", &format!("rollover performed on {}", self.log.target().shown()));
+                    Ok(Value::from("rolled over"))
+                }
+                Ok(false) => Ok(Value::from("flushed")),
+                Err(fault) => Err(exception(fault)),
+            },
+            Request::UnbanAll => {
+                let count = (0..self.jails.len()).filter_map(|place| self.decide(place, stockade_core::Jail::unban_all)).sum();
+                Ok(count_value(count))
+            }
+            Request::Unban(ids) => {
+                let mut count = 0;
+                for id in &ids {
+                    for place in 0..self.jails.len() {
+                        count += usize::from(self.decide(place, |jail, now, out| jail.unban(id, now, out)) == Some(true));
+                    }
+                }
+                Ok(count_value(count))
+            }
+            Request::Banned => Ok(Value::List(
+                self.jails
+                    .iter()
+                    .map(|running| Value::Dict(vec![(Value::from(running.setup.name.as_str()), banned(running))]))
+                    .collect(),
+            )),
+            Request::BannedIds(ids) => Ok(Value::List(
+                ids.iter()
+                    .map(|id| {
+                        let jails = self.jails.iter().filter(|running| running.jail.is_banned(id));
+                        strings(jails.map(|running| running.setup.name.as_str()))
+                    })
+                    .collect(),
+            )),
+            Request::GetServer(key) => Ok(self.get_server(key)),
+            Request::SetServer(setting) => self.set_server(setting),
+            Request::GetJail(jail, get) => self.running(&jail).and_then(|running| get_jail(running, &get, &self.log)),
+            Request::SetJail(jail, set) => self.set_jail(&jail, set),
+            Request::MultiSet(jail, set) => self.set_jail(&jail, set).map(|_| Value::Bool(true)),
+        }
+    }
+
+    fn status(&self) -> Value {
+        let mut names: Vec<&str> = self.jails.iter().map(|running| running.setup.name.as_str()).collect();
+        names.sort_unstable();
+        Value::List(vec![
+            pair("Number of jail", count_value(names.len())),
+            pair("Jail list", Value::from(names.join(", "))),
+        ])
+    }
+
+    fn status_all(&self, flavor: Flavor) -> Reply {
+        let mut jails = Vec::new();
+        for running in &self.jails {
+            jails.push((Value::from(running.setup.name.as_str()), status_of(running, flavor)?));
+        }
+        let Value::List(mut status) = self.status() else { return Ok(Value::None) };
+        let jails = Value::Dict(jails);
+        if flavor == Flavor::Stats {
+            return Ok(jails);
+        }
+        status.push(jails);
+        Ok(Value::List(status))
+    }
+
+    fn stats(&self) -> Value {
+        Value::Dict(self.jails.iter().map(|running| (Value::from(running.setup.name.as_str()), stats_of(running))).collect())
+    }
+
+    fn add(&mut self, jail: &JailName, backend: &str) -> Reply {
+        if self.position(jail).is_some() {
+            return Err(RemoteError::new(ErrorClass::DuplicateJail, jail.as_str()));
+        }
+        // Without rules nothing can be wrong with them yet, so a jail that is being made by hand always comes to be.
+        let prepared = self.prepare(JailSetup::new(jail.clone(), backend)).map_err(|faults| exception(faults.join("\n")))?;
+        self.commit(prepared);
+        Ok(Value::from(jail.as_str()))
+    }
+
+    fn reload(&mut self, jail: Option<&JailName>, options: ReloadOptions, stream: &[Value]) -> Reply {
+        self.say(
+            Level::Info,
+            "fail2ban.server",
+            &jail.map_or("Reload all jails".to_owned(), |jail| format!("Reload jail {jail}")),
+        );
+        if options.unban {
+            for place in 0..self.jails.len() {
+                if jail.is_none_or(|jail| self.jails.get(place).is_some_and(|running| running.setup.name == *jail)) {
+                    self.decide(place, stockade_core::Jail::unban_all);
+                }
+            }
+        }
+        let scope = match jail {
+            Some(jail) => Scope::One(jail.clone()),
+            None => Scope::All,
+        };
+        let outcome = self.stream(stream, Some(&Reload { scope, restart: options.restart }));
+        self.say(Level::Info, "fail2ban.server", "Reload finished.");
+        outcome.map(|()| Value::from("OK"))
+    }
+
+    /// Carries out a configuration: reads it as a whole, checks every jail, changes those that are sound.
+    ///
+    /// Fails with all faults after everything sound has been done: one broken jail takes no other with it.
+    fn stream(&mut self, stream: &[Value], reload: Option<&Reload>) -> Result<(), RemoteError> {
+        let Draft { jails, broken, mut faults, server } = Draft::read(stream);
+        for setting in server {
+            if let Err(error) = self.set_server(setting) {
+                faults.push(error.to_string());
+            }
+        }
+        if let Some(reload) = reload {
+            let named = |name: &JailName| jails.iter().any(|(setup, _)| setup.name == *name) || broken.contains(name);
+            let gone: Vec<JailName> = self
+                .jails
+                .iter()
+                .map(|running| running.setup.name.clone())
+                .filter(|name| match &reload.scope {
+                    Scope::All => !named(name) || (reload.restart && !broken.contains(name)),
+                    Scope::One(jail) => jail == name && (!named(name) || reload.restart),
+                })
+                .collect();
+            // With a restart, a jail is stopped only if it can be started again.
+            let gone: Vec<JailName> = gone
+                .into_iter()
+                .filter(|name| match jails.iter().find(|(setup, _)| setup.name == *name) {
+                    Some((setup, _)) => self.prepare(setup.clone()).is_ok(),
+                    None => true,
+                })
+                .collect();
+            self.stop_jails(&gone);
+        }
+        let mut start = Vec::new();
+        for (setup, started) in jails {
+            let name = setup.name.clone();
+            let known = self.position(&name).is_some();
+            match self.prepare(setup) {
+                Ok(prepared) => {
+                    if known {
+                        self.say(Level::Info, "fail2ban.server", &format!("Reload jail '{name}'"));
+                    }
+                    self.commit(prepared);
+                    if known {
+                        self.say(Level::Info, "fail2ban.server", &format!("Jail '{name}' reloaded"));
+                    }
+                    if started {
+                        start.push(name);
+                    }
+                }
+                Err(found) => {
+                    let rest = if known { "it goes on with what it had" } else { "it is not started; the other jails run" };
+                    faults.extend(found.into_iter().map(|fault| format!("jail '{name}': {fault}; {rest}")));
+                }
+            }
+        }
+        for name in start {
+            if let Some(place) = self.position(&name)
+                && let Err(found) = self.start_jail(place)
+            {
+                faults.extend(found.into_iter().map(|fault| format!("jail '{name}': {fault}")));
+            }
+        }
+        for fault in &faults {
+            self.say(Level::Error, "fail2ban.server", fault);
+        }
+        if faults.is_empty() { Ok(()) } else { Err(exception(faults.join("\n"))) }
+    }
+
+    fn get_server(&self, key: ServerKey) -> Value {
+        match key {
+            ServerKey::LogLevel => Value::from(level_name(self.log.level())),
+            ServerKey::LogTarget => Value::from(self.log.target().shown()),
+            ServerKey::SyslogSocket => Value::from("auto"),
+            // There is no database yet.
+            ServerKey::DbFile | ServerKey::DbMaxMatches | ServerKey::DbPurgeAge => Value::None,
+            ServerKey::Thread => Value::Dict(vec![(Value::from("stacksize"), Value::Int(0))]),
+        }
+    }
+
+    fn set_server(&mut self, setting: ServerSetting) -> Reply {
+        match setting {
+            ServerSetting::LogLevel(level) => {
+                let parsed = parse_level(&level)
+                    .ok_or_else(|| RemoteError::new(ErrorClass::ValueError, format!("Invalid log level '{}'", level.to_uppercase())))?;
+                self.log.set_level(parsed);
+                Ok(Value::from(level_name(parsed)))
+            }
+            ServerSetting::LogTarget(target) => {
+                let target = Target::parse(&target).map_err(|fault| RemoteError::new(ErrorClass::ValueError, fault))?;
+                if target != self.log.target() {
+                    self.log.set_target(target.clone()).map_err(|fault| RemoteError::new(ErrorClass::ValueError, fault))?;
+                }
+                Ok(Value::from(target.shown()))
+            }
+            ServerSetting::SyslogSocket(socket) => Ok(Value::from(socket)),
+            ServerSetting::AllowIpv6(word) => Ok(Value::from(word)),
+            ServerSetting::DbFile(file) => {
+                if let Some(file) = file.filter(|file| !file.eq_ignore_ascii_case("none")) {
+                    self.say(
+                        Level::Warning,
+                        "fail2ban.server",
+                        &format!("dbfile = {file} is not supported yet: bans and log positions do not outlive the server; mend: none, this is known"),
+                    );
+                }
+                Ok(Value::None)
+            }
+            ServerSetting::DbMaxMatches(_) | ServerSetting::DbPurgeAge(TimeSpan::Seconds(_) | TimeSpan::Written(_)) => Ok(Value::None),
+            ServerSetting::Thread(values) => {
+                Ok(Value::Dict(values.into_iter().map(|(key, value)| (Value::from(key), Value::Int(value))).collect()))
+            }
+        }
+    }
+
+    fn set_jail(&mut self, name: &JailName, set: JailSet) -> Reply {
+        let place = self.place(name)?;
+        match set {
+            JailSet::Attempt { id, lines } => {
+                let lines = lines.into_iter().map(|text| LineText { text: text.into(), date: 0..0 }).collect();
+                Ok(Value::Int(i64::from(self.decide(place, |jail, now, out| jail.attempt(id, lines, now, out)).unwrap_or(0))))
+            }
+            JailSet::BanIp(ids) => {
+                let mut count = 0;
+                for id in ids {
+                    check_banable(&id)?;
+                    count += usize::from(self.decide(place, |jail, now, out| jail.ban_manually(id, now, out)) == Some(true));
+                }
+                Ok(count_value(count))
+            }
+            JailSet::UnbanIp { ids, report_absent } => {
+                let mut absent = Vec::new();
+                let mut count = 0;
+                for id in ids {
+                    if self.decide(place, |jail, now, out| jail.unban(&id, now, out)) == Some(true) {
+                        count += 1;
+                    } else {
+                        absent.push(Value::from(id.to_string()));
+                    }
+                }
+                if report_absent && !absent.is_empty() {
+                    let list = stockade_protocol::repr(&Value::List(absent));
+                    return Err(RemoteError::new(ErrorClass::ValueError, format!("not banned: {list}")));
+                }
+                Ok(count_value(count))
+            }
+            JailSet::ActionMethod { method, .. } => Err(exception(format!(
+                "calling the method `{method}` of an action is not supported; mend: set its properties, or ban and unban by banip and unbanip"
+            ))),
+            set => {
+                let Some(running) = self.jails.get(place) else { return Err(unknown(name)) };
+                let mut setup = running.setup.clone();
+                setup.set(&set)?;
+                let prepared = self.prepare(setup).map_err(|faults| refusal(&set, &faults))?;
+                self.commit(prepared);
+                self.answer(name, &set)
+            }
+        }
+    }
+
+    fn answer(&self, name: &JailName, set: &JailSet) -> Reply {
+        let running = self.running(name)?;
+        match (set, answer_of(set)) {
+            (_, Some(get)) => get_jail(running, &get, &self.log),
+            (JailSet::Idle(idle), _) => Ok(Value::Bool(*idle)),
+            (JailSet::AddAction { action, .. }, _) => Ok(Value::from(action.as_str())),
+            (JailSet::Action { properties, .. }, _) => {
+                Ok(properties.last().map_or(Value::None, |(_, value)| value.clone()))
+            }
+            _ => Ok(Value::None),
+        }
+    }
+
+    fn place(&self, jail: &JailName) -> Result<usize, RemoteError> {
+        self.position(jail).ok_or_else(|| unknown(jail))
+    }
+
+    fn running(&self, jail: &JailName) -> Result<&Running, RemoteError> {
+        self.place(jail).and_then(|place| self.jails.get(place).ok_or_else(|| unknown(jail)))
+    }
+}
+
+/// A reload.
+struct Reload {
+    scope: Scope,
+    /// Stop and start rather than change.
+    restart: bool,
+}
+
+enum Scope {
+    All,
+    One(JailName),
+}
+
+/// A configuration as a stream of commands describes it.
+#[derive(Default)]
+struct Draft {
+    /// Jails, and whether they are to be started.
+    jails: Vec<(JailSetup, bool)>,
+    /// Jails that have faults.
+    broken: Vec<JailName>,
+    faults: Vec<String>,
+    server: Vec<ServerSetting>,
+}
+
+impl Draft {
+    fn read(stream: &[Value]) -> Self {
+        let mut draft = Self::default();
+        for command in stream {
+            if let Err(error) = parse(command).and_then(|request| draft.take(request)) {
+                let what = stockade_protocol::repr(command);
+                let shortened: String = what.chars().take(300).collect();
+                draft.faults.push(format!("{error}; in the command {shortened}"));
+                if let Value::List(words) = command
+                    && let [_, Value::Str(jail), ..] = words.as_slice()
+                {
+                    draft.breaks(jail);
+                }
+            }
+        }
+        let broken = &draft.broken;
+        draft.jails.retain(|(setup, _)| !broken.contains(&setup.name));
+        draft
+    }
+
+    fn take(&mut self, request: Request) -> Result<(), RemoteError> {
+        match request {
+            Request::Add { jail, backend } => {
+                if self.jails.iter().any(|(setup, _)| setup.name == jail) {
+                    return Err(RemoteError::new(ErrorClass::DuplicateJail, jail.as_str()));
+                }
+                self.jails.push((JailSetup::new(jail, &backend), false));
+                Ok(())
+            }
+            Request::SetJail(jail, set) | Request::MultiSet(jail, set) => self.jail(&jail).and_then(|(setup, _)| setup.set(&set)),
+            Request::Start(jail) => self.jail(&jail).map(|(_, started)| *started = true),
+            Request::SetServer(setting) => {
+                self.server.push(setting);
+                Ok(())
+            }
+            Request::ConfigError(text) => {
+                if let Some((_, rest)) = text.split_once("Jail '")
+                    && let Some((jail, _)) = rest.split_once('\'')
+                {
+                    self.breaks(jail);
+                }
+                self.faults.push(text);
+                Ok(())
+            }
+            other => Err(exception(format!("{other:?} has no place in a configuration"))),
+        }
+    }
+
+    fn jail(&mut self, name: &JailName) -> Result<&mut (JailSetup, bool), RemoteError> {
+        self.jails.iter_mut().find(|(setup, _)| setup.name == *name).ok_or_else(|| unknown(name))
+    }
+
+    fn breaks(&mut self, jail: &str) {
+        self.broken.extend(JailName::new(jail));
+    }
+}
+
+fn status_of(running: &Running, flavor: Flavor) -> Reply {
+    let counters = running.jail.counters();
+    match flavor {
+        Flavor::Stats => return Ok(stats_of(running)),
+        Flavor::Cymru => return Err(exception("the flavor `cymru` is not supported: it would ask the network; mend: status JAIL")),
+        Flavor::Basic | Flavor::Short => {}
+    }
+    let filter = Value::List(vec![
+        pair("Currently failed", count_value(counters.currently_failed)),
+        pair("Total failed", number(counters.total_failed)),
+        pair("File list", strings(running.setup.logs.iter().map(|log| log.pattern.as_str()))),
+    ]);
+    let mut actions =
+        vec![pair("Currently banned", count_value(counters.currently_banned)), pair("Total banned", number(counters.total_banned))];
+    if flavor == Flavor::Basic {
+        actions.push(pair("Banned IP list", banned(running)));
+    }
+    Ok(Value::List(vec![pair("Filter", filter), pair("Actions", Value::List(actions))]))
+}
+
+fn stats_of(running: &Running) -> Value {
+    let counters = running.jail.counters();
+    Value::List(vec![
+        Value::from("pyinotify"),
+        Value::Tuple(vec![count_value(counters.currently_failed), number(counters.total_failed)]),
+        Value::Tuple(vec![count_value(counters.currently_banned), number(counters.total_banned)]),
+    ])
+}
+
+fn get_jail(running: &Running, get: &JailGet, log: &super::log::Log) -> Reply {
+    if let Some(value) = running.setup.get(get) {
+        return Ok(value);
+    }
+    let filter = running.rules.as_ref().map(|rules| &rules.filter);
+    let own = |list: &[String]| strings(list.iter().map(String::as_str));
+    Ok(match get {
+        JailGet::Failregex => filter.map_or(Value::List(Vec::new()), |filter| own(filter.failregex())),
+        JailGet::Ignoreregex => filter.map_or(Value::List(Vec::new()), |filter| own(filter.ignoreregex())),
+        JailGet::Prefregex => Value::from(filter.and_then(|filter| filter.prefregex()).unwrap_or_default()),
+        JailGet::Banned => banned(running),
+        JailGet::BannedIds(ids) => {
+            let mut flags: Vec<Value> = ids.iter().map(|id| Value::Int(i64::from(running.jail.is_banned(id)))).collect();
+            match flags.len() {
+                1 => flags.pop().unwrap_or(Value::None),
+                _ => Value::List(flags),
+            }
+        }
+        JailGet::BanIp { with_time: false } => banned(running),
+        JailGet::BanIp { with_time: true } => Value::List(running.jail.bans().map(|ban| Value::from(with_time(ban, log))).collect()),
+        JailGet::Action { action, property } => {
+            let built = build(running, action)?;
+            let value = built.property(property);
+            Value::from(value.ok_or_else(|| RemoteError::new(ErrorClass::AttributeError, format!("'{action}' has no property '{property}'")))?)
+        }
+        JailGet::ActionProperties(action) => {
+            let built = build(running, action)?;
+            strings(built.properties().map(|(key, _)| key))
+        }
+        JailGet::ActionMethods(action) => {
+            running.setup.action(action).ok_or_else(|| no_action(action))?;
+            strings(["ban", "flush", "prolong", "reban", "reload", "start", "stop", "unban"].into_iter())
+        }
+        _ => Value::None,
+    })
+}
+
+fn build(running: &Running, action: &str) -> Result<Action, RemoteError> {
+    let setup = running.setup.action(action).ok_or_else(|| no_action(action))?;
+    Action::new(&running.setup.name, &setup.name, &setup.properties).map_err(|error| RemoteError::new(ErrorClass::ValueError, error.to_string()))
+}
+
+/// `192.0.2.7 \t2026-11-22 14:07:54 + 600 = 2026-11-22 14:17:54`
+fn with_time(ban: &stockade_core::effect::Ban, log: &super::log::Log) -> String {
+    let since = local(ban.since, log.zone());
+    match ban.until {
+        Until::At(end) => {
+            let span = end.secs().saturating_sub(ban.since.secs());
+            format!("{} \t{since} + {span} = {}", ban.id, local(end, log.zone()))
+        }
+        Until::Forever => format!("{} \t{since} + -1 = 9999-12-31 23:59:59", ban.id),
+    }
+}
+
+/// What can be banned by hand: an address or a network, or any text that a rule with `<F-ID>` could have found.
+fn check_banable(id: &FailureId) -> Result<(), RemoteError> {
+    match id {
+        FailureId::Text(text) if text.is_empty() || text.chars().any(char::is_control) => {
+            Err(RemoteError::new(ErrorClass::ValueError, "an id to ban must be text without control characters"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refusal(set: &JailSet, faults: &[String]) -> RemoteError {
+    let class = match set {
+        JailSet::AddFailregex(_) | JailSet::AddIgnoreregex(_) | JailSet::Prefregex(_) => ErrorClass::Regex,
+        _ => ErrorClass::ValueError,
+    };
+    RemoteError::new(class, faults.join("\n"))
+}
+
+fn banned(running: &Running) -> Value {
+    Value::List(running.jail.bans().map(|ban| Value::from(ban.id.to_string())).collect())
+}
+
+fn pair(name: &str, value: Value) -> Value {
+    Value::Tuple(vec![Value::from(name), value])
+}
+
+fn number(count: u64) -> Value {
+    Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+fn count_value(count: usize) -> Value {
+    Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
+fn unknown(jail: &JailName) -> RemoteError {
+    RemoteError::new(ErrorClass::UnknownJail, jail.as_str())
+}
+
+fn exception(text: impl Into<String>) -> RemoteError {
+    RemoteError::new(ErrorClass::Exception, text)
+}

@@ -1,0 +1,272 @@
+//! The thread that owns all jails: failures, commands, answers and time come in, jobs and log lines go out.
+//!
+//! Nothing slow happens here. What a command means is in [`super::commands`], how a jail changes in [`super::change`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::{Duration, Instant};
+
+use stockade_action::Counters;
+use stockade_core::logline::{self, Level};
+use stockade_core::{Effect, Effects, Failure, FailureId, Jail, JailName, Timestamp};
+use stockade_filter::{Match, UseDns, Who};
+use stockade_protocol::{Reply, Request};
+
+use super::acting::{Acting, Job, Lane};
+use super::log::{Log, local};
+use super::matching::Rules;
+use super::resolve::{Question, Resolver};
+use super::setup::JailSetup;
+use super::watch::Watch;
+use super::{addresses, now};
+
+/// Own addresses and names in `ignoreip` are looked up again this often.
+const REFRESH: Duration = Duration::from_secs(60);
+
+/// What the thread is told.
+pub(crate) enum Message {
+    /// A rule matched.
+    Found { jail: JailName, found: Box<Match> },
+    /// A host name in a match was looked up.
+    Resolved { jail: JailName, name: Box<str>, found: Box<Match>, addresses: Vec<IpAddr> },
+    /// A name in `ignoreip` was looked up.
+    IgnoredName { name: String, addresses: Vec<IpAddr> },
+    /// A client asks.
+    Command { request: Request, reply: SyncSender<Reply> },
+    /// The server is to end.
+    Stop,
+}
+
+/// A jail that exists.
+pub(crate) struct Running {
+    pub(crate) setup: JailSetup,
+    pub(crate) jail: Jail,
+    /// `None` while there are no rules that can be used.
+    pub(crate) rules: Option<Arc<Rules>>,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) started: bool,
+}
+
+/// All jails, and the ways to the other threads.
+pub(crate) struct Jails {
+    /// In the order in which they were made.
+    pub(crate) jails: Vec<Running>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) watch: Watch,
+    pub(crate) acting: Acting,
+    pub(crate) resolver: Resolver,
+    pub(crate) own_addresses: Vec<IpAddr>,
+    pub(crate) refreshed: Instant,
+    pub(crate) stopping: bool,
+    /// The client that said `stop`; it is answered when everything is done.
+    pub(crate) farewell: Option<SyncSender<Reply>>,
+}
+
+impl Jails {
+    /// Runs until told to stop, then stops all jails. Gives back the client that asked for it.
+    pub(crate) fn run(mut self, inbox: &Receiver<Message>) -> Option<SyncSender<Reply>> {
+        let mut wake = None;
+        while !self.stopping {
+            let message = match wake {
+                None => inbox.recv_timeout(REFRESH),
+                Some(at) => inbox.recv_timeout(until(at).min(REFRESH)),
+            };
+            match message {
+                Ok(message) => {
+                    self.message(message);
+                    // Failures come in bursts; time is looked at when the burst is over, or after a while.
+                    for message in inbox.try_iter().take(1000) {
+                        self.message(message);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            wake = self.tick();
+        }
+        self.shut_down(inbox)
+    }
+
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Found { jail, found } => self.found(&jail, found),
+            Message::Resolved { jail, name, found, addresses } => self.resolved(&jail, &name, &found, &addresses),
+            Message::IgnoredName { name, addresses } => {
+                for running in &mut self.jails {
+                    running.jail.ignore_mut().set_name_addresses(&name, addresses.clone());
+                }
+            }
+            Message::Command { request: Request::Stop, reply } => {
+                self.stopping = true;
+                self.farewell = Some(reply);
+            }
+            Message::Command { request, reply } => {
+                let answer = self.command(request);
+                // A client that went away does not want the answer.
+                let _ = reply.send(answer);
+            }
+            Message::Stop => self.stopping = true,
+        }
+    }
+
+    fn found(&mut self, jail: &JailName, found: Box<Match>) {
+        match &found.who {
+            Who::Id(id) => {
+                let id = id.clone();
+                self.failure(jail, id, *found);
+            }
+            Who::Name(name) => {
+                let name = name.clone();
+                self.resolver.ask(Question::Found { jail: jail.clone(), name, found });
+            }
+        }
+    }
+
+    fn resolved(&mut self, jail: &JailName, name: &str, found: &Match, addresses: &[IpAddr]) {
+        let warn = self.position(jail).and_then(|place| self.jails.get(place)).is_some_and(|running| running.setup.filter.usedns == UseDns::Warn);
+        if warn && !addresses.is_empty() {
+            let list: Vec<String> = addresses.iter().map(|address| format!("'{address}'")).collect();
+            self.say(Level::Warning, "fail2ban.filter", &format!("[{jail}] Determined IP using DNS Lookup: {name} = {{{}}}", list.join(", ")));
+        }
+        for address in addresses {
+            self.failure(jail, FailureId::Addr(*address), found.clone());
+        }
+    }
+
+    fn failure(&mut self, jail: &JailName, id: FailureId, found: Match) {
+        let Some(place) = self.position(jail) else { return };
+        let failure = Failure { id, at: found.at, attempts: 1, lines: found.lines, fields: found.fields };
+        self.decide(place, |jail, now, effects| jail.on_failure(failure, now, effects));
+    }
+
+    /// Lets a jail decide, and carries out what it wants.
+    pub(crate) fn decide<T>(&mut self, place: usize, decision: impl FnOnce(&mut Jail, Timestamp, &mut Effects) -> T) -> Option<T> {
+        let running = self.jails.get_mut(place)?;
+        let mut effects = Effects::new();
+        let outcome = decision(&mut running.jail, now(), &mut effects);
+        carry_out(running, effects, &self.log);
+        Some(outcome)
+    }
+
+    /// Ends what is over; says when to be woken next.
+    fn tick(&mut self) -> Option<Timestamp> {
+        if self.refreshed.elapsed() >= REFRESH {
+            self.refresh();
+        }
+        let now = now();
+        let mut wake: Option<Timestamp> = None;
+        for running in &mut self.jails {
+            let mut effects = Effects::new();
+            let next = running.jail.on_tick(now, &mut effects);
+            carry_out(running, effects, &self.log);
+            wake = wake.into_iter().chain(next).min();
+        }
+        wake
+    }
+
+    /// Looks again at what may have changed in the world: own addresses, names and files in `ignoreip`.
+    pub(crate) fn refresh(&mut self) {
+        self.refreshed = Instant::now();
+        self.own_addresses = addresses::own();
+        for place in 0..self.jails.len() {
+            self.refresh_ignored(place);
+        }
+    }
+
+    /// The same for one jail.
+    pub(crate) fn refresh_ignored(&mut self, place: usize) {
+        let Some(running) = self.jails.get_mut(place) else { return };
+        let own = self.own_addresses.iter().copied();
+        let ignore = running.jail.ignore_mut();
+        ignore.set_own_addresses(own);
+        let names: Vec<String> = ignore.names().map(str::to_owned).collect();
+        let files: Vec<String> = ignore.files().map(str::to_owned).collect();
+        for path in files {
+            match std::fs::read_to_string(&path) {
+                Ok(content) => ignore.set_file_content(&path, &content),
+                // What was read before stays valid.
+                Err(error) => self.log.write(
+                    Level::Warning,
+                    "fail2ban.filter",
+                    &format!("[{}] Retrieving IPs set from '{path}' failed: {error}; mend: create the file or remove it from ignoreip", running.setup.name),
+                ),
+            }
+        }
+        for name in names {
+            self.resolver.ask(Question::Ignore { name });
+        }
+    }
+
+    /// Where a jail stands in the list.
+    pub(crate) fn position(&self, name: &JailName) -> Option<usize> {
+        self.jails.iter().position(|running| running.setup.name == *name)
+    }
+
+    /// Writes a log line.
+    pub(crate) fn say(&self, level: Level, logger: &str, text: &str) {
+        self.log.write(level, logger, text);
+    }
+
+    fn shut_down(mut self, inbox: &Receiver<Message>) -> Option<SyncSender<Reply>> {
+        self.say(Level::Info, "fail2ban.server", "Shutdown in progress...");
+        self.say(Level::Info, "fail2ban.server", "Stopping all jails");
+        let names: Vec<JailName> = self.jails.iter().map(|running| running.setup.name.clone()).collect();
+        self.stop_jails(&names);
+        // Threads that still want to tell something must not wait for ever on a full inbox.
+        let Self { watch, log, farewell, .. } = self;
+        let stopped = std::thread::Builder::new().name("watch-stop".into()).spawn(move || watch.stop());
+        match stopped {
+            Ok(thread) => {
+                while !thread.is_finished() {
+                    let _ = inbox.recv_timeout(Duration::from_millis(5));
+                }
+            }
+            Err(error) => log.write(Level::Error, "fail2ban.server", &format!("the reading of logs could not be ended in order: {error}")),
+        }
+        farewell
+    }
+}
+
+/// Carries out what a jail decided: bans first, then the log, so that writing the log delays no ban.
+pub(crate) fn carry_out(running: &mut Running, effects: Effects, log: &Log) {
+    let status = effects.iter().any(|effect| !matches!(effect, Effect::Log(_))).then(|| running.jail.counters());
+    let counters = status.map(counters).unwrap_or_default();
+    let mut lines = Vec::new();
+    for effect in effects {
+        match effect {
+            Effect::Log(line) => lines.push(line),
+            Effect::Ban(ban) => give(running, &ban, |ban| Job::Ban(ban, counters)),
+            Effect::Unban(ban) => give(running, &ban, |ban| Job::Unban(ban, counters)),
+            Effect::UnbanAll(_) => running.lanes.iter().for_each(|lane| lane.give(Job::UnbanAll)),
+            Effect::Prolong(ban) => give(running, &ban, |ban| Job::Prolong(ban, counters)),
+            Effect::Recheck(ban) => give(running, &ban, |ban| Job::Recheck(ban, counters)),
+        }
+    }
+    for line in lines {
+        let (logger, level, text) = logline::render(&line, &|at| local(at, log.zone()));
+        log.write(level, logger, &text);
+    }
+}
+
+fn give(running: &Running, ban: &stockade_core::effect::Ban, job: impl Fn(Box<stockade_core::effect::Ban>) -> Job) {
+    for lane in &running.lanes {
+        lane.give(job(Box::new(ban.clone())));
+    }
+}
+
+fn counters(status: stockade_core::JailCounters) -> Counters {
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    Counters {
+        found: number(status.currently_failed),
+        found_total: status.total_failed,
+        banned: number(status.currently_banned),
+        banned_total: status.total_banned,
+    }
+}
+
+/// How long until a time; at least a little, so that a clock that stands still does not make us spin.
+fn until(at: Timestamp) -> Duration {
+    let micros = at.micros().saturating_sub(now().micros()).max(1000);
+    Duration::from_micros(u64::try_from(micros).unwrap_or(1000))
+}

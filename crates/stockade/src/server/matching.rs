@@ -1,0 +1,219 @@
+//! Threads that match: blocks of lines go in, failures come out.
+//!
+//! A file always goes to the same worker, so the order of its lines holds. This is the only place where a panic is caught: a hostile
+//! line may cost itself, not the server.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use stockade_core::JailName;
+use stockade_core::logline::Level;
+use stockade_filter::{Clock, Filter, Memory, Verdict};
+
+use super::jails::Message;
+use super::log::Log;
+
+/// Blocks waiting for a worker; when it is full the watcher waits, and the kernel keeps the bytes.
+const BLOCKS_WAITING: usize = 16;
+
+/// How long the same complaint about the same file stays unsaid.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// How long an exhausted step budget of the same jail stays unsaid.
+const QUIET_OVERRUN: Duration = Duration::from_secs(3600);
+
+/// What the workers need to know of a jail. Shared with the thread that owns the jail, which may change `findtime`.
+pub(crate) struct Rules {
+    pub(crate) jail: JailName,
+    pub(crate) filter: Filter,
+    /// Seconds.
+    pub(crate) findtime: AtomicI64,
+}
+
+/// Whole lines of one file.
+pub(crate) struct Block {
+    /// The file's number while it is watched.
+    pub(crate) file: u64,
+    /// Its path, for messages.
+    pub(crate) path: Arc<Path>,
+    /// Whole lines, each ended by a newline.
+    pub(crate) bytes: Vec<u8>,
+    /// `false` while what was in the log at the start is being read.
+    pub(crate) in_operation: bool,
+    /// The jails that watch this file.
+    pub(crate) jails: Arc<[Arc<Rules>]>,
+}
+
+/// What a worker is told.
+pub(crate) enum Work {
+    /// Match these lines.
+    Block(Block),
+    /// A file is no longer watched.
+    Forget(u64),
+}
+
+/// The workers' inboxes, and the threads to wait for at the end.
+pub(crate) struct Workers {
+    inboxes: Vec<SyncSender<Work>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts `count` workers that report to `jails`.
+    pub(crate) fn start(count: usize, jails: &SyncSender<Message>, log: &Arc<Log>) -> std::io::Result<Self> {
+        let mut workers = Self { inboxes: Vec::new(), threads: Vec::new() };
+        for number in 0..count.max(1) {
+            let (sender, inbox) = sync_channel(BLOCKS_WAITING);
+            let worker = Worker {
+                memories: HashMap::new(),
+                jails_of: HashMap::new(),
+                complaints: HashMap::new(),
+                jails: jails.clone(),
+                log: Arc::clone(log),
+            };
+            let thread = std::thread::Builder::new().name(format!("match-{number}")).spawn(move || worker.run(&inbox))?;
+            workers.inboxes.push(sender);
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+
+    /// Hands work about a file to its worker; waits while the worker is busy. `false` when the server is stopping.
+    pub(crate) fn give(&self, file: u64, work: Work) -> bool {
+        let count = u64::try_from(self.inboxes.len()).unwrap_or(1).max(1);
+        let number = usize::try_from(file % count).unwrap_or(0);
+        self.inboxes.get(number).is_some_and(|inbox| inbox.send(work).is_ok())
+    }
+
+    /// Lets the workers finish what they have and waits for them.
+    pub(crate) fn stop(self) {
+        drop(self.inboxes);
+        for thread in self.threads {
+            // A worker that panicked outside a line has already said so on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    /// By file and jail; replaced when the jail gets new rules.
+    memories: HashMap<(u64, JailName), (Arc<Rules>, Memory)>,
+    /// Which jails a file had last; when they change, memories of those that left are dropped.
+    jails_of: HashMap<u64, Arc<[Arc<Rules>]>>,
+    complaints: HashMap<(u64, &'static str), Instant>,
+    jails: SyncSender<Message>,
+    log: Arc<Log>,
+}
+
+impl Worker {
+    fn run(mut self, inbox: &Receiver<Work>) {
+        while let Ok(work) = inbox.recv() {
+            match work {
+                Work::Block(block) => self.block(&block),
+                Work::Forget(file) => {
+                    self.memories.retain(|(other, _), _| *other != file);
+                    self.complaints.retain(|(other, _), _| *other != file);
+                    self.jails_of.remove(&file);
+                }
+            }
+        }
+    }
+
+    fn block(&mut self, block: &Block) {
+        if !self.jails_of.get(&block.file).is_some_and(|jails| Arc::ptr_eq(jails, &block.jails)) {
+            self.memories.retain(|(file, _), (old, _)| *file != block.file || block.jails.iter().any(|rules| Arc::ptr_eq(rules, old)));
+            self.jails_of.insert(block.file, Arc::clone(&block.jails));
+        }
+        for rules in block.jails.iter() {
+            let clock = Clock {
+                now: super::now(),
+                in_operation: block.in_operation,
+                findtime: rules.findtime.load(Ordering::Relaxed),
+            };
+            let key = (block.file, rules.jail.clone());
+            let (_, mut memory) = match self.memories.remove(&key) {
+                Some((old, memory)) if Arc::ptr_eq(&old, rules) => (old, memory),
+                _ => (Arc::clone(rules), Memory::default()),
+            };
+            for line in lines(&block.bytes) {
+                self.line(block, rules, line, clock, &mut memory);
+            }
+            self.memories.insert(key, (Arc::clone(rules), memory));
+        }
+    }
+
+    fn line(&mut self, block: &Block, rules: &Rules, line: &[u8], clock: Clock, memory: &mut Memory) {
+        // The memory of a file is replaced after a panic, so a half-changed one is never used again.
+        let Ok(verdict) = catch_unwind(AssertUnwindSafe(|| rules.filter.judge(line, clock, memory))) else {
+            *memory = Memory::default();
+            self.complain(block, "panic", QUIET, || {
+                (
+                    Level::Error,
+                    format!(
+                        "[{}] a line of {} could not be processed and was passed over: this is a fault in Stockade; \
+                         mend: report it with the line: {}",
+                        rules.jail,
+                        block.path.display(),
+                        shown(line)
+                    ),
+                )
+            });
+            return;
+        };
+        match verdict {
+            Verdict::Match(found) => {
+                // The receiver lives as long as the server: when it is gone, so is the interest in this failure.
+                let _ = self.jails.send(Message::Found { jail: rules.jail.clone(), found: Box::new(found) });
+            }
+            Verdict::Miss | Verdict::Ignored | Verdict::TooOld => {}
+            Verdict::Unusable(why) => self.complain(block, "unusable", QUIET, || {
+                (Level::Warning, format!("[{}] nobody can be held responsible for a line of {}: {why}: {}", rules.jail, block.path.display(), shown(line)))
+            }),
+            Verdict::Overrun(rule) => self.complain(block, "overrun", QUIET_OVERRUN, || {
+                let which = rule.map_or("a rule".to_owned(), |number| format!("failregex [{number}]"));
+                (
+                    Level::Warning,
+                    format!(
+                        "[{}] {which} needs too many steps for a line of {} and was taken as no match; \
+                         mend: make the pattern less ambiguous (see `get {} failregex`)",
+                        rules.jail,
+                        block.path.display(),
+                        rules.jail
+                    ),
+                )
+            }),
+        }
+    }
+
+    /// Says something about a file that an outsider may have caused, at most once in `quiet`.
+    fn complain(&mut self, block: &Block, kind: &'static str, quiet: Duration, message: impl FnOnce() -> (Level, String)) {
+        let now = Instant::now();
+        if self.complaints.get(&(block.file, kind)).is_some_and(|said| now.duration_since(*said) < quiet) {
+            return;
+        }
+        self.complaints.insert((block.file, kind), now);
+        let (level, text) = message();
+        self.log.write(level, "fail2ban.filter", &text);
+    }
+}
+
+/// The lines of a block without their ends.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split_inclusive(|byte| *byte == b'\n').map(|line| {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        line.strip_suffix(b"\r").unwrap_or(line)
+    })
+}
+
+/// The beginning of a line for a message; control characters are shown by the log itself.
+fn shown(line: &[u8]) -> String {
+    const ENOUGH: usize = 200;
+    let text = String::from_utf8_lossy(line.get(..ENOUGH).unwrap_or(line)).into_owned();
+    if line.len() > ENOUGH { text + " …" } else { text }
+}

@@ -1,0 +1,231 @@
+//! The server: its threads, their inboxes, and who may talk to whom (docs/ARCHITECTURE.md).
+
+mod acting;
+mod addresses;
+mod change;
+mod commands;
+mod control;
+mod jails;
+mod log;
+mod matching;
+mod resolve;
+mod setup;
+mod watch;
+
+use std::fs;
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use jiff::tz::TimeZone;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+use stockade_core::Timestamp;
+use stockade_core::logline::Level;
+use stockade_protocol::{ReloadOptions, Request, Value};
+
+use acting::Acting;
+use control::Control;
+use jails::{Jails, Message};
+use log::{Log, Target, parse_level};
+use matching::Workers;
+use resolve::Resolver;
+use watch::Watch;
+
+/// Failures, answers and commands that wait for the thread of the jails; when it is full, workers and clients wait.
+const WAITING: usize = 8192;
+
+/// Exit code of every failed start, as upstream's.
+const FAILED: u8 = 255;
+
+/// How a server is to run.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// The configuration folder, read again on SIGHUP.
+    pub config: PathBuf,
+    /// Where clients connect.
+    pub socket: PathBuf,
+    /// Where the process id is written.
+    pub pidfile: PathBuf,
+    /// `loglevel`, a name or a number.
+    pub loglevel: String,
+    /// `logtarget`
+    pub logtarget: String,
+    /// Remove a socket that a server left behind when it died.
+    pub force: bool,
+    /// In the foreground: tell the terminal when ready, and what went wrong.
+    pub foreground: bool,
+}
+
+/// The time now.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
+}
+
+/// Runs a server until it is told to stop. `stream` is the configuration as commands; without it a client will send one.
+pub fn run(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> ExitCode {
+    match serve(options, stream) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            crate::terminal::complain(&fault);
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(), String> {
+    // Logs, pid file and socket are for root alone; upstream does the same.
+    rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
+    let level = parse_level(&options.loglevel)
+        .ok_or_else(|| format!("`loglevel` cannot be `{}`; mend: loglevel = INFO", options.loglevel))?;
+    let log = Arc::new(Log::open(Target::parse(&options.logtarget)?, level, TimeZone::system())?);
+    let listener = listen(&options.socket, options.force)?;
+    let files = Files { socket: options.socket.clone(), pidfile: options.pidfile.clone() };
+    write_pid(&options.pidfile)?;
+    log.write(Level::Info, "fail2ban.server", &"-".repeat(50));
+    log.write(Level::Info, "fail2ban.server", &format!("Starting Fail2ban v{} (Stockade {})", crate::FAIL2BAN_VERSION, crate::VERSION));
+
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGPIPE]).map_err(|error| format!("signals: {error}"))?;
+    let (inbox, messages) = sync_channel(WAITING);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = Workers::start(cores.min(4), &inbox, &log).map_err(|error| format!("no threads for matching: {error}"))?;
+    let jails = Jails {
+        jails: Vec::new(),
+        watch: Watch::start(workers, Arc::clone(&log))?,
+        acting: Acting::new(Arc::clone(&log)),
+        resolver: Resolver::new(inbox.clone(), Arc::clone(&log)),
+        own_addresses: addresses::own(),
+        refreshed: Instant::now(),
+        log: Arc::clone(&log),
+        stopping: false,
+        farewell: None,
+    };
+    let clients = Arc::new(AtomicUsize::new(0));
+    let control = Control { jails: inbox.clone(), log: Arc::clone(&log), clients: Arc::clone(&clients) };
+    spawn("control", move || control.serve(&listener))?;
+    let owner = spawn("jails", move || jails.run(&messages))?;
+    let heard = inbox.clone();
+    let (config, listening) = (options.config.clone(), Arc::clone(&log));
+    let handle = signals.handle();
+    spawn("signals", move || {
+        for signal in signals.forever() {
+            hear(signal, &heard, &config, &listening);
+        }
+    })?;
+    if let Some(stream) = stream {
+        configure(&inbox, stream, options.foreground);
+    }
+    if options.foreground {
+        crate::terminal::say("Server ready");
+    }
+    drop(inbox);
+    let farewell = owner.join().map_err(|_| "the thread of the jails has failed, see above".to_owned())?;
+    handle.close();
+    drop(files);
+    log.write(Level::Info, "fail2ban.server", "Exiting Fail2ban");
+    if let Some(reply) = farewell {
+        let _ = reply.send(Ok(Value::None));
+    }
+    // The last answer has to reach its client before the process ends.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while clients.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+fn spawn<T: Send + 'static>(name: &str, what: impl FnOnce() -> T + Send + 'static) -> Result<std::thread::JoinHandle<T>, String> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(what).map_err(|error| format!("no thread `{name}`: {error}"))
+}
+
+/// Gives the server its configuration and waits until it is in force; faults are in the log, and on a terminal too.
+fn configure(inbox: &SyncSender<Message>, stream: Vec<Vec<Value>>, foreground: bool) {
+    let (reply, answer) = sync_channel(1);
+    let stream = stream.into_iter().map(Value::List).collect();
+    let request = Request::ServerStream(stream);
+    if inbox.send(Message::Command { request, reply }).is_ok()
+        && let Ok(Err(fault)) = answer.recv()
+        && foreground
+    {
+        crate::terminal::complain(&fault.to_string());
+    }
+}
+
+fn hear(signal: i32, inbox: &SyncSender<Message>, config: &Path, log: &Log) {
+    let command = |request| {
+        let (reply, answer) = sync_channel(1);
+        if inbox.send(Message::Command { request, reply }).is_ok() {
+            // What became of it is in the log.
+            let _ = answer.recv();
+        }
+    };
+    match signal {
+        SIGTERM | SIGINT => {
+            log.write(Level::Info, "fail2ban.server", &format!("Caught signal {signal}. Exiting"));
+            let _ = inbox.send(Message::Stop);
+        }
+        SIGUSR1 => command(Request::FlushLogs),
+        SIGHUP => {
+            log.write(Level::Info, "fail2ban.server", "Caught signal 1. Reading the configuration again");
+            command(Request::FlushLogs);
+            let stream = crate::client::read_stream(config).into_iter().map(Value::List).collect();
+            command(Request::Reload { jail: None, options: ReloadOptions::default(), stream });
+        }
+        // SIGPIPE: a reader of our output went away, which the write has been told.
+        _ => {}
+    }
+}
+
+/// Opens the control socket. Fails if a server answers on it, or if one died and left it and `force` is not given.
+fn listen(path: &Path, force: bool) -> Result<UnixListener, String> {
+    if path.exists() {
+        if UnixStream::connect(path).is_ok() {
+            return Err("Server already running".to_owned());
+        }
+        if !force {
+            return Err(format!(
+                "Fail2ban seems to be in unexpected state (not running but the socket exists); why: {} was left behind; mend: start with -x, or \
+                 remove the file",
+                path.display()
+            ));
+        }
+        fs::remove_file(path).map_err(|error| format!("socket {}: {error}", path.display()))?;
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| format!("folder {}: {error}; mend: create it, or give another socket with -s", folder.display()))?;
+    }
+    UnixListener::bind(path).map_err(|error| format!("socket {}: {error}; mend: give another socket with -s", path.display()))
+}
+
+fn write_pid(path: &Path) -> Result<(), String> {
+    if path.as_os_str().is_empty() || path == Path::new("none") {
+        return Ok(());
+    }
+    let write = || -> io::Result<()> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(path, format!("{}\n", std::process::id()))
+    };
+    write().map_err(|error| format!("pid file {}: {error}; mend: give another one with -p", path.display()))
+}
+
+/// Files that are there while the server runs, and gone after it.
+struct Files {
+    socket: PathBuf,
+    pidfile: PathBuf,
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        for path in [&self.socket, &self.pidfile] {
+            // Nobody is left to tell; a file left behind is reported at the next start.
+            let _ = fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! What a jail is to be, as commands have described it: plain data.
+//!
+//! `set JAIL …` changes a [`JailSetup`]; what follows from the change is done by [`super::jails`].
+
+use stockade_config::duration;
+use stockade_core::{IgnoreEntry, JailName, JailSettings, Seconds};
+use stockade_filter::{FilterSettings, UseDns};
+use stockade_protocol::{ErrorClass, JailGet, JailSet, RemoteError, TimeSpan, Value};
+
+use super::watch::LogPath;
+
+/// Everything that makes a jail.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct JailSetup {
+    pub(crate) name: JailName,
+    /// As written: `auto`, `polling`, `systemd[…]`.
+    pub(crate) backend: String,
+    pub(crate) filter: FilterSettings,
+    pub(crate) settings: JailSettings,
+    /// As `get JAIL ignoreip` shows them: normalised.
+    pub(crate) ignoreip: Vec<String>,
+    pub(crate) ignorecommand: Option<String>,
+    pub(crate) logs: Vec<LogPath>,
+    pub(crate) logencoding: String,
+    pub(crate) actions: Vec<ActionSetup>,
+    pub(crate) idle: bool,
+    /// What was asked for and cannot be done yet; said when the jail starts.
+    pub(crate) unsupported: Vec<String>,
+}
+
+/// An action and its properties in the order they were set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ActionSetup {
+    pub(crate) name: String,
+    pub(crate) properties: Vec<(String, String)>,
+}
+
+impl JailSetup {
+    /// A jail in which nothing is set.
+    pub(crate) fn new(name: JailName, backend: &str) -> Self {
+        Self {
+            name,
+            backend: backend.to_owned(),
+            filter: FilterSettings { maxlines: 1, ..FilterSettings::default() },
+            settings: JailSettings::default(),
+            ignoreip: Vec::new(),
+            ignorecommand: None,
+            logs: Vec::new(),
+            logencoding: "auto".to_owned(),
+            actions: Vec::new(),
+            idle: false,
+            unsupported: Vec::new(),
+        }
+    }
+
+    /// Carries out a `set`. Fails, with Fail2Ban's exception where it has one, when the value is no good; then nothing is changed.
+    pub(crate) fn set(&mut self, set: &JailSet) -> Result<(), RemoteError> {
+        match set {
+            JailSet::Idle(idle) => self.idle = *idle,
+            JailSet::IgnoreSelf(on) => self.settings.ignoreself = *on,
+            JailSet::AddIgnoreIp(entries) => {
+                for entry in entries.iter().filter(|entry| !entry.is_empty()) {
+                    let entry = IgnoreEntry::parse(entry).to_string();
+                    if !self.ignoreip.contains(&entry) {
+                        self.ignoreip.push(entry);
+                    }
+                }
+            }
+            JailSet::DelIgnoreIp(entry) => {
+                let entry = IgnoreEntry::parse(entry).to_string();
+                let place = self.ignoreip.iter().position(|other| *other == entry);
+                let place = place.ok_or_else(|| value_error("list.remove(x): x not in list"))?;
+                self.ignoreip.remove(place);
+            }
+            JailSet::IgnoreCommand(command) => self.ignorecommand = Some(command.clone()).filter(|command| !command.is_empty()),
+            JailSet::IgnoreCache(text) => {
+                // It only spares Fail2Ban repeated look-ups; ours are remembered anyway.
+                let _ = text;
+            }
+            JailSet::AddLogPath { path, tail } => {
+                if !self.logs.iter().any(|log| log.pattern == *path) {
+                    self.logs.push(LogPath { pattern: path.clone(), tail: *tail });
+                }
+            }
+            JailSet::DelLogPath(path) => {
+                let place = self.logs.iter().position(|log| log.pattern == *path);
+                let place = place.ok_or_else(|| RemoteError::new(ErrorClass::KeyError, path.clone()))?;
+                self.logs.remove(place);
+            }
+            JailSet::LogEncoding(encoding) => {
+                let plain = encoding.to_ascii_lowercase();
+                if !matches!(plain.as_str(), "auto" | "utf-8" | "utf8" | "ascii" | "us-ascii") {
+                    self.unsupported.push(format!("logencoding = {encoding} (lines are read as UTF-8, other bytes replaced)"));
+                }
+                self.logencoding.clone_from(encoding);
+            }
+            JailSet::AddJournalMatch(words) => self.unsupported.push(format!("journalmatch = {} (log files only)", words.join(" "))),
+            JailSet::DelJournalMatch(_) => {}
+            JailSet::Prefregex(regex) => self.filter.prefregex = Some(regex.clone()).filter(|regex| !regex.is_empty()),
+            JailSet::AddFailregex(list) => self.filter.failregex.extend_from_slice(list),
+            JailSet::DelFailregex(index) => remove(&mut self.filter.failregex, *index),
+            JailSet::AddIgnoreregex(list) => self.filter.ignoreregex.extend_from_slice(list),
+            JailSet::DelIgnoreregex(index) => remove(&mut self.filter.ignoreregex, *index),
+            JailSet::UseDns(word) => {
+                self.filter.usedns = match word.to_ascii_lowercase().as_str() {
+                    "yes" | "1" | "on" | "true" => UseDns::Yes,
+                    "warn" => UseDns::Warn,
+                    "raw" => UseDns::Raw,
+                    _ => UseDns::No,
+                }
+            }
+            JailSet::FindTime(span) => self.settings.findtime = seconds("findtime", span)?,
+            JailSet::BanTime(span) => self.settings.bantime = seconds("bantime", span)?,
+            JailSet::BanTimeOption(option, value) => {
+                let off = matches!(value, Value::Bool(false) | Value::None) || *value == Value::from("false");
+                if !(option == "increment" && off) {
+                    self.unsupported.push(format!("bantime.{option} (bans last `bantime`)"));
+                }
+            }
+            JailSet::DatePattern(pattern) => self.filter.datepattern = Some(pattern.clone()).filter(|pattern| !pattern.is_empty()),
+            JailSet::LogTimeZone(zone) => self.filter.logtimezone.clone_from(zone),
+            JailSet::MaxMatches(number) => self.settings.maxmatches = usize::try_from(*number).unwrap_or(0),
+            JailSet::MaxRetry(number) => self.settings.maxretry = u32::try_from((*number).max(0)).unwrap_or(u32::MAX),
+            JailSet::MaxLines(number) => self.filter.maxlines = u32::try_from(*number).unwrap_or(u32::MAX),
+            JailSet::AddAction { action, python: Some((file, _)) } => {
+                return Err(value_error(format!(
+                    "action `{action}` is a Python file ({file}), which Stockade does not run; mend: use an action.d/*.conf instead, for mail for \
+                     example sendmail-whois"
+                )));
+            }
+            JailSet::AddAction { action, python: None } => {
+                if self.action(action).is_some() {
+                    return Err(value_error(format!("Action {action} already exists")));
+                }
+                self.actions.push(ActionSetup { name: action.clone(), properties: Vec::new() });
+            }
+            JailSet::DelAction(action) => {
+                let place = self.actions.iter().position(|other| other.name == *action);
+                let place = place.ok_or_else(|| no_action(action))?;
+                self.actions.remove(place);
+            }
+            JailSet::Action { action, properties } => {
+                let found = self.actions.iter_mut().find(|other| other.name == *action).ok_or_else(|| no_action(action))?;
+                for (key, value) in properties {
+                    let value = text(value);
+                    match found.properties.iter_mut().find(|(other, _)| other == key) {
+                        Some((_, old)) => *old = value,
+                        None => found.properties.push((key.clone(), value)),
+                    }
+                }
+            }
+            JailSet::Attempt { .. } | JailSet::BanIp(_) | JailSet::UnbanIp { .. } | JailSet::ActionMethod { .. } => {
+                return Err(RemoteError::new(ErrorClass::Exception, "this command is for a jail that exists, not for its configuration"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a `get` answers, or a `set` once it is done; `None` if it is not about the setup alone.
+    pub(crate) fn get(&self, get: &JailGet) -> Option<Value> {
+        Some(match get {
+            JailGet::LogPath => strings(self.logs.iter().map(|log| log.pattern.as_str())),
+            JailGet::LogEncoding => Value::from(if self.logencoding == "auto" { "UTF-8" } else { &*self.logencoding }),
+            JailGet::JournalMatch => Value::List(Vec::new()),
+            JailGet::IgnoreSelf => Value::Bool(self.settings.ignoreself),
+            JailGet::IgnoreIp => Value::List(self.ignoreip.iter().map(|entry| Value::Addr(entry.clone())).collect()),
+            JailGet::IgnoreCommand => self.ignorecommand.as_deref().map_or(Value::Bool(false), Value::from),
+            JailGet::IgnoreCache => Value::None,
+            JailGet::UseDns => Value::from(match self.filter.usedns {
+                UseDns::Yes => "yes",
+                UseDns::Warn => "warn",
+                UseDns::No => "no",
+                UseDns::Raw => "raw",
+            }),
+            JailGet::FindTime => Value::Int(self.settings.findtime.0),
+            JailGet::BanTime => Value::Int(self.settings.bantime.0),
+            JailGet::BanTimeOption(_) => Value::None,
+            JailGet::DatePattern => match self.filter.datepattern.as_deref() {
+                None | Some("{DEFAULT}" | "{^LN-BEG}") => Value::Tuple(vec![Value::None, Value::from("Default Detectors")]),
+                Some(pattern) if pattern.contains('\n') => Value::Tuple(vec![Value::None, Value::from("Default Detectors")]),
+                Some(pattern) => Value::Tuple(vec![Value::from(pattern), Value::from(pattern)]),
+            },
+            JailGet::LogTimeZone => self.filter.logtimezone.as_deref().map_or(Value::None, Value::from),
+            JailGet::MaxMatches => Value::Int(i64::try_from(self.settings.maxmatches).unwrap_or(i64::MAX)),
+            JailGet::MaxRetry => Value::Int(i64::from(self.settings.maxretry)),
+            JailGet::MaxLines => Value::Int(i64::from(self.filter.maxlines)),
+            JailGet::Actions => strings(self.actions.iter().map(|action| action.name.as_str())),
+            JailGet::Action { .. } | JailGet::ActionProperties(_) | JailGet::ActionMethods(_) => return None,
+            JailGet::Banned | JailGet::BannedIds(_) | JailGet::BanIp { .. } => return None,
+            JailGet::Prefregex | JailGet::Failregex | JailGet::Ignoreregex => return None,
+        })
+    }
+
+    /// An action by its name.
+    pub(crate) fn action(&self, name: &str) -> Option<&ActionSetup> {
+        self.actions.iter().find(|action| action.name == name)
+    }
+}
+
+/// Which `get` answers a `set`: Fail2Ban replies with the new value.
+pub(crate) fn answer_of(set: &JailSet) -> Option<JailGet> {
+    Some(match set {
+        JailSet::IgnoreSelf(_) => JailGet::IgnoreSelf,
+        JailSet::AddIgnoreIp(_) | JailSet::DelIgnoreIp(_) => JailGet::IgnoreIp,
+        JailSet::IgnoreCommand(_) => JailGet::IgnoreCommand,
+        JailSet::IgnoreCache(_) => JailGet::IgnoreCache,
+        JailSet::AddLogPath { .. } | JailSet::DelLogPath(_) => JailGet::LogPath,
+        JailSet::LogEncoding(_) => JailGet::LogEncoding,
+        JailSet::AddJournalMatch(_) | JailSet::DelJournalMatch(_) => JailGet::JournalMatch,
+        JailSet::Prefregex(_) => JailGet::Prefregex,
+        JailSet::AddFailregex(_) | JailSet::DelFailregex(_) => JailGet::Failregex,
+        JailSet::AddIgnoreregex(_) | JailSet::DelIgnoreregex(_) => JailGet::Ignoreregex,
+        JailSet::UseDns(_) => JailGet::UseDns,
+        JailSet::FindTime(_) => JailGet::FindTime,
+        JailSet::BanTime(_) => JailGet::BanTime,
+        JailSet::BanTimeOption(option, _) => JailGet::BanTimeOption(option.clone()),
+        JailSet::DatePattern(_) => JailGet::DatePattern,
+        JailSet::LogTimeZone(_) => JailGet::LogTimeZone,
+        JailSet::MaxMatches(_) => JailGet::MaxMatches,
+        JailSet::MaxRetry(_) => JailGet::MaxRetry,
+        JailSet::MaxLines(_) => JailGet::MaxLines,
+        JailSet::Idle(_)
+        | JailSet::Attempt { .. }
+        | JailSet::BanIp(_)
+        | JailSet::UnbanIp { .. }
+        | JailSet::AddAction { .. }
+        | JailSet::DelAction(_)
+        | JailSet::Action { .. }
+        | JailSet::ActionMethod { .. } => return None,
+    })
+}
+
+/// The exception for an action that is not there.
+pub(crate) fn no_action(name: &str) -> RemoteError {
+    RemoteError::new(ErrorClass::KeyError, format!("Invalid Action name: {name}"))
+}
+
+fn value_error(text: impl Into<String>) -> RemoteError {
+    RemoteError::new(ErrorClass::ValueError, text)
+}
+
+fn remove(list: &mut Vec<String>, index: i64) {
+    if let Ok(place) = usize::try_from(index)
+        && place < list.len()
+    {
+        list.remove(place);
+    }
+}
+
+fn seconds(option: &str, span: &TimeSpan) -> Result<Seconds, RemoteError> {
+    match span {
+        TimeSpan::Seconds(number) => Ok(Seconds(*number)),
+        TimeSpan::Written(words) => {
+            duration::parse(words).map_err(|error| value_error(format!("`{option}` cannot be `{words}`: {error}")))
+        }
+    }
+}
+
+/// A property's value as text, the way Python's `str` would write it.
+pub(crate) fn text(value: &Value) -> String {
+    match value {
+        Value::Str(text) | Value::Addr(text) => text.clone(),
+        other => stockade_protocol::repr(other),
+    }
+}
+
+/// A list of texts.
+pub(crate) fn strings<'a>(texts: impl Iterator<Item = &'a str>) -> Value {
+    Value::List(texts.map(Value::from).collect())
+}
