@@ -28,6 +28,8 @@ mod shell;
 mod tags;
 mod template;
 
+use std::path::Path;
+
 use stockade_core::effect::Ban;
 use stockade_core::logline::Level;
 use stockade_core::{JailName, Timestamp};
@@ -100,7 +102,7 @@ impl Action {
     ///
     /// Fails if the action is a Python file, if tags refer to themselves, or if a native action's properties make no sense.
     pub fn new(jail: &JailName, name: &str, properties: &[(String, String)]) -> Result<Self, ActionError> {
-        if name.ends_with(".py") {
+        if Path::new(name).extension().is_some_and(|extension| extension == "py") {
             return Err(ActionError::Python {
                 action: name.to_owned(),
             });

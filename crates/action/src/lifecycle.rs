@@ -536,25 +536,32 @@ fn report_outcome(script: &Script, outcome: &Outcome, limit: Duration, context: 
     report_output("stdout", &outcome.stdout, &mut say);
     report_output("stderr", &outcome.stderr, &mut say);
     match &outcome.end {
-        End::Code(127) => {
-            say("returned 127".to_owned());
-            let missing = missing_program(&outcome.stderr.text);
-            let mend = missing
-                .as_deref()
-                .and_then(package)
-                .map_or_else(String::new, |package| format!(" Mend: apt-get install {package}"));
-            let missing = missing.map_or_else(String::new, |name| format!(" Missing: `{}`.", name.escape_debug()));
-            let text = format!(
-                "HINT on 127: \"Command not found\". Make sure that all commands in {:?} are in the PATH of the server.{missing}{mend}",
-                cut(script.text.trim()),
-            );
-            context.say(UTILS, Level::Info, text);
-        }
         End::Code(code) => say(format!("returned {code}")),
         End::Signal(signal) => say(format!("killed with {}", signal_name(*signal))),
         End::TimedOut(killed) => say(format!("killed with {}", if *killed { "SIGKILL" } else { "SIGTERM" })),
         End::NotStarted(error) => say(format!("cannot run /bin/sh: {error}")),
     }
+    let missing = missing_program(&outcome.stderr.text);
+    if missing.is_some() || matches!(outcome.end, End::Code(127)) {
+        hint_missing(script, missing.as_deref(), context);
+    }
+}
+
+/// Fail2Ban's hint for a command that is not there, with what to do about it.
+fn hint_missing(script: &Script, missing: Option<&str>, context: &mut Context<'_>) {
+    let mut text = format!(
+        "HINT on 127: \"Command not found\". Make sure that all commands in {:?} are in the PATH of the server.",
+        cut(script.text.trim()),
+    );
+    if let Some(missing) = missing {
+        text.extend([" Missing is `", &missing.escape_debug().to_string(), "`."]);
+        text.extend(
+            package(missing)
+                .into_iter()
+                .flat_map(|package| [" Mend: apt-get install ", package]),
+        );
+    }
+    context.say(UTILS, Level::Info, text);
 }
 
 fn report_output(name: &str, output: &Output, say: &mut impl FnMut(String)) {

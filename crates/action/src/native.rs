@@ -65,19 +65,16 @@ impl Native {
         let mut outcome = Ok(());
         let mut changes = Vec::with_capacity(bans.len());
         for ban in bans {
-            match ban.id.as_net() {
-                Some(net) => {
-                    changes.push(Change::Add(net, lasting(ban.until, context.now)));
-                    self.active.insert(net, ban.until);
-                }
-                None => {
-                    let error = ActionError::NoAddress {
-                        action: self.name.clone(),
-                        id: ban.id.clone(),
-                    };
-                    self.report_failure("ban", std::slice::from_ref(ban), &error, context);
-                    outcome = outcome.and(Err(error));
-                }
+            if let Some(net) = ban.id.as_net() {
+                changes.push(Change::Add(net, lasting(ban.until, context.now)));
+                self.active.insert(net, ban.until);
+            } else {
+                let error = ActionError::NoAddress {
+                    action: self.name.clone(),
+                    id: ban.id.clone(),
+                };
+                self.report_failure("ban", std::slice::from_ref(ban), &error, context);
+                outcome = outcome.and(Err(error));
             }
         }
         if changes.is_empty() {

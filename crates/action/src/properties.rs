@@ -7,7 +7,7 @@ use stockade_core::{FailureId, JailName};
 use stockade_firewall::{Block, Target};
 
 use crate::error::ActionError;
-use crate::services;
+use crate::services::{self, Ports};
 
 /// What a command is run for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,7 +40,7 @@ impl Family {
 }
 
 /// A command that takes longer than this is ended: Fail2Ban's default.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Properties {
@@ -151,13 +151,17 @@ impl Properties {
             "allports" => None,
             "multiport" | "oneport" => {
                 let list = self.get("port").unwrap_or("0:65535");
-                services::ports(list).ok_or_else(|| {
-                    self.bad(
-                        "port",
-                        list,
-                        "`all`, or a list of ports, ranges (a:b) and service names",
-                    )
-                })?
+                match services::ports(list) {
+                    Some(Ports::All) => None,
+                    Some(Ports::Of(ports)) => Some(ports),
+                    None => {
+                        return Err(self.bad(
+                            "port",
+                            list,
+                            "`all`, or a list of ports, ranges (a:b) and service names",
+                        ));
+                    }
+                }
             }
             other => return Err(self.bad("type", other, "`multiport` or `allports`")),
         };

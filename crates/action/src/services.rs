@@ -67,25 +67,33 @@ pub(crate) fn protocols(list: &str) -> Option<Vec<Protocol>> {
     (!found.is_empty()).then_some(found)
 }
 
-/// A list of ports and ranges (`a:b`, `a-b`); the inner `None` is `all`, the outer one something unknown.
-pub(crate) fn ports(list: &str) -> Option<Option<Vec<PortRange>>> {
+/// Which ports.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ports {
+    /// All of them.
+    All,
+    /// These.
+    Of(Vec<PortRange>),
+}
+
+/// A list of ports and ranges (`a:b`, `a-b`), or `all`; `None` if something in it is unknown.
+pub(crate) fn ports(list: &str) -> Option<Ports> {
     let mut found = Vec::new();
     for word in words(list) {
         if matches!(word.to_ascii_lowercase().as_str(), "all" | "any") {
-            return Some(None);
+            return Some(Ports::All);
         }
         // A service name may hold a hyphen (`ftp-data`), so the whole word is looked up before it is split.
-        let range = match port(word) {
-            Some(port) => PortRange {
+        let range = if let Some(port) = port(word) {
+            PortRange {
                 first: port,
                 last: port,
-            },
-            None => {
-                let (first, last) = word.split_once(':').or_else(|| word.split_once('-'))?;
-                PortRange {
-                    first: port(first)?,
-                    last: port(last)?,
-                }
+            }
+        } else {
+            let (first, last) = word.split_once(':').or_else(|| word.split_once('-'))?;
+            PortRange {
+                first: port(first)?,
+                last: port(last)?,
             }
         };
         if range.first > range.last {
@@ -93,7 +101,7 @@ pub(crate) fn ports(list: &str) -> Option<Option<Vec<PortRange>>> {
         }
         found.push(range);
     }
-    (!found.is_empty()).then_some(Some(found))
+    (!found.is_empty()).then_some(Ports::Of(found))
 }
 
 fn words(list: &str) -> impl Iterator<Item = &str> {
@@ -132,13 +140,13 @@ mod tests {
     fn reads_lists_of_ports_as_jails_write_them() {
         let range = |first, last| PortRange { first, last };
         for (text, expected) in [
-            ("22", Some(Some(vec![range(22, 22)]))),
-            ("http,https", Some(Some(vec![range(80, 80), range(443, 443)]))),
-            ("ftp-data", Some(Some(vec![range(20, 20)]))),
-            ("0:65535", Some(Some(vec![range(0, 65535)]))),
-            ("5060 5061", Some(Some(vec![range(5060, 5060), range(5061, 5061)]))),
-            ("1000-2000", Some(Some(vec![range(1000, 2000)]))),
-            ("all", Some(None)),
+            ("22", Some(Ports::Of(vec![range(22, 22)]))),
+            ("http,https", Some(Ports::Of(vec![range(80, 80), range(443, 443)]))),
+            ("ftp-data", Some(Ports::Of(vec![range(20, 20)]))),
+            ("0:65535", Some(Ports::Of(vec![range(0, 65535)]))),
+            ("5060 5061", Some(Ports::Of(vec![range(5060, 5060), range(5061, 5061)]))),
+            ("1000-2000", Some(Ports::Of(vec![range(1000, 2000)]))),
+            ("all", Some(Ports::All)),
             ("", None),
             ("65536", None),
             ("20:10", None),

@@ -11,22 +11,26 @@
 //! | unquoted | `"${f2bV_x}"` |
 //! | within `"…"` or a here-document | `${f2bV_x}` |
 //! | within `'…'` | `'"${f2bV_x}"'` |
-//! | the code of another shell (`sh -c`, `eval`, `ssh`) | `${f2bV_x}`, protected so that *that* shell expands it |
+//! | the code of another shell (`sh -c`, `eval`, `ssh`) | the reference for the place in *that* code, quoted for this one |
 //! | within `'…'` in the text of another program (`awk`, `sed`…) | `${f2bV_x}`, not expanded: as Fail2Ban does |
 //!
 //! # Why it is safe even where this reading of the command is wrong
 //!
 //! A shell does not parse the result of an expansion again. All forms have their quotes in pairs, so in every state of
 //! the shell each of them is an expansion or plain text; a wrong guess can split or garble a word, and never run one.
-//! What remains: a program that takes a word starting with `-` as an option. Commands should write `--` before it.
+//! Code for another shell is read like the command itself, to any depth, so that only the innermost shell expands.
+//!
+//! What remains: a program that is handed code and is not in the lists below, and a program that takes a word starting with `-` as an option. Commands should write `--` before it.
 
 /// Quotes around a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quoting {
     /// None: the shell splits words here.
     Unquoted,
-    /// Within double quotes, `${…}` or a here-document.
+    /// Within double quotes or `${…}`.
     Expanding,
+    /// Within a here-document in which the shell expands.
+    Document,
     /// Within single quotes.
     Single,
     /// Within a here-document with a quoted delimiter, or a comment.
@@ -34,18 +38,18 @@ pub(crate) enum Quoting {
 }
 
 /// Who reads the word at a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reader {
     /// A program that takes it as data.
     Data,
-    /// Another shell that runs it as code.
-    Shell,
+    /// Another shell that runs it as code; the place within that code.
+    Shell(Box<Place>),
     /// A program that may run it as code of another language.
     Program,
 }
 
 /// A place in a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) quoting: Quoting,
     pub(crate) reader: Reader,
@@ -55,24 +59,73 @@ pub(crate) struct Place {
 
 impl Place {
     /// The reference to a variable for this place.
-    pub(crate) fn reference(self, variable: &str) -> String {
-        match (self.reader, self.quoting) {
-            (_, Quoting::Inert) | (Reader::Data | Reader::Program, Quoting::Expanding) => format!("${{{variable}}}"),
-            (Reader::Shell | Reader::Program, Quoting::Single) => format!("${{{variable}}}"),
-            (Reader::Shell, Quoting::Unquoted | Quoting::Expanding) => {
-                // One backslash keeps the dollar for the inner shell; each backtick substitution around eats a layer.
-                let backslashes = (1_usize << self.backticks.min(6).saturating_add(1)).saturating_sub(1);
-                format!("{}${{{variable}}}", "\\".repeat(backslashes))
+    pub(crate) fn reference(&self, variable: &str) -> String {
+        match (&self.reader, self.quoting) {
+            (Reader::Shell(inner), quoting) => {
+                // What quotes become within backticks differs between shells; without them the inner shell may split the
+                // value into words, and does nothing worse.
+                let reference = if self.backticks == 0 {
+                    inner.reference(variable)
+                } else {
+                    inner.bare_reference(variable)
+                };
+                let mut quoted = quote(&reference, quoting);
+                for _ in 0..self.backticks.min(4) {
+                    quoted = quoted.replace('\\', "\\\\").replace('$', "\\$");
+                }
+                quoted
             }
-            (Reader::Data | Reader::Program, Quoting::Unquoted) => format!("\"${{{variable}}}\""),
+            (_, Quoting::Unquoted) => format!("\"${{{variable}}}\""),
             (Reader::Data, Quoting::Single) => format!("'\"${{{variable}}}\"'"),
+            (Reader::Program, Quoting::Single) | (_, Quoting::Expanding | Quoting::Document | Quoting::Inert) => {
+                format!("${{{variable}}}")
+            }
         }
     }
+
+    /// A reference without quotes.
+    fn bare_reference(&self, variable: &str) -> String {
+        match &self.reader {
+            Reader::Shell(inner) => quote(&inner.bare_reference(variable), self.quoting),
+            Reader::Data | Reader::Program => format!("${{{variable}}}"),
+        }
+    }
+
+    /// True if a program of another language, here or within code for another shell, reads the place.
+    pub(crate) fn is_program(&self) -> bool {
+        match &self.reader {
+            Reader::Data => false,
+            Reader::Shell(inner) => inner.is_program() || inner.quoting == Quoting::Inert,
+            Reader::Program => true,
+        }
+    }
+}
+
+/// Text that a shell reads as this very text within these quotes.
+fn quote(text: &str, quoting: Quoting) -> String {
+    let special = match quoting {
+        Quoting::Single => return text.replace('\'', "'\\''"),
+        Quoting::Inert => return text.to_owned(),
+        Quoting::Expanding => "\\\"$`",
+        Quoting::Document => "\\$`",
+        Quoting::Unquoted => "\\\"$`'{}",
+    };
+    let mut quoted = String::with_capacity(text.len() * 2);
+    for c in text.chars() {
+        if special.contains(c) {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted
 }
 
 const SHELLS: &[&str] = &[
     "sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox", "su", "runuser", "script",
 ];
+/// Of code for another shell, as much is read.
+const LONGEST_CODE: usize = 64 * 1024;
+
 const CODE_WORDS: &[&str] = &["eval", "ssh", "trap", "watch"];
 const PROGRAMS: &[&str] = &[
     "awk",
@@ -131,6 +184,8 @@ struct Code {
     /// The word that is being read, without its quotes.
     word: Option<String>,
     call: Call,
+    /// The code for another shell that was read so far in this simple command.
+    for_shell: String,
     /// Here-documents that begin after the next line end.
     documents: Vec<Document>,
 }
@@ -180,14 +235,8 @@ impl Call {
         }
     }
 
-    fn reader(&self) -> Reader {
-        if self.code_next || self.code_all {
-            Reader::Shell
-        } else if self.program {
-            Reader::Program
-        } else {
-            Reader::Data
-        }
+    fn is_code(self) -> bool {
+        self.code_next || self.code_all
     }
 }
 
@@ -198,6 +247,7 @@ impl Code {
             depth: 0,
             word: None,
             call: Call::default(),
+            for_shell: String::new(),
             documents: Vec::new(),
         }
     }
@@ -205,15 +255,40 @@ impl Code {
     fn end_word(&mut self) {
         if let Some(word) = self.word.take() {
             self.call.end_word(&word);
+            // `eval` and `ssh` join their words.
+            if self.call.code_all {
+                self.push_code(' ');
+            }
+        }
+    }
+
+    fn push_code(&mut self, c: char) {
+        if self.call.is_code() && self.for_shell.len() < LONGEST_CODE {
+            self.for_shell.push(c);
+        }
+    }
+
+    /// Who reads what comes next.
+    fn reader(&self) -> Reader {
+        if self.call.is_code() {
+            let mut inner = Lexer::new();
+            inner.read(&self.for_shell);
+            Reader::Shell(Box::new(inner.place()))
+        } else if self.call.program {
+            Reader::Program
+        } else {
+            Reader::Data
         }
     }
 
     fn end_command(&mut self) {
         self.end_word();
         self.call = Call::default();
+        self.for_shell.clear();
     }
 
     fn push(&mut self, c: char) {
+        self.push_code(c);
         let word = self.word.get_or_insert_default();
         // Only names and options are looked at; a long word is data.
         if word.len() < 64 {
@@ -263,7 +338,7 @@ impl Lexer {
         let mut reader = Reader::Data;
         for frame in self.frames.iter().rev() {
             if let Frame::Code(code) = frame {
-                reader = code.call.reader();
+                reader = code.reader();
                 break;
             }
         }
@@ -286,7 +361,7 @@ impl Lexer {
                 if document.quoted {
                     Quoting::Inert
                 } else {
-                    Quoting::Expanding
+                    Quoting::Document
                 }
             }
             Some(Frame::Comment) => Quoting::Inert,
@@ -329,7 +404,17 @@ impl Lexer {
                     self.frames.pop();
                     0
                 }
-                '\\' => 1,
+                '\\' => {
+                    if let Some(next) = ahead.chars().next()
+                        && let Some(code) = self.code_mut()
+                    {
+                        if !"\\\"$`\n".contains(next) {
+                            code.push('\\');
+                        }
+                        code.push(next);
+                    }
+                    1
+                }
                 _ => self.step_expansion(c, ahead),
             },
             Some(Frame::Parameter(open)) => match c {
@@ -380,7 +465,10 @@ impl Lexer {
     /// `$(`, `${` and backticks, where quotes do not matter.
     fn step_expansion(&mut self, c: char, ahead: &str) -> usize {
         match c {
-            '`' => self.backtick(),
+            '`' => {
+                self.backtick();
+                return 0;
+            }
             '$' if ahead.starts_with('(') => {
                 self.frames.push(Frame::Code(Code::new(Closer::Parenthesis)));
                 return 1;
@@ -445,7 +533,7 @@ impl Lexer {
                 }
                 0
             }
-            ' ' | '\t' | '\r' => {
+            ' ' | '\t' | '\r' | '<' | '>' if !(c == '<' && ahead.starts_with('<')) => {
                 code.end_word();
                 0
             }
@@ -458,10 +546,6 @@ impl Lexer {
                 let (document, used) = read_delimiter(ahead);
                 code.documents.push(document);
                 used
-            }
-            '<' | '>' => {
-                code.end_word();
-                0
             }
             ';' | '|' | '&' => {
                 code.end_command();
@@ -559,7 +643,7 @@ mod tests {
             ("# don't\nprintf @", Quoting::Unquoted),
             ("# don't @", Quoting::Inert),
             ("echo a#'@'", Quoting::Single),
-            ("cat <<EOF\n'@\nEOF\n", Quoting::Expanding),
+            ("cat <<EOF\n'@\nEOF\n", Quoting::Document),
             ("cat <<'EOF'\n@\nEOF\n", Quoting::Inert),
             ("cat <<-EOF\n\tit's\n\tEOF\nprintf @", Quoting::Unquoted),
             ("cat <<EOF | tr a b\nit's\nEOF\nprintf '@'", Quoting::Single),
@@ -577,22 +661,33 @@ mod tests {
     #[test]
     fn knows_who_reads_the_word() {
         for (command, expected) in [
-            ("curl --data '@'", Reader::Data),
-            ("sh -c '@'", Reader::Shell),
-            ("/bin/bash -ec 'echo @'", Reader::Shell),
-            ("sh -c 'echo \"$1\"' _ '@'", Reader::Data),
-            ("sh /usr/local/bin/notify '@'", Reader::Data),
-            ("sudo -u mail sh -c \"@\"", Reader::Shell),
-            ("eval \"@\"", Reader::Shell),
-            ("ssh host \"ban @\"", Reader::Shell),
-            ("awk '/@/'", Reader::Program),
-            ("echo '@' | awk '{print}'", Reader::Data),
-            ("$tool '@'", Reader::Program),
-            ("x=$(date) ; mail -s '@'", Reader::Data),
-            ("notify 'a; b @'", Reader::Program),
-            ("sh -c true; mail '@'", Reader::Data),
+            ("curl --data '@'", "data"),
+            ("sh -c '@'", "shell(data)"),
+            ("/bin/bash -ec 'echo @'", "shell(data)"),
+            ("sh -c 'echo \"$1\"' _ '@'", "data"),
+            ("sh /usr/local/bin/notify '@'", "data"),
+            ("sudo -u mail sh -c \"@\"", "shell(data)"),
+            ("sh -c 'sh -c \"echo @\"'", "shell(shell(data))"),
+            ("sh -c \"sh -c \\\"awk @\\\"\"", "shell(shell(program))"),
+            ("eval \"@\"", "shell(data)"),
+            ("eval sh -c '\"@\"'", "shell(shell(data))"),
+            ("ssh host \"ban @\"", "shell(data)"),
+            ("awk '/@/'", "program"),
+            ("echo '@' | awk '{print}'", "data"),
+            ("$tool '@'", "program"),
+            ("x=$(date) ; mail -s '@'", "data"),
+            ("notify 'a; b @'", "program"),
+            ("sh -c true; mail '@'", "data"),
         ] {
-            assert_eq!(at(command).reader, expected, "{command}");
+            assert_eq!(shown(&at(command).reader), expected, "{command}");
+        }
+    }
+
+    fn shown(reader: &Reader) -> String {
+        match reader {
+            Reader::Data => "data".to_owned(),
+            Reader::Program => "program".to_owned(),
+            Reader::Shell(inner) => format!("shell({})", shown(&inner.reader)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::ActionError;
 use crate::properties::{Family, Properties};
-use crate::shell::{Lexer, Place, Quoting, Reader};
+use crate::shell::{Lexer, Place, Quoting};
 use crate::tags::{self, Subject, Tag, Value};
 
 /// Options may refer to options; as many rounds as Fail2Ban allows.
@@ -51,42 +51,39 @@ impl Template {
         let mut rest = text.as_str();
         while let Some((before, name, after)) = next_tag(rest) {
             let bracketed = format!("<{name}>");
-            match Tag::parse(name) {
-                Some(tag) => {
-                    lexer.read(before);
-                    let place = lexer.value();
-                    if tag.is_foreign() && (place.reader == Reader::Program || place.quoting == Quoting::Inert) {
-                        push_new(
-                            warnings,
-                            ActionError::TagInProgram {
-                                action: action.to_owned(),
-                                option: option.to_owned(),
-                                tag: bracketed,
-                            },
-                        );
-                    }
-                    pieces.push(Piece::Text(before.to_owned()));
-                    pieces.push(Piece::Tag {
-                        tag,
-                        name: name.to_owned(),
-                        place,
-                    });
+            lexer.read(before);
+            if let Some(tag) = Tag::parse(name) {
+                let place = lexer.value();
+                if tag.is_foreign() && (place.is_program() || place.quoting == Quoting::Inert) {
+                    push_new(
+                        warnings,
+                        ActionError::TagInProgram {
+                            action: action.to_owned(),
+                            option: option.to_owned(),
+                            tag: bracketed,
+                        },
+                    );
                 }
-                None => {
-                    lexer.read(before);
-                    if lexer.place().quoting == Quoting::Unquoted {
-                        push_new(
-                            warnings,
-                            ActionError::UnknownTag {
-                                action: action.to_owned(),
-                                option: option.to_owned(),
-                                tag: bracketed.clone(),
-                            },
-                        );
-                    }
-                    lexer.read(&bracketed);
-                    pieces.push(Piece::Text(format!("{before}{bracketed}")));
+                pieces.push(Piece::Text(before.to_owned()));
+                pieces.push(Piece::Tag {
+                    tag,
+                    name: name.to_owned(),
+                    place,
+                });
+            } else {
+                if lexer.place().quoting == Quoting::Unquoted {
+                    let tag = bracketed.clone();
+                    push_new(
+                        warnings,
+                        ActionError::UnknownTag {
+                            action: action.to_owned(),
+                            option: option.to_owned(),
+                            tag,
+                        },
+                    );
                 }
+                lexer.read(&bracketed);
+                pieces.push(Piece::Text(format!("{before}{bracketed}")));
             }
             rest = after;
         }
@@ -119,9 +116,11 @@ impl Template {
                 Piece::Text(text) => script.text.push_str(text),
                 Piece::Tag { tag, name, place } => match tags::value(tag, subject) {
                     // Fail2Ban leaves a tag it has no value for as it is; quoted, lest it become a redirection.
-                    None if place.quoting == Quoting::Unquoted => script.text.push_str(&format!("'<{name}>'")),
-                    None => script.text.push_str(&format!("<{name}>")),
-                    Some(value) if can_stand_in_text(&value, *place) => script.text.push_str(&value.text),
+                    None => {
+                        let quote = if place.quoting == Quoting::Unquoted { "'" } else { "" };
+                        script.text.extend([quote, "<", name, ">", quote]);
+                    }
+                    Some(value) if can_stand_in_text(&value, place) => script.text.push_str(&value.text),
                     Some(value) => {
                         let variable = tags::variable(name);
                         script.text.push_str(&place.reference(&variable));
@@ -137,7 +136,7 @@ impl Template {
 }
 
 /// True for values that are the same text to every shell and every quote: addresses, numbers, and simple words in quotes.
-fn can_stand_in_text(value: &Value, place: Place) -> bool {
+fn can_stand_in_text(value: &Value, place: &Place) -> bool {
     if value.plain {
         return true;
     }
@@ -147,7 +146,8 @@ fn can_stand_in_text(value: &Value, place: Place) -> bool {
             .text
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "._:@%+-".contains(c));
-    word && place.quoting != Quoting::Unquoted
+    // In a here-document, the word might be the line that ends it.
+    word && matches!(place.quoting, Quoting::Expanding | Quoting::Single)
 }
 
 fn push_new(warnings: &mut Vec<ActionError>, warning: ActionError) {
@@ -191,16 +191,11 @@ fn fill_in(text: &str, properties: &Properties, family: Family) -> Option<String
                 "sp" => Some(" "),
                 _ => properties.get_for(name, family),
             };
-            match value {
-                Some(value) => {
-                    filled.push_str(value);
-                    changed = true;
-                }
-                None => {
-                    filled.push('<');
-                    filled.push_str(name);
-                    filled.push('>');
-                }
+            if let Some(value) = value {
+                filled.push_str(value);
+                changed = true;
+            } else {
+                filled.extend(["<", name, ">"]);
             }
             rest = after;
         }

@@ -1,0 +1,134 @@
+//! What the tests of actions share: bans, and actions whose commands write down that they were called.
+
+#![expect(clippy::unwrap_used, reason = "test code")]
+#![expect(dead_code, reason = "each test file uses its part")]
+
+use stockade_action::{Action, ActionError, Context, Counters, Report};
+use stockade_core::effect::Ban;
+use stockade_core::{FailureId, Fields, JailName, LineText, Seconds, Timestamp, Until};
+use testkit::TempDir;
+
+pub(crate) const NOW: i64 = 1_795_364_400;
+
+pub(crate) fn ban(id: &str) -> Ban {
+    Ban {
+        id: FailureId::parse(id),
+        since: Timestamp::from_secs(NOW),
+        until: Until::At(Timestamp::from_secs(NOW + 600)),
+        bantime: Seconds(600),
+        failures: 3,
+        matches: Vec::new(),
+        fields: Fields::default(),
+        restored: false,
+    }
+}
+
+/// A ban whose field `user` and whose only match are this text.
+pub(crate) fn ban_with(text: &str) -> Ban {
+    let mut ban = ban("192.0.2.7");
+    ban.fields.set("user", text);
+    ban.matches = vec![LineText {
+        text: text.into(),
+        date: 0..0,
+    }];
+    ban
+}
+
+pub(crate) fn action(properties: &[(&str, &str)]) -> Result<Action, ActionError> {
+    let properties: Vec<(String, String)> = properties
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    Action::new(&JailName::new("j").unwrap(), "act", &properties)
+}
+
+/// Calls something of an action, and gives its outcome with what it reported.
+pub(crate) fn with<T>(work: impl FnOnce(&mut Context<'_>) -> T) -> (T, Vec<Report>) {
+    let mut reports = Vec::new();
+    let mut report = |report| reports.push(report);
+    let mut context = Context {
+        now: Timestamp::from_secs(NOW),
+        counters: Counters::default(),
+        report: &mut report,
+    };
+    let outcome = work(&mut context);
+    (outcome, reports)
+}
+
+/// The texts of reports, one per line.
+pub(crate) fn texts(reports: &[Report]) -> String {
+    reports.iter().fold(String::new(), |text, report| {
+        format!("{text}{:?} {}\n", report.level, report.text)
+    })
+}
+
+/// A directory in which commands write down their calls, and in which files say which of them fail.
+pub(crate) struct Stage {
+    pub(crate) directory: TempDir,
+}
+
+impl Stage {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            directory: TempDir::new(name),
+        }
+    }
+
+    /// A command that writes down its call and fails while a file `fail-NAME` is there; START and REPAIR remove `wiped`.
+    pub(crate) fn command(&self, name: &str, text: &str) -> String {
+        let path = self.directory.path().display();
+        format!("echo \"{text}\" >> {path}/calls; test ! -e {path}/fail-{name}")
+    }
+
+    /// Properties that call each command by its name, as Fail2Ban's client would send them.
+    pub(crate) fn properties(&self, options: &[(&str, &str)]) -> Vec<(String, String)> {
+        let path = self.directory.path().display();
+        let mut all = vec![
+            (
+                "actionstart".to_owned(),
+                format!("{} && rm -f {path}/wiped", self.command("start", "START<by>")),
+            ),
+            ("actionstop".to_owned(), self.command("stop", "STOP<by>")),
+            (
+                "actioncheck".to_owned(),
+                format!("{}; test ! -e {path}/wiped", self.command("check", "CHECK<by>")),
+            ),
+            ("actionban".to_owned(), self.command("ban", "BAN <ip>")),
+            ("actionunban".to_owned(), self.command("unban", "UNBAN <ip>")),
+            ("by".to_owned(), String::new()),
+        ];
+        for (key, value) in options {
+            match all.iter_mut().find(|(known, _)| known == key) {
+                Some((_, old)) => (*value).clone_into(old),
+                None => all.push(((*key).to_owned(), (*value).to_owned())),
+            }
+        }
+        all
+    }
+
+    pub(crate) fn action(&self, options: &[(&str, &str)]) -> Action {
+        Action::new(&JailName::new("j").unwrap(), "act", &self.properties(options)).unwrap()
+    }
+
+    /// From now on this command fails.
+    pub(crate) fn fail(&self, name: &str) {
+        self.directory.write(format!("fail-{name}"), "");
+    }
+
+    pub(crate) fn succeed(&self, name: &str) {
+        std::fs::remove_file(self.directory.join(format!("fail-{name}"))).unwrap();
+    }
+
+    /// The environment is gone: checks fail until the next start.
+    pub(crate) fn wipe(&self) {
+        self.directory.write("wiped", "");
+    }
+
+    /// The calls since the last time, joined by `, `.
+    pub(crate) fn calls(&self) -> String {
+        let file = self.directory.join("calls");
+        let calls = std::fs::read_to_string(&file).unwrap_or_default();
+        let _ = std::fs::remove_file(file);
+        calls.lines().collect::<Vec<_>>().join(", ")
+    }
+}
