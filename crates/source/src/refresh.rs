@@ -19,10 +19,16 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Directories may appear while we begin to watch them; each round goes at least one deeper.
 const ROUNDS: usize = 64;
 
+/// How often a look is repeated because files were renamed while we looked.
+const LOOKS: usize = 32;
+
 /// A file to be read for a source.
-struct Candidate<'a> {
-    shown: &'a Path,
-    real: &'a Path,
+#[derive(Debug)]
+struct Candidate {
+    shown: PathBuf,
+    identity: Identity,
+    /// Opened, if the source does not read it yet.
+    file: Option<File>,
     /// The source still leads to it: not so for a file that was renamed before we ever saw it.
     present: bool,
 }
@@ -34,14 +40,7 @@ impl Watcher {
         };
         source.dirty = false;
         let pattern = source.pattern.clone();
-        let mut resolution = resolve(&pattern);
-        for _ in 0..ROUNDS {
-            if !self.watch_directories(id, &resolution) {
-                break;
-            }
-            // Something may have come between looking and watching.
-            resolution = resolve(&pattern);
-        }
+        let (resolution, candidates, failed) = self.look(id, &pattern);
 
         let mut before: HashMap<PathBuf, FileId> = HashMap::new();
         let mut present_before = Vec::new();
@@ -53,40 +52,12 @@ impl Watcher {
                 }
             }
         }
-        for (shown, real) in self.renamed_unseen(&pattern, &resolution) {
-            let candidate = Candidate {
-                shown: &shown,
-                real: &real,
-                present: false,
-            };
-            // An unreadable one was never ours to read.
-            let _ = self.meet(id, &candidate, &mut before, now, out);
-        }
-        let mut failed = Vec::new();
-        for (shown, real) in &resolution.files {
-            if let Err(error) = self.meet(
-                id,
-                &Candidate {
-                    shown,
-                    real,
-                    present: true,
-                },
-                &mut before,
-                now,
-                out,
-            ) {
-                failed.push(Obstacle::Unreadable {
-                    path: shown.clone(),
-                    error,
-                });
-            }
+        for candidate in candidates {
+            self.meet(id, candidate, &mut before, now, out);
         }
         for (file, path) in present_before {
-            let still = self
-                .tails
-                .get_mut(&file)
-                .and_then(|tail| tail.link(id))
-                .is_none_or(|link| link.present);
+            let link = self.tails.get_mut(&file).and_then(|tail| tail.link(id));
+            let still = link.is_none_or(|link| link.present);
             // A path where another file stands was told as a rotation.
             if !still && !resolution.files.iter().any(|(shown, _)| *shown == path) {
                 out(Event::Gone { file, path: &path });
@@ -95,6 +66,83 @@ impl Watcher {
         self.tell(id, &pattern, resolution, failed, now);
         if let Some(source) = self.sources.get_mut(&id) {
             source.begun = true;
+        }
+    }
+
+    /// The files a source leads to, those renamed before we saw them first, in the order in which they were written.
+    ///
+    /// Files may be renamed while we look. The kernel has queued the notice of a rename before its writer goes on, so a look
+    /// after which no new notice is there has seen one single state.
+    fn look(&mut self, id: SourceId, pattern: &Path) -> (Resolution, Vec<Candidate>, Vec<Obstacle>) {
+        let mut look = (Resolution::default(), Vec::new(), Vec::new());
+        for _ in 0..LOOKS {
+            let mut resolution = resolve(pattern);
+            for _ in 0..ROUNDS {
+                if !self.watch_directories(id, &resolution) {
+                    break;
+                }
+                // Something may have come between looking and watching.
+                resolution = resolve(pattern);
+            }
+            let moves = self.moves.len();
+            let (mut candidates, mut failed) = (Vec::new(), Vec::new());
+            for (shown, real) in self.renamed_unseen(pattern, &resolution) {
+                // One that may not be opened was never ours to read.
+                candidates.extend(self.candidate(id, &shown, &real, false).ok().flatten());
+            }
+            for (shown, real) in &resolution.files {
+                match self.candidate(id, shown, real, true) {
+                    Ok(candidate) => candidates.extend(candidate),
+                    Err(error) => failed.push(Obstacle::Unreadable {
+                        path: shown.clone(),
+                        error,
+                    }),
+                }
+            }
+            look = (resolution, candidates, failed);
+            // An error will be met again, and told, by the next wait.
+            if self.take_notices().is_err() || self.moves.len() == moves {
+                break;
+            }
+        }
+        look
+    }
+
+    fn candidate(&self, id: SourceId, shown: &Path, real: &Path, present: bool) -> io::Result<Option<Candidate>> {
+        let read = |identity| {
+            self.tails
+                .values()
+                .any(|tail| tail.identity == identity && tail.sources.contains(&id))
+        };
+        let shown = shown.to_owned();
+        let gone = |error: io::Error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                Ok(None)
+            } else {
+                Err(error)
+            }
+        };
+        let identity = match std::fs::symlink_metadata(real) {
+            Ok(metadata) => Identity::of(&metadata),
+            // It went meanwhile; its directory tells.
+            Err(error) => return gone(error),
+        };
+        if read(identity) {
+            return Ok(Some(Candidate {
+                shown,
+                identity,
+                file: None,
+                present,
+            }));
+        }
+        match tail::open(real) {
+            Ok((file, metadata)) => Ok(Some(Candidate {
+                shown,
+                identity: Identity::of(&metadata),
+                file: Some(file),
+                present,
+            })),
+            Err(error) => gone(error),
         }
     }
 
@@ -189,79 +237,77 @@ impl Watcher {
     fn meet(
         &mut self,
         id: SourceId,
-        candidate: &Candidate<'_>,
+        candidate: Candidate,
         before: &mut HashMap<PathBuf, FileId>,
         now: Instant,
         out: &mut dyn FnMut(Event<'_>),
-    ) -> io::Result<()> {
-        let identity = Identity::of(&std::fs::symlink_metadata(candidate.real)?);
-        if self.known(id, identity, candidate) {
-            return Ok(());
+    ) {
+        if self.known(id, &candidate) {
+            return;
         }
-        let (file, metadata) = match tail::open(candidate.real) {
-            Ok(opened) => opened,
-            // It went meanwhile; its directory tells.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
+        let Candidate {
+            shown,
+            identity,
+            file: Some(file),
+            present,
+        } = candidate
+        else {
+            return;
         };
-        let identity = Identity::of(&metadata);
-        if self.known(id, identity, candidate) {
-            return Ok(());
-        }
-        let predecessor = before.get(candidate.shown).copied();
-        let (offset, at_end) = self.begin(id, candidate, identity, &file, metadata.len());
-        let joined = self
-            .tails
-            .iter()
-            .find(|(_, tail)| tail.identity == identity && tail.lines.resume_at() == offset)
-            .map(|(file, _)| *file);
+        let predecessor = before.get(&shown).copied();
+        let (offset, at_end) = self.begin(id, &shown, identity, &file);
+        let same = |tail: &Tail| tail.identity == identity && tail.lines.resume_at() == offset;
+        let joined = self.tails.iter().find(|(_, tail)| same(tail)).map(|(file, _)| *file);
         let file_id = match joined {
             Some(file_id) => file_id,
-            None => self.start_tail(file, identity, candidate.shown, offset, now),
+            None => self.start_tail(file, identity, &shown, offset, now),
         };
-        before.insert(candidate.shown.to_owned(), file_id);
+        before.insert(shown.clone(), file_id);
         let Some(tail) = self.tails.get_mut(&file_id) else {
-            return Ok(());
+            return;
         };
         if joined.is_none() {
             tail.caught_up = at_end || predecessor.is_some();
             tail.predecessor = predecessor;
         }
-        tail.attach(id, candidate.shown.to_owned(), candidate.present);
+        tail.attach(id, shown.clone(), present);
         if predecessor.is_some() {
             out(Event::Rotated {
                 file: file_id,
-                path: candidate.shown,
+                path: &shown,
                 reason: Rotation::Replaced,
             });
         }
         out(Event::Opened {
             file: file_id,
             sources: &[id],
-            path: candidate.shown,
+            path: &shown,
             position: tail.position(),
         });
         if tail.caught_up {
             out(Event::CaughtUp {
                 file: file_id,
                 sources: &[id],
-                path: candidate.shown,
+                path: &shown,
             });
         }
-        Ok(())
     }
 
     /// Whether this source reads the file already; if so, notes under which path.
-    fn known(&mut self, id: SourceId, identity: Identity, candidate: &Candidate<'_>) -> bool {
-        for tail in self.tails.values_mut().filter(|tail| tail.identity == identity) {
+    fn known(&mut self, id: SourceId, candidate: &Candidate) -> bool {
+        for tail in self
+            .tails
+            .values_mut()
+            .filter(|tail| tail.identity == candidate.identity)
+        {
             let only = tail.sources.len() == 1;
             let Some(link) = tail.link(id) else { continue };
             if candidate.present {
                 link.present = true;
                 if link.path != candidate.shown {
-                    candidate.shown.clone_into(&mut link.path);
+                    link.path.clone_from(&candidate.shown);
                     if only {
-                        candidate.shown.clone_into(&mut tail.path);
+                        tail.path.clone_from(&candidate.shown);
                     }
                 }
             }
@@ -297,14 +343,8 @@ impl Watcher {
     }
 
     /// Where reading begins, and whether that counts as the end of the file.
-    fn begin(
-        &self,
-        id: SourceId,
-        candidate: &Candidate<'_>,
-        identity: Identity,
-        file: &File,
-        length: u64,
-    ) -> (u64, bool) {
+    fn begin(&self, id: SourceId, shown: &Path, identity: Identity, file: &File) -> (u64, bool) {
+        let length = file.metadata().map_or(0, |metadata| metadata.len());
         let Some(source) = self.sources.get(&id) else {
             return (0, false);
         };
@@ -333,7 +373,7 @@ impl Watcher {
             Start::Resume(positions) => {
                 let stored = positions
                     .iter()
-                    .find(|(path, _)| path == candidate.shown)
+                    .find(|(path, _)| path == shown)
                     .map(|(_, position)| position);
                 let first_line = tail::first_line(file);
                 match stored.filter(|position| position.first_line == first_line && position.offset <= length) {

@@ -32,6 +32,8 @@ const LINGER_DELETED: Duration = Duration::from_mins(5);
 const PREDECESSOR_LIMIT: usize = 16;
 /// Long lines are told at most this often per file.
 const CUT_INTERVAL: Duration = Duration::from_mins(1);
+/// Renames remembered while they keep coming.
+const MOVE_LIMIT: usize = 4096;
 /// Marks kept per source.
 const MARK_LIMIT: usize = 32;
 
@@ -46,6 +48,8 @@ pub struct Watcher {
     pub(crate) interests: HashMap<PathBuf, Vec<(SourceId, Interest)>>,
     /// Renames seen since the last refresh: from, to.
     pub(crate) moves: Vec<(PathBuf, PathBuf)>,
+    /// The first half of a rename whose second half has not come yet.
+    moving: Option<(u32, PathBuf)>,
     pub(crate) problems: Vec<(Option<SourceId>, SourceError)>,
     pub(crate) watch_refused: bool,
     buffers: Vec<Vec<u8>>,
@@ -114,6 +118,7 @@ impl Watcher {
             tails: BTreeMap::new(),
             interests: HashMap::new(),
             moves: Vec::new(),
+            moving: None,
             problems,
             watch_refused: false,
             buffers: Vec::new(),
@@ -214,7 +219,10 @@ impl Watcher {
         for id in dirty {
             self.refresh(id, now, out);
         }
-        self.moves.clear();
+        // A source that became dirty meanwhile still needs them.
+        if self.moves.len() >= MOVE_LIMIT || !self.sources.values().any(|source| source.dirty) {
+            self.moves.clear();
+        }
         let ready: Vec<_> = self
             .tails
             .iter()
@@ -280,10 +288,10 @@ impl Watcher {
             .fold(next, Instant::min)
     }
 
-    fn take_notices(&mut self) -> Result<(), Errno> {
+    pub(crate) fn take_notices(&mut self) -> Result<(), Errno> {
         let Some(notify) = &mut self.notify else { return Ok(()) };
         let (tails, sources, interests, moves) = (&mut self.tails, &mut self.sources, &self.interests, &mut self.moves);
-        let mut moving: Option<(u32, PathBuf)> = None;
+        let moving = &mut self.moving;
         notify.read(|notice| match notice {
             Notice::Written(id) => {
                 if let Some(tail) = tails.get_mut(&id) {
@@ -299,7 +307,7 @@ impl Watcher {
                     }
                 }
                 match (what, moving.take()) {
-                    (Entry::MovedAway { cookie }, _) => moving = Some((cookie, directory.join(name))),
+                    (Entry::MovedAway { cookie }, _) => *moving = Some((cookie, directory.join(name))),
                     // The kernel queues both halves of a rename one after the other.
                     (Entry::MovedHere { cookie }, Some((from_cookie, from))) if cookie == from_cookie => {
                         moves.push((from, directory.join(name)));

@@ -7,6 +7,8 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
@@ -16,13 +18,23 @@ use testkit::TempDir;
 
 const LINES: usize = 20_000;
 
+/// How many lines the reader has.
+type Seen = Arc<AtomicUsize>;
+
 /// Writes numbered lines, calling `rotate` after each so-many-th; then `end`.
-fn write(path: &Path, every: usize, mut rotate: impl FnMut(usize)) {
+///
+/// With `wait`, a file is rotated only after the reader has taken it up: one that came and went before is beyond reach.
+fn write(path: &Path, every: usize, seen: &Seen, wait: bool, mut rotate: impl FnMut()) {
     let mut file = appender(path);
     for number in 0..LINES {
         if number % every == every - 1 {
+            if wait {
+                testkit::wait_until(common::DEADLINE, "the file is taken up", || {
+                    seen.load(SeqCst) + every > number + 1
+                });
+            }
+            rotate();
             // The old file is still written once after it was moved, as a service does until it gets its signal.
-            rotate(number / every);
             file.write_all(numbered(number).as_bytes()).unwrap();
             file = appender(path);
         } else {
@@ -30,6 +42,15 @@ fn write(path: &Path, every: usize, mut rotate: impl FnMut(usize)) {
         }
     }
     file.write_all(b"end\n").unwrap();
+}
+
+/// Reads until the line `end`, telling the writer how far.
+fn read_along(reader: &mut Reader, seen: &Seen) {
+    reader.read_until("the last line", |reader| {
+        seen.store(reader.lines.len(), SeqCst);
+        reader.lines.last().is_some_and(|line| line == b"end")
+    });
+    reader.read_numbers(LINES);
 }
 
 fn shift(log: &Path, keep: usize) {
@@ -42,40 +63,33 @@ fn shift(log: &Path, keep: usize) {
     fs::rename(log, rotated(1)).unwrap();
 }
 
+/// Writes and reads with rotation; the watcher is on its place before the first byte is written.
+fn run(backend: Backend, pattern: &str, every: usize, wait: bool, rotate: impl Fn(&Path) + Send + 'static) {
+    let dir = TempDir::new("rotation");
+    let log = dir.join("a.log");
+    let (mut reader, _) = Reader::of(backend, dir.join(pattern), Start::Head);
+    reader.step(Duration::ZERO);
+    let seen = Seen::default();
+    let told = Arc::clone(&seen);
+    let writer = thread::spawn(move || write(&log, every, &told, wait, || rotate(&log)));
+    read_along(&mut reader, &seen);
+    writer.join().unwrap();
+}
+
 #[test]
 fn no_line_is_lost_or_doubled_when_the_log_is_renamed_and_created() {
     for backend in BACKENDS {
-        let dir = TempDir::new("rename");
-        let log = dir.join("a.log");
-        let (mut reader, _) = Reader::of(backend, &log, Start::Head);
-        // Polling sees a file only if it stands there while it looks.
-        let pause = Duration::from_millis(if backend == Backend::Polling { 30 } else { 0 });
-        let writer = thread::spawn(move || {
-            write(&log, 1000, |_| {
-                thread::sleep(pause);
-                shift(&log, 5);
-            });
+        // inotify must follow however fast the rotation is; polling sees only what stands there while it looks.
+        run(backend, "a.log", 1000, backend == Backend::Polling, |log| {
+            shift(log, 50);
         });
-        reader.read_numbers(LINES);
-        writer.join().unwrap();
     }
 }
 
 #[test]
 fn no_line_is_lost_or_doubled_when_the_log_is_deleted_and_created() {
     for backend in BACKENDS {
-        let dir = TempDir::new("delete");
-        let log = dir.join("a.log");
-        let (mut reader, _) = Reader::of(backend, &log, Start::Head);
-        let writer = thread::spawn(move || {
-            write(&log, 2000, |_| {
-                // A file deleted before it was ever opened is beyond reach.
-                thread::sleep(Duration::from_millis(50));
-                fs::remove_file(&log).unwrap();
-            });
-        });
-        reader.read_numbers(LINES);
-        writer.join().unwrap();
+        run(backend, "a.log", 2000, true, |log| fs::remove_file(log).unwrap());
     }
 }
 
@@ -85,8 +99,8 @@ fn no_line_is_lost_or_doubled_when_the_log_is_copied_and_truncated() {
         let dir = TempDir::new("copytruncate");
         let log = dir.join("a.log");
         let (mut reader, _) = Reader::of(backend, &log, Start::Head);
-        let (path, seen) = (log.clone(), std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0)));
-        let read = std::sync::Arc::clone(&seen);
+        let seen = Seen::default();
+        let (path, read) = (log.clone(), Arc::clone(&seen));
         let writer = thread::spawn(move || {
             let mut file = appender(&path);
             for number in 0..LINES {
@@ -94,9 +108,7 @@ fn no_line_is_lost_or_doubled_when_the_log_is_copied_and_truncated() {
                     fs::copy(&path, path.with_extension("1")).unwrap();
                     // What is written and truncated before anybody could read it is lost to every reader, logrotate's own
                     // copy included; so the writer waits for the reader here.
-                    testkit::wait_until(common::DEADLINE, "all is read", || {
-                        read.load(std::sync::atomic::Ordering::SeqCst) == number
-                    });
+                    testkit::wait_until(common::DEADLINE, "all is read", || read.load(SeqCst) == number);
                     fs::OpenOptions::new()
                         .write(true)
                         .open(&path)
@@ -108,11 +120,7 @@ fn no_line_is_lost_or_doubled_when_the_log_is_copied_and_truncated() {
             }
             file.write_all(b"end\n").unwrap();
         });
-        reader.read_until("the last line", |reader| {
-            seen.store(reader.lines.len(), std::sync::atomic::Ordering::SeqCst);
-            reader.lines.last().is_some_and(|line| line == b"end")
-        });
-        reader.read_numbers(LINES);
+        read_along(&mut reader, &seen);
         writer.join().unwrap();
         let truncations = reader
             .events
@@ -210,18 +218,9 @@ fn a_log_renamed_back_is_not_read_again() {
 #[test]
 fn a_glob_that_matches_rotated_files_reads_none_of_them_twice() {
     for backend in BACKENDS {
-        let dir = TempDir::new("globbed");
-        let log = dir.join("a.log");
-        let (mut reader, _) = Reader::of(backend, dir.join("a.log*"), Start::Head);
-        let pause = Duration::from_millis(if backend == Backend::Polling { 30 } else { 0 });
-        let writer = thread::spawn(move || {
-            write(&log, 2000, |_| {
-                thread::sleep(pause);
-                shift(&log, 20);
-            });
+        run(backend, "a.log*", 2000, backend == Backend::Polling, |log| {
+            shift(log, 20);
         });
-        reader.read_numbers(LINES);
-        writer.join().unwrap();
     }
 }
 
