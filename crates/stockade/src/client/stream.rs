@@ -80,7 +80,11 @@ fn words<const N: usize>(words: [&str; N]) -> Command {
 }
 
 fn setting_command(jail: &str, setting: &Setting) -> Option<Command> {
-    let mut command = words(["set", jail, &setting.option]);
+    if matches!(&setting.value, Set::Words(words) if words.is_empty()) {
+        return None;
+    }
+    let option = if setting.option == "ignoreip" { "addignoreip" } else { &setting.option };
+    let mut command = words(["set", jail, option]);
     match &setting.value {
         Set::Text(text) => command.push(Value::from(text.as_str())),
         Set::Int(number) => command.push(Value::Int(*number)),

@@ -22,6 +22,7 @@ pub(crate) struct JailSetup {
     pub(crate) ignorecommand: Option<String>,
     pub(crate) logs: Vec<LogPath>,
     pub(crate) logencoding: String,
+    pub(crate) journalmatch: Vec<Vec<String>>,
     pub(crate) actions: Vec<ActionSetup>,
     pub(crate) idle: bool,
     /// What was asked for and cannot be done yet; said when the jail starts.
@@ -47,6 +48,7 @@ impl JailSetup {
             ignorecommand: None,
             logs: Vec::new(),
             logencoding: "auto".to_owned(),
+            journalmatch: Vec::new(),
             actions: Vec::new(),
             idle: false,
             unsupported: Vec::new(),
@@ -94,8 +96,9 @@ impl JailSetup {
                 }
                 self.logencoding.clone_from(encoding);
             }
-            JailSet::AddJournalMatch(words) => self.unsupported.push(format!("journalmatch = {} (log files only)", words.join(" "))),
-            JailSet::DelJournalMatch(_) => {}
+            // Kept to be shown: a jail that reads files does not use it, and the backend `systemd` is refused when the jail is made.
+            JailSet::AddJournalMatch(words) => self.journalmatch.push(words.clone()),
+            JailSet::DelJournalMatch(words) => self.journalmatch.retain(|other| other != words),
             JailSet::Prefregex(regex) => self.filter.prefregex = Some(regex.clone()).filter(|regex| !regex.is_empty()),
             JailSet::AddFailregex(list) => self.filter.failregex.extend_from_slice(list),
             JailSet::DelFailregex(index) => remove(&mut self.filter.failregex, *index),
@@ -161,7 +164,9 @@ impl JailSetup {
         Some(match get {
             JailGet::LogPath => strings(self.logs.iter().map(|log| log.pattern.as_str())),
             JailGet::LogEncoding => Value::from(if self.logencoding == "auto" { "UTF-8" } else { &*self.logencoding }),
-            JailGet::JournalMatch => Value::List(Vec::new()),
+            JailGet::JournalMatch => {
+                Value::List(self.journalmatch.iter().map(|words| strings(words.iter().map(String::as_str))).collect())
+            }
             JailGet::IgnoreSelf => Value::Bool(self.settings.ignoreself),
             JailGet::IgnoreIp => Value::List(self.ignoreip.iter().map(|entry| Value::Addr(entry.clone())).collect()),
             JailGet::IgnoreCommand => self.ignorecommand.as_deref().map_or(Value::Bool(false), Value::from),
