@@ -85,7 +85,7 @@ impl FirewallError {
             Self::Unavailable { .. } => "load the kernel module nf_tables, or use an action of iptables",
             Self::Name { .. } => "use letters, digits and the signs _ - . / only, at most 200 of them",
             Self::Refused { cause, .. } => match Errno::from_io_error(cause) {
-                Some(Errno::EXIST) => {
+                Some(Errno::EXIST | Errno::OPNOTSUPP) => {
                     "something else has this name with other properties: delete it, or choose another name"
                 }
                 Some(Errno::BUSY) => "a rule of somebody else uses it: delete that rule, or choose another name",

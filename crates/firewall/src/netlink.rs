@@ -120,6 +120,42 @@ impl Socket {
         Ok(())
     }
 
+    /// Sends so many questions of consecutive numbers, and tells for each whether what it asks for is there.
+    pub(crate) fn ask(&mut self, bytes: &[u8], first: u32, count: usize) -> Result<Vec<bool>, Failure> {
+        self.sequence = first.wrapping_add(u32::try_from(count).map_err(|_| Failure::Lost)?);
+        self.discard();
+        send_whole(&self.descriptor, bytes)?;
+        let mut is_there = vec![false; count];
+        let mut outstanding = count;
+        while outstanding > 0 {
+            let result = self.receive(|message| {
+                let position = usize::try_from(message.sequence.wrapping_sub(first)).map_err(|_| Failure::Malformed)?;
+                let (Some(slot), true) = (is_there.get_mut(position), message.kind == kind::ERROR) else {
+                    return Ok(());
+                };
+                outstanding = outstanding.saturating_sub(1);
+                match message.errno().map_err(|_| Failure::Malformed)? {
+                    0 => *slot = true,
+                    errno => match Errno::from_raw_os_error(errno) {
+                        Errno::NOENT => *slot = false,
+                        errno => {
+                            return Err(Failure::Refused {
+                                sequence: message.sequence,
+                                errno,
+                            });
+                        }
+                    },
+                }
+                Ok(())
+            });
+            if result.is_err() {
+                self.stale = true;
+            }
+            result?;
+        }
+        Ok(is_there)
+    }
+
     /// Sends a request to list things and collects what `read` makes of each answer. Begins anew if the ruleset
     /// changes under the listing.
     pub(crate) fn list<T>(

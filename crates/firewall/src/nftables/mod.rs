@@ -75,13 +75,26 @@ impl<'a> From<&'a Target> for Place<'a> {
 }
 
 /// How elements are changed.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// Additions must be new and removals must hit: one message each. The usual case.
+    /// Knowing which of them are there. One or two messages each.
+    Knowing(Vec<bool>),
+    /// Additions must be new and removals must hit: one message each.
     Expecting,
     /// Works for what is there and what is not, with two or three messages each.
     Regardless,
 }
+
+/// Elements of one set to change, in this order, with their times.
+#[derive(Default)]
+struct Elements {
+    placeholders: Vec<(IpAddr, u64)>,
+    removals: Vec<(IpAddr, u64)>,
+    additions: Vec<(IpAddr, u64)>,
+}
+
+/// Up to so many changes the kernel is first asked for each element, 2 µs each. A transaction that it refuses costs a wait for
+/// all its processors, 16 ms: nothing for a large batch, too much for each unban of what the kernel has already ended.
+const ASK_FIRST: usize = 32;
 
 impl Firewall for Nftables {
     /// What an earlier run left in the sets stays banned until the first [`apply`](Firewall::apply), whose batch replaces
@@ -252,7 +265,26 @@ impl Nftables {
 
     fn apply_wishes(&mut self, target: &Target, wishes: &[((SetId, IpAddr), Wish)]) -> Result<(), FirewallError> {
         let place = Place::from(target);
-        let outcome = match self.try_wishes(target, wishes, Way::Expecting) {
+        let key = (target.table.clone(), target.name.clone());
+        let way = if self.prepared.get(&key).is_some_and(|prepared| prepared.is_leftover) {
+            // The batch begins with emptying the sets: nothing will be there.
+            Way::Knowing(Vec::new())
+        } else if wishes.is_empty() {
+            return Ok(());
+        } else if wishes.len() <= ASK_FIRST {
+            let there = self.which_are_there(target, wishes)?;
+            if wishes
+                .iter()
+                .zip(&there)
+                .all(|((_, wish), is_there)| *wish == Wish::Absent && !is_there)
+            {
+                return self.expect_sets(target, wishes);
+            }
+            Way::Knowing(there)
+        } else {
+            Way::Expecting
+        };
+        let outcome = match self.try_wishes(target, wishes, &way) {
             // Something is there already, or not there any more; or answers were lost and it is not known what happened.
             Err((
                 Failure::Refused {
@@ -261,7 +293,7 @@ impl Nftables {
                 }
                 | Failure::Lost,
                 _,
-            )) => self.try_wishes(target, wishes, Way::Regardless),
+            )) => self.try_wishes(target, wishes, &Way::Regardless),
             outcome => outcome,
         };
         match outcome {
@@ -282,12 +314,41 @@ impl Nftables {
         }
     }
 
+    /// Asks the kernel which elements are there. Those of a set that is not there are not.
+    fn which_are_there(
+        &mut self,
+        target: &Target,
+        wishes: &[((SetId, IpAddr), Wish)],
+    ) -> Result<Vec<bool>, FirewallError> {
+        let first = self.socket.next_sequence();
+        let mut encoder = Encoder::default();
+        for (sequence, ((id, address), _)) in (first..).zip(wishes) {
+            transaction::get_element(&mut encoder, sequence, &target.table, &id.name(&target.name), *address);
+        }
+        let answers = self.socket.ask(encoder.bytes(), first, wishes.len());
+        answers.map_err(|failure| Place::from(target).failure(&failure, &Step::List))
+    }
+
+    /// Fails with [`FirewallError::Missing`] if the sets are not there.
+    fn expect_sets(&mut self, target: &Target, wishes: &[((SetId, IpAddr), Wish)]) -> Result<(), FirewallError> {
+        let place = Place::from(target);
+        let ids: BTreeSet<SetId> = wishes.iter().map(|((id, _), _)| *id).collect();
+        for name in ids.into_iter().map(|id| id.name(&target.name)) {
+            let names = [(attribute::TABLE, place.table), (attribute::SET_NAME, name.as_str())];
+            let sets = self
+                .socket
+                .list(|sequence| request(kind::GET_SET, flag::ACK, sequence, &names), read_set);
+            none_if_absent(sets, place)?.ok_or_else(|| place.missing())?;
+        }
+        Ok(())
+    }
+
     /// One transaction that brings about the wishes.
     fn try_wishes(
         &mut self,
         target: &Target,
         wishes: &[((SetId, IpAddr), Wish)],
-        way: Way,
+        way: &Way,
     ) -> Result<(), (Failure, Step)> {
         let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
         let key = (target.table.clone(), target.name.clone());
@@ -299,31 +360,38 @@ impl Nftables {
         {
             transaction.flush_set(&id.name(&target.name));
         }
-        let mut by_set: BTreeMap<SetId, (Vec<_>, Vec<_>)> = BTreeMap::new();
-        for &((id, address), wish) in wishes {
-            let (additions, removals) = by_set.entry(id).or_default();
-            match wish {
-                Wish::Present(milliseconds) => additions.push((address, milliseconds)),
-                Wish::Absent => removals.push((address, 0)),
+        let mut by_set: BTreeMap<SetId, Elements> = BTreeMap::new();
+        for (position, &((id, address), wish)) in wishes.iter().enumerate() {
+            let elements = by_set.entry(id).or_default();
+            let is_there = match way {
+                Way::Knowing(there) => there.get(position).copied().unwrap_or(false),
+                Way::Expecting => wish == Wish::Absent,
+                Way::Regardless => {
+                    // Added if absent, so that there is something to delete.
+                    elements.placeholders.push((address, 0));
+                    true
+                }
+            };
+            if is_there {
+                elements.removals.push((address, 0));
+            }
+            if let Wish::Present(milliseconds) = wish {
+                elements.additions.push((address, milliseconds));
             }
         }
         let mut new_sets = Vec::new();
-        for (id, (additions, removals)) in by_set {
+        for (id, elements) in by_set {
             let name = id.name(&target.name);
             if !prepared.is_some_and(|prepared| prepared.sets.contains(&id)) {
                 transaction.add_set(id, &name);
                 add_rules(&mut transaction, target, id);
                 new_sets.push(id);
             }
-            if way == Way::Regardless {
-                // Added if absent, so that there is something to delete. Until the transaction is whole no packet
-                // sees any of this: a ban that is prolonged this way has no hole. Kernels before 6.12 know no other.
-                transaction.add_elements(&name, &additions, false);
-                transaction.delete_elements(&name, &additions);
-                transaction.add_elements(&name, &removals, false);
-            }
-            transaction.delete_elements(&name, &removals);
-            transaction.add_elements(&name, &additions, way == Way::Expecting);
+            // Until the transaction is whole no packet sees any of it: a ban that is deleted and added to give it a new time
+            // has no hole. Kernels before 6.12 know no other way.
+            transaction.add_elements(&name, &elements.placeholders, false);
+            transaction.delete_elements(&name, &elements.removals);
+            transaction.add_elements(&name, &elements.additions, true);
         }
         self.send(transaction)?;
         if let Some(prepared) = self.prepared.get_mut(&key) {

@@ -337,6 +337,28 @@ impl<'a> Transaction<'a> {
     }
 }
 
+/// A question for one element; its answer is an acknowledgement or "no such file".
+pub(crate) fn get_element(encoder: &mut Encoder, sequence: u32, table: &str, set: &str, address: IpAddr) {
+    let (bytes, length) = key(address);
+    encoder.message(
+        kind::GET_ELEMENTS,
+        flag::REQUEST | flag::ACK,
+        sequence,
+        (INET, 0),
+        |message| {
+            message.text(attribute::TABLE, table);
+            message.text(attribute::ELEMENTS_SET, set);
+            message.nested(attribute::ELEMENTS_LIST, |list| {
+                list.nested(attribute::ITEM, |element| {
+                    element.nested(attribute::ELEMENT_KEY, |data| {
+                        data.attribute(attribute::ITEM, bytes.get(..length).unwrap_or(&bytes));
+                    });
+                });
+            });
+        },
+    );
+}
+
 /// Key type and flags of a set of ours.
 pub(crate) const fn set_properties(id: SetId) -> (u32, u32) {
     match id.family {

@@ -1,0 +1,103 @@
+//! How long the kernel takes; run with `cargo test --release -p stockade-firewall --test speed -- --ignored --nocapture`.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use stockade_firewall::{Block, Change, Firewall, Nftables, PortRange, Protocol, Target};
+use testkit::{Network, requires};
+
+fn address(number: u32) -> IpNet {
+    IpAddr::from(number.to_be_bytes()).into()
+}
+
+fn median(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort();
+    let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
+    (at(50), at(99))
+}
+
+#[test]
+#[ignore = "a measurement, not a check"]
+fn measures_prepare_single_bans_and_batches() {
+    if !requires(&["root", "unshare", "nsenter", "ip"]) {
+        return;
+    }
+    Network::new().run(|| {
+        let target = Target {
+            table: "f2b-table".into(),
+            chain: "f2b-chain".into(),
+            priority: -1,
+            name: "asterisk".into(),
+            ports: Some(vec![PortRange {
+                first: 5060,
+                last: 5061,
+            }]),
+            protocols: vec![Protocol(6), Protocol(17)],
+            verdict: Block::Reject,
+        };
+        let mut firewall = Nftables::open().unwrap();
+        let start = Instant::now();
+        firewall.prepare(&target).unwrap();
+        println!("prepare: {:?}", start.elapsed());
+        let start = Instant::now();
+        firewall.check(&target).unwrap();
+        println!("check: {:?}", start.elapsed());
+
+        let timed = |firewall: &mut Nftables, name: &str, change: &dyn Fn(u32) -> Change| {
+            let times = (0..2000).map(|number| {
+                let start = Instant::now();
+                firewall.apply(&target, &[change(number)]).unwrap();
+                start.elapsed()
+            });
+            let (median, slow) = median(times.collect());
+            println!("{name}: median {median:?}, 99 % within {slow:?}");
+        };
+        let ban = |number| Change::Add(address(0x0a00_0000 + number), Some(600));
+        timed(&mut firewall, "single ban", &ban);
+        timed(&mut firewall, "single ban, prolonged", &ban);
+        timed(&mut firewall, "single unban", &|number| {
+            Change::Remove(address(0x0a00_0000 + number))
+        });
+        timed(&mut firewall, "single unban of what has ended", &|number| {
+            Change::Remove(address(0x0a00_0000 + number))
+        });
+        let net = |number: u32| {
+            Change::Add(
+                IpNet::new((0x0b00_0000 + (number << 8)).to_be_bytes().into(), 24).unwrap(),
+                None,
+            )
+        };
+        timed(&mut firewall, "single ban of a network", &net);
+
+        for count in [10_000_u32, 100_000] {
+            let bans: Vec<_> = (0..count)
+                .map(|number| Change::Add(address(0x1000_0000 + number * 7), Some(600)))
+                .collect();
+            for name in ["new", "prolonged"] {
+                let start = Instant::now();
+                firewall.apply(&target, &bans).unwrap();
+                let time = start.elapsed();
+                println!(
+                    "{count} bans in one transaction, {name}: {time:?}, {:?} each",
+                    time / count
+                );
+            }
+            timed(&mut firewall, "single ban beside them", &|number| {
+                Change::Add(address(0x4000_0000 + count + number), Some(600))
+            });
+            let start = Instant::now();
+            let listed = firewall.list(&target).unwrap().len();
+            println!("list of {listed}: {:?}", start.elapsed());
+            let removals: Vec<_> = (0..count)
+                .map(|number| Change::Remove(address(0x1000_0000 + number * 7)))
+                .collect();
+            let start = Instant::now();
+            firewall.apply(&target, &removals).unwrap();
+            println!("{count} unbans in one transaction: {:?}", start.elapsed());
+        }
+        let start = Instant::now();
+        firewall.remove(&target).unwrap();
+        println!("remove: {:?}", start.elapsed());
+    });
+}
