@@ -393,11 +393,10 @@ fn search(
     rule.regex.search(text, scratch).map_err(|overrun| (index, overrun))
 }
 
-/// What is cut: the date, if it is one.
+/// What is cut. Text that looks like a date is cut even if it is none (`Feb 30`): 1.0.2 does so, and rules that expect
+/// the date to be gone go on matching.
 fn cut_of(found: Option<&Found>) -> Range<usize> {
-    found
-        .filter(|found| found.time.is_some())
-        .map_or(0..0, |found| found.range.clone())
+    found.map_or(0..0, |found| found.range.clone())
 }
 
 impl Memory {
