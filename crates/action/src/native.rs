@@ -150,17 +150,18 @@ impl Native {
         Ok(())
     }
 
-    /// Applies changes. If that fails, somebody may have removed the sets: makes them again, with all active bans.
+    /// Applies changes. If somebody has removed the sets, makes them again, with all active bans.
     fn apply(&mut self, changes: &[Change], context: &mut Context<'_>) -> Result<(), ActionError> {
         if !self.prepared {
             self.prepare()?;
         }
         let target = self.target.clone();
-        let Err(first) = self.with(|firewall| firewall.apply(&target, changes)) else {
-            return Ok(());
+        let first = match self.with(|firewall| firewall.apply(&target, changes)) {
+            Err(ActionError::Firewall { error, .. }) if error.is_missing() => error,
+            outcome => return outcome,
         };
         let text = format!(
-            "[{}] action '{}': the kernel's sets are not as they were left ({first}); making them again",
+            "[{}] action '{}': {first}; making it again with all bans",
             self.jail, self.name
         );
         context.say(ACTIONS, Level::Warning, text);

@@ -37,6 +37,10 @@ const FILES: &[(&str, &str)] = &[
         include_str!("../../../config/action.d/sendmail-common.conf"),
     ),
     (
+        "action.d/sendmail-whois-lines.conf",
+        include_str!("../../../config/action.d/sendmail-whois-lines.conf"),
+    ),
+    (
         "action.d/sendmail-whois.conf",
         include_str!("../../../config/action.d/sendmail-whois.conf"),
     ),
