@@ -2,6 +2,7 @@
 //!
 //! Start reading at [`server`]; which program it is to be is decided in `main.rs` by the name it was called by.
 
+pub mod check;
 pub mod client;
 pub mod server;
 mod terminal;

@@ -33,9 +33,9 @@ pub fn server_commands(server: &ServerConfig) -> Vec<Command> {
         set("logtarget", Value::from(server.logtarget.as_str())),
         set("allowipv6", Value::from(server.allowipv6.as_str())),
         set("dbfile", Value::from(server.dbfile.as_str())),
-        set("dbmaxmatches", Value::Int(server.dbmaxmatches)),
-        set("dbpurgeage", Value::from(server.dbpurgeage.as_str())),
     ]);
+    commands.extend(server.dbmaxmatches.map(|count| set("dbmaxmatches", Value::Int(count))));
+    commands.push(set("dbpurgeage", Value::from(server.dbpurgeage.as_str())));
     commands
 }
 
@@ -83,7 +83,11 @@ fn setting_command(jail: &str, setting: &Setting) -> Option<Command> {
     if matches!(&setting.value, Set::Words(words) if words.is_empty()) {
         return None;
     }
-    let option = if setting.option == "ignoreip" { "addignoreip" } else { &setting.option };
+    let option = if setting.option == "ignoreip" {
+        "addignoreip"
+    } else {
+        &setting.option
+    };
     let mut command = words(["set", jail, option]);
     match &setting.value {
         Set::Text(text) => command.push(Value::from(text.as_str())),
@@ -253,13 +257,16 @@ fn repr_text(out: &mut String, text: &str) {
     out.push(quote);
 }
 
-/// Whether Python shows a character as it is. Rust's own table for `{:?}` is made of the same categories; a letter in
-/// front keeps it from escaping combining characters, which Python does not.
+/// Whether Python shows a character as it is. Rust's own escapes for debugging are made of the same categories, but hold
+/// combining characters too, which Python shows.
 fn is_printable(character: char) -> bool {
     match character {
         ' '..='~' => true,
         '\0'..='\u{1f}' | '\u{7f}' => false,
-        _ => !format!("{:?}", format!("a{character}")).contains('\\'),
+        // The blocks of combining characters; those scattered among letters of other scripts are shown escaped.
+        '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1ace}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20f0}' => true,
+        '\u{fe00}'..='\u{fe0f}' | '\u{fe20}'..='\u{fe2f}' => true,
+        _ => character.escape_debug().len() == 1,
     }
 }
 

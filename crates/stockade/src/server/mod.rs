@@ -9,7 +9,7 @@ mod jails;
 mod log;
 mod matching;
 mod resolve;
-mod setup;
+pub(crate) mod setup;
 mod watch;
 
 use std::fs;

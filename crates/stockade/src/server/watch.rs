@@ -194,7 +194,8 @@ impl State {
                     Some((jail, _)) => format!("[{jail}] {error}"),
                     None => error.to_string(),
                 };
-                self.log.write(Level::Warning, "fail2ban.filter", &text);
+                // A message of several lines for a terminal; the log has one line for each.
+                self.log.write(Level::Warning, "fail2ban.filter", &text.replace("\n  ", "; "));
             }
             _ => {}
         }

@@ -1,0 +1,170 @@
+//! A configuration read and looked at more closely than the server can: here every value still has its file and line.
+//!
+//! Patterns are compiled and actions built as the server will do it; a jail with a fault is told with its place and left out, the others run.
+
+use std::path::Path;
+
+use stockade_action::Action;
+use stockade_config::{ActionConfig, ActionKind, Config, Diagnostic, JailConfig, Overrides, Place, Severity, Value as Set};
+use stockade_core::JailName;
+use stockade_filter::{Filter, FilterError, FilterSettings};
+use stockade_protocol::{JailSet, RemoteError, Request, Value, parse};
+
+use crate::client::stream;
+use crate::server::setup::JailSetup;
+
+/// Programs that actions use, with the Debian package that brings them.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("iptables", "iptables"),
+    ("ip6tables", "iptables"),
+    ("nft", "nftables"),
+    ("ipset", "ipset"),
+    ("whois", "whois"),
+    ("sendmail", "dma"),
+    ("mail", "bsd-mailx"),
+    ("curl", "curl"),
+    ("dig", "bind9-dnsutils"),
+    ("firewall-cmd", "firewalld"),
+    ("ufw", "ufw"),
+    ("shorewall", "shorewall"),
+    ("conntrack", "conntrack"),
+];
+
+/// Reads a configuration; what is wrong with rules and actions is among its diagnostics, and their jails have a problem.
+pub fn load(dir: &Path, overrides: &Overrides) -> Config {
+    let mut config = stockade_config::load(dir, overrides);
+    let mut found = Vec::new();
+    for jail in config.jails.iter_mut().filter(|jail| jail.problem.is_none()) {
+        let before = found.len();
+        examine(jail, &mut found);
+        let first = found.get(before..).unwrap_or_default().iter().find(|finding| finding.severity == Severity::Error);
+        jail.problem = first.map(one_line);
+    }
+    config.diagnostics.append(&mut found);
+    config
+}
+
+/// A diagnostic in one line, for the log.
+pub fn one_line(finding: &Diagnostic) -> String {
+    finding.to_string().trim_start_matches("error: ").trim_start_matches("warning: ").replace("\n  ", "; ")
+}
+
+fn examine(jail: &JailConfig, found: &mut Vec<Diagnostic>) {
+    let Some(name) = JailName::new(&jail.name) else { return };
+    let rules = rules(jail, &name, found);
+    // Names of zones and the server's own zone do not decide whether a pattern is sound.
+    if let Err(errors) = Filter::new(&rules, &jiff::tz::TimeZone::UTC) {
+        found.extend(errors.iter().map(|error| finding(jail, error)));
+    }
+    for action in &jail.actions {
+        examine_action(jail, &name, action, found);
+    }
+}
+
+/// The jail's rules as the server will understand its commands; a command that it will refuse is told with its place.
+fn rules(jail: &JailConfig, name: &JailName, found: &mut Vec<Diagnostic>) -> FilterSettings {
+    let mut setup = JailSetup::new(name.clone(), &jail.backend);
+    for command in stream::jail_commands(std::slice::from_ref(jail)) {
+        let option = match command.get(2) {
+            Some(Value::Str(option)) => option.clone(),
+            _ => String::new(),
+        };
+        let outcome: Result<(), RemoteError> = parse(&Value::List(command)).and_then(|request| match request {
+            // An action is looked at as a whole, below.
+            Request::SetJail(_, JailSet::AddAction { .. } | JailSet::Action { .. }) | Request::MultiSet(_, JailSet::Action { .. }) => Ok(()),
+            Request::SetJail(_, set) | Request::MultiSet(_, set) => setup.set(&set),
+            _ => Ok(()),
+        });
+        if let Err(error) = outcome {
+            let place = jail.settings.iter().find(|setting| setting.option == option).map_or(&jail.place, |setting| &setting.place);
+            found.push(Diagnostic {
+                severity: Severity::Error,
+                what: error.to_string(),
+                place: Some(place.clone()),
+                why: "the server refuses this value, so the jail is left out".into(),
+                mend: format!("correct `{option}`"),
+                jail: Some(jail.name.clone()),
+            });
+        }
+    }
+    setup.filter
+}
+
+fn finding(jail: &JailConfig, error: &FilterError) -> Diagnostic {
+    let lines = match error.option {
+        "failregex" => jail.lines("addfailregex").nth(error.index),
+        "ignoreregex" => jail.lines("addignoreregex").nth(error.index),
+        _ => None,
+    };
+    let place = match lines {
+        Some(line) => line.place.clone(),
+        None => jail.settings.iter().find(|setting| setting.option == error.option).map_or(&jail.place, |setting| &setting.place).clone(),
+    };
+    Diagnostic {
+        severity: Severity::Error,
+        what: format!("`{}`: {}", error.option, error.message),
+        place: Some(place),
+        why: format!("the rule is {}", error.rule),
+        mend: error.mend.clone(),
+        jail: Some(jail.name.clone()),
+    }
+}
+
+fn examine_action(jail: &JailConfig, name: &JailName, action: &ActionConfig, found: &mut Vec<Diagnostic>) {
+    let mut tell = |severity, what: String, place: &Place, why: &str, mend: String| {
+        found.push(Diagnostic { severity, what, place: Some(place.clone()), why: why.into(), mend, jail: Some(jail.name.clone()) });
+    };
+    let ActionKind::Properties(properties) = &action.kind else {
+        tell(
+            Severity::Error,
+            format!("action `{}` is a Python file, which Stockade does not run", action.name),
+            &action.place,
+            "a plug-in would run as root within the daemon",
+            "use an action of commands, for mail sendmail-whois".into(),
+        );
+        return;
+    };
+    let texts: Vec<(String, String)> = properties
+        .iter()
+        .filter_map(|property| match &property.value {
+            Set::Text(text) => Some((property.name.clone(), text.clone())),
+            Set::Bool(flag) => Some((property.name.clone(), if *flag { "True" } else { "False" }.to_owned())),
+            Set::Int(number) => Some((property.name.clone(), number.to_string())),
+            _ => None,
+        })
+        .collect();
+    match Action::new(name, &action.name, &texts) {
+        Err(error) => tell(Severity::Error, error.to_string(), &action.place, "", String::new()),
+        Ok(built) => {
+            for warning in built.warnings() {
+                tell(Severity::Warning, warning.to_string(), &action.place, "", String::new());
+            }
+        }
+    }
+    let mut missing: Vec<&str> = Vec::new();
+    for property in properties {
+        let Set::Text(text) = &property.value else { continue };
+        for (program, package) in PROGRAMS {
+            if !missing.contains(program) && names(text, program) && !installed(program) {
+                missing.push(program);
+                tell(
+                    Severity::Warning,
+                    format!("action `{}` needs the program `{program}`, which is not installed", action.name),
+                    &property.place,
+                    "its commands will fail, and bans of this action will not take effect",
+                    format!("apt-get install {package}"),
+                );
+            }
+        }
+    }
+}
+
+/// Whether a command text has a word that is the program, by its name or its path.
+fn names(text: &str, program: &str) -> bool {
+    text.split(|c: char| c.is_whitespace() || ";|&(){}`\"'$".contains(c)).any(|word| word.rsplit('/').next() == Some(program))
+}
+
+fn installed(program: &str) -> bool {
+    let path = crate::terminal::search_path();
+    path.split(':').chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"]).any(|folder| Path::new(folder).join(program).is_file())
+}
