@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use stockade_action::Action;
-use stockade_config::{ActionConfig, ActionKind, Config, Diagnostic, JailConfig, Overrides, Place, Severity, Value as Set};
+use stockade_config::{
+    ActionConfig, ActionKind, Config, Diagnostic, JailConfig, Overrides, Place, Severity, Value as Set,
+};
 use stockade_core::JailName;
 use stockade_filter::{Filter, FilterError, FilterSettings};
 use stockade_protocol::{JailSet, RemoteError, Request, Value, parse};
@@ -37,7 +39,11 @@ pub fn load(dir: &Path, overrides: &Overrides) -> Config {
     for jail in config.jails.iter_mut().filter(|jail| jail.problem.is_none()) {
         let before = found.len();
         examine(jail, &mut found);
-        let first = found.get(before..).unwrap_or_default().iter().find(|finding| finding.severity == Severity::Error);
+        let first = found
+            .get(before..)
+            .unwrap_or_default()
+            .iter()
+            .find(|finding| finding.severity == Severity::Error);
         jail.problem = first.map(one_line);
     }
     config.diagnostics.append(&mut found);
@@ -46,7 +52,11 @@ pub fn load(dir: &Path, overrides: &Overrides) -> Config {
 
 /// A diagnostic in one line, for the log.
 pub fn one_line(finding: &Diagnostic) -> String {
-    finding.to_string().trim_start_matches("error: ").trim_start_matches("warning: ").replace("\n  ", "; ")
+    finding
+        .to_string()
+        .trim_start_matches("error: ")
+        .trim_start_matches("warning: ")
+        .replace("\n  ", "; ")
 }
 
 fn examine(jail: &JailConfig, found: &mut Vec<Diagnostic>) {
@@ -71,12 +81,17 @@ fn rules(jail: &JailConfig, name: &JailName, found: &mut Vec<Diagnostic>) -> Fil
         };
         let outcome: Result<(), RemoteError> = parse(&Value::List(command)).and_then(|request| match request {
             // An action is looked at as a whole, below.
-            Request::SetJail(_, JailSet::AddAction { .. } | JailSet::Action { .. }) | Request::MultiSet(_, JailSet::Action { .. }) => Ok(()),
+            Request::SetJail(_, JailSet::AddAction { .. } | JailSet::Action { .. })
+            | Request::MultiSet(_, JailSet::Action { .. }) => Ok(()),
             Request::SetJail(_, set) | Request::MultiSet(_, set) => setup.set(&set),
             _ => Ok(()),
         });
         if let Err(error) = outcome {
-            let place = jail.settings.iter().find(|setting| setting.option == option).map_or(&jail.place, |setting| &setting.place);
+            let place = jail
+                .settings
+                .iter()
+                .find(|setting| setting.option == option)
+                .map_or(&jail.place, |setting| &setting.place);
             found.push(Diagnostic {
                 severity: Severity::Error,
                 what: error.to_string(),
@@ -98,7 +113,12 @@ fn finding(jail: &JailConfig, error: &FilterError) -> Diagnostic {
     };
     let place = match lines {
         Some(line) => line.place.clone(),
-        None => jail.settings.iter().find(|setting| setting.option == error.option).map_or(&jail.place, |setting| &setting.place).clone(),
+        None => jail
+            .settings
+            .iter()
+            .find(|setting| setting.option == error.option)
+            .map_or(&jail.place, |setting| &setting.place)
+            .clone(),
     };
     Diagnostic {
         severity: Severity::Error,
@@ -112,7 +132,14 @@ fn finding(jail: &JailConfig, error: &FilterError) -> Diagnostic {
 
 fn examine_action(jail: &JailConfig, name: &JailName, action: &ActionConfig, found: &mut Vec<Diagnostic>) {
     let mut tell = |severity, what: String, place: &Place, why: &str, mend: String| {
-        found.push(Diagnostic { severity, what, place: Some(place.clone()), why: why.into(), mend, jail: Some(jail.name.clone()) });
+        found.push(Diagnostic {
+            severity,
+            what,
+            place: Some(place.clone()),
+            why: why.into(),
+            mend,
+            jail: Some(jail.name.clone()),
+        });
     };
     let ActionKind::Properties(properties) = &action.kind else {
         tell(
@@ -149,7 +176,10 @@ fn examine_action(jail: &JailConfig, name: &JailName, action: &ActionConfig, fou
                 missing.push(program);
                 tell(
                     Severity::Warning,
-                    format!("action `{}` needs the program `{program}`, which is not installed", action.name),
+                    format!(
+                        "action `{}` needs the program `{program}`, which is not installed",
+                        action.name
+                    ),
                     &property.place,
                     "its commands will fail, and bans of this action will not take effect",
                     format!("apt-get install {package}"),
@@ -161,10 +191,13 @@ fn examine_action(jail: &JailConfig, name: &JailName, action: &ActionConfig, fou
 
 /// Whether a command text has a word that is the program, by its name or its path.
 fn names(text: &str, program: &str) -> bool {
-    text.split(|c: char| c.is_whitespace() || ";|&(){}`\"'$".contains(c)).any(|word| word.rsplit('/').next() == Some(program))
+    text.split(|c: char| c.is_whitespace() || ";|&(){}`\"'$".contains(c))
+        .any(|word| word.rsplit('/').next() == Some(program))
 }
 
 fn installed(program: &str) -> bool {
     let path = crate::terminal::search_path();
-    path.split(':').chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"]).any(|folder| Path::new(folder).join(program).is_file())
+    path.split(':')
+        .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"])
+        .any(|folder| Path::new(folder).join(program).is_file())
 }

@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use stockade_action::{Action, Context, Counters};
+use stockade_core::JailName;
 use stockade_core::effect::Ban;
 use stockade_core::logline::Level;
-use stockade_core::JailName;
 
 use super::log::Log;
 
@@ -78,7 +78,9 @@ impl Acting {
         let key = (jail.clone(), action.name().to_owned());
         let native = action.native_target().is_some();
         let inbox = if native {
-            let firewall = stockade_firewall::Nftables::open().map(|kernel| Box::new(kernel) as Box<dyn stockade_firewall::Firewall>).map_err(|error| format!("action `{}`: {error}", action.name()))?;
+            let firewall = stockade_firewall::Nftables::open()
+                .map(|kernel| Box::new(kernel) as Box<dyn stockade_firewall::Firewall>)
+                .map_err(|error| format!("action `{}`: {error}", action.name()))?;
             action.attach(firewall);
             match &self.firewall {
                 Some(inbox) => inbox.clone(),
@@ -99,7 +101,11 @@ impl Acting {
     fn spawn(&self, name: &str, alone: bool) -> Result<Sender<(Key, Job)>, String> {
         // Without a limit: at most what is banned waits here, and the thread that owns the jails must never wait.
         let (sender, inbox) = channel();
-        let thread = Thread { actions: HashMap::new(), log: Arc::clone(&self.log), alone };
+        let thread = Thread {
+            actions: HashMap::new(),
+            log: Arc::clone(&self.log),
+            alone,
+        };
         std::thread::Builder::new()
             .name(name.chars().take(15).collect())
             .spawn(move || thread.run(&inbox))
@@ -150,7 +156,8 @@ impl Thread {
     fn perform(&mut self, key: &Key, run: Run) {
         if let Run::One(Job::Adopt(action)) = run {
             for warning in action.warnings() {
-                self.log.write(Level::Warning, "fail2ban.action", &format!("[{}] {warning}", key.0));
+                self.log
+                    .write(Level::Warning, "fail2ban.action", &format!("[{}] {warning}", key.0));
             }
             self.actions.insert(key.clone(), *action);
             self.with(key, Counters::default(), Action::start);
@@ -158,12 +165,18 @@ impl Thread {
         }
         match run {
             Run::Bans(bans, counters) => self.with(key, counters, |action, context| action.ban_many(&bans, context)),
-            Run::Unbans(bans, counters) => self.with(key, counters, |action, context| action.unban_many(&bans, context)),
+            Run::Unbans(bans, counters) => {
+                self.with(key, counters, |action, context| action.unban_many(&bans, context))
+            }
             Run::One(job) => match job {
                 Job::Adopt(_) | Job::Ban(..) | Job::Unban(..) => {}
                 Job::UnbanAll => self.with(key, Counters::default(), Action::flush),
-                Job::Prolong(ban, counters) => self.with(key, counters, |action, context| action.prolong(&ban, context)),
-                Job::Recheck(ban, counters) => self.with(key, counters, |action, context| action.already_banned(&ban, context)),
+                Job::Prolong(ban, counters) => {
+                    self.with(key, counters, |action, context| action.prolong(&ban, context))
+                }
+                Job::Recheck(ban, counters) => {
+                    self.with(key, counters, |action, context| action.already_banned(&ban, context))
+                }
                 Job::Change(properties) => self.with(key, Counters::default(), |action, context| {
                     let outcome = action.set_properties(&properties);
                     if let Err(error) = &outcome {
@@ -191,10 +204,16 @@ impl Thread {
         counters: Counters,
         what: impl FnOnce(&mut Action, &mut Context<'_>) -> Result<(), stockade_action::ActionError>,
     ) {
-        let Some(action) = self.actions.get_mut(key) else { return };
+        let Some(action) = self.actions.get_mut(key) else {
+            return;
+        };
         let log = &self.log;
         let mut report = |report: stockade_action::Report| log.write(report.level, report.logger, &report.text);
-        let mut context = Context { now: super::now(), counters, report: &mut report };
+        let mut context = Context {
+            now: super::now(),
+            counters,
+            report: &mut report,
+        };
         // A failure has been reported by the action; the ban counts as made, as it does upstream, and is tried again when seen again.
         let _ = what(action, &mut context);
     }
@@ -211,7 +230,10 @@ enum Run {
 fn runs(jobs: Vec<(Key, Job)>) -> Vec<(Key, Run)> {
     let mut runs: Vec<(Key, Run)> = Vec::new();
     for (key, job) in jobs {
-        let last = runs.iter().rposition(|(other, _)| *other == key).and_then(|place| runs.get_mut(place));
+        let last = runs
+            .iter()
+            .rposition(|(other, _)| *other == key)
+            .and_then(|place| runs.get_mut(place));
         match (job, last) {
             (Job::Ban(ban, counters), Some((_, Run::Bans(bans, latest)))) => {
                 bans.push(*ban);

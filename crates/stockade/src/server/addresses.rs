@@ -55,7 +55,10 @@ mod tests {
         let v4 = "Local:\n  +-- 192.0.2.0/24 2 0 2\n     |-- 192.0.2.10\n        /32 host LOCAL\n     |-- 192.0.2.255\n        /32 link BROADCAST\n";
         assert_eq!(ipv4(v4), [Ipv4Addr::new(192, 0, 2, 10)]);
         let v6 = "20010db8000000000000000000000010 02 40 00 80     eth0\n00000000000000000000000000000001 01 80 10 80       lo\n";
-        assert_eq!(ipv6(v6), ["2001:db8::10".parse::<Ipv6Addr>().unwrap(), Ipv6Addr::LOCALHOST]);
+        assert_eq!(
+            ipv6(v6),
+            ["2001:db8::10".parse::<Ipv6Addr>().unwrap(), Ipv6Addr::LOCALHOST]
+        );
     }
 
     #[test]

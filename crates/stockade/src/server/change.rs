@@ -53,7 +53,10 @@ impl Jails {
                 }
             }
         };
-        let unchanged = |action: &ActionSetup| old.and_then(|old| old.setup.action(&action.name)).is_some_and(|before| before == action);
+        let unchanged = |action: &ActionSetup| {
+            old.and_then(|old| old.setup.action(&action.name))
+                .is_some_and(|before| before == action)
+        };
         let mut actions = Vec::new();
         for action in setup.actions.iter().filter(|action| !unchanged(action)) {
             match Action::new(&setup.name, &action.name, &action.properties) {
@@ -61,7 +64,11 @@ impl Jails {
                 Err(error) => faults.push(error.to_string()),
             }
         }
-        if faults.is_empty() { Ok(Prepared { setup, rules, actions }) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(Prepared { setup, rules, actions })
+        } else {
+            Err(faults)
+        }
     }
 
     /// Makes a change. The jail is made if it is not there; it runs only once it is started.
@@ -70,7 +77,11 @@ impl Jails {
         let place = match self.position(&setup.name) {
             Some(place) => place,
             None => {
-                self.say(Level::Info, "fail2ban.server", &format!("Creating new jail '{}'", setup.name));
+                self.say(
+                    Level::Info,
+                    "fail2ban.server",
+                    &format!("Creating new jail '{}'", setup.name),
+                );
                 self.jails.push(Running {
                     jail: Jail::new(setup.name.clone(), setup.settings.clone()),
                     setup: JailSetup::new(setup.name.clone(), &setup.backend),
@@ -81,14 +92,18 @@ impl Jails {
                 self.jails.len().saturating_sub(1)
             }
         };
-        let Some(running) = self.jails.get_mut(place) else { return };
+        let Some(running) = self.jails.get_mut(place) else {
+            return;
+        };
         let old = std::mem::replace(&mut running.setup, setup);
         running.jail.set_settings(running.setup.settings.clone());
         if let Some(rules) = rules {
             running.rules = Some(rules);
         }
         if let Some(rules) = &running.rules {
-            rules.findtime.store(running.setup.settings.findtime.0, Ordering::Relaxed);
+            rules
+                .findtime
+                .store(running.setup.settings.findtime.0, Ordering::Relaxed);
         }
         if old.ignoreip != running.setup.ignoreip {
             running.jail.ignore_mut().clear();
@@ -105,7 +120,9 @@ impl Jails {
 
     /// Starts a jail: actions first, so that a ban finds its chain, then the logs.
     pub(crate) fn start_jail(&mut self, place: usize) -> Result<(), Vec<String>> {
-        let Some(running) = self.jails.get_mut(place) else { return Ok(()) };
+        let Some(running) = self.jails.get_mut(place) else {
+            return Ok(());
+        };
         if running.started {
             return Ok(());
         }
@@ -134,17 +151,41 @@ impl Jails {
     fn announce(&self, place: usize) {
         let Some(running) = self.jails.get(place) else { return };
         let (name, settings) = (&running.setup.name, &running.setup.settings);
-        self.say(Level::Info, "fail2ban.jail", &format!("Jail '{name}' uses pyinotify {{}}"));
+        self.say(
+            Level::Info,
+            "fail2ban.jail",
+            &format!("Jail '{name}' uses pyinotify {{}}"),
+        );
         self.say(Level::Info, "fail2ban.jail", "Initiated 'pyinotify' backend");
-        self.say(Level::Info, "fail2ban.filter", &format!("  maxRetry: {}", settings.maxretry));
-        self.say(Level::Info, "fail2ban.filter", &format!("  findtime: {}", settings.findtime.0));
-        self.say(Level::Info, "fail2ban.actions", &format!("  banTime: {}", settings.bantime.0));
+        self.say(
+            Level::Info,
+            "fail2ban.filter",
+            &format!("  maxRetry: {}", settings.maxretry),
+        );
+        self.say(
+            Level::Info,
+            "fail2ban.filter",
+            &format!("  findtime: {}", settings.findtime.0),
+        );
+        self.say(
+            Level::Info,
+            "fail2ban.actions",
+            &format!("  banTime: {}", settings.bantime.0),
+        );
         self.say(Level::Info, "fail2ban.filter", "  encoding: UTF-8");
         if running.setup.filter.failregex.is_empty() {
-            self.say(Level::Warning, "fail2ban.filter", &format!("[{name}] No filter set for jail {name}: it will never ban"));
+            self.say(
+                Level::Warning,
+                "fail2ban.filter",
+                &format!("[{name}] No filter set for jail {name}: it will never ban"),
+            );
         }
         if running.setup.actions.is_empty() {
-            self.say(Level::Warning, "fail2ban.actions", &format!("[{name}] No actions were defined for {name}: bans are counted but take no effect"));
+            self.say(
+                Level::Warning,
+                "fail2ban.actions",
+                &format!("[{name}] No actions were defined for {name}: bans are counted but take no effect"),
+            );
         }
         if let Some(command) = &running.setup.ignorecommand {
             self.say(
@@ -154,14 +195,20 @@ impl Jails {
             );
         }
         for option in &running.setup.unsupported {
-            self.say(Level::Error, "fail2ban.jail", &format!("[{name}] not supported yet: {option}"));
+            self.say(
+                Level::Error,
+                "fail2ban.jail",
+                &format!("[{name}] not supported yet: {option}"),
+            );
         }
     }
 
     /// Stops actions that are gone, changes those that differ, starts new ones and lets them take over the bans there are.
     fn change_actions(&mut self, place: usize, old: &JailSetup, actions: Vec<Action>) {
         let mut faults = Vec::new();
-        let Some(running) = self.jails.get_mut(place) else { return };
+        let Some(running) = self.jails.get_mut(place) else {
+            return;
+        };
         // An action of commands takes over new properties; a native one is replaced, since its sets and rules differ then.
         let replaced = |lane: &Lane| match running.setup.action(lane.name()) {
             None => true,
@@ -173,12 +220,14 @@ impl Jails {
             // It goes on by itself; a hanging command of a removed action must not hold up the others.
             lane.give(Job::Stop(std::sync::mpsc::channel().0));
         }
-        let (changed, new): (Vec<Action>, Vec<Action>) =
-            actions.into_iter().partition(|action| running.lanes.iter().any(|lane| lane.name() == action.name()));
+        let (changed, new): (Vec<Action>, Vec<Action>) = actions
+            .into_iter()
+            .partition(|action| running.lanes.iter().any(|lane| lane.name() == action.name()));
         for action in changed {
-            if let (Some(lane), Some(setup)) =
-                (running.lanes.iter().find(|lane| lane.name() == action.name()), running.setup.action(action.name()))
-            {
+            if let (Some(lane), Some(setup)) = (
+                running.lanes.iter().find(|lane| lane.name() == action.name()),
+                running.setup.action(action.name()),
+            ) {
                 lane.give(Job::Change(setup.properties.clone()));
             }
         }
@@ -195,7 +244,9 @@ impl Jails {
         }
         // The order of the configuration, which new actions may have broken.
         let order: Vec<String> = running.setup.actions.iter().map(|action| action.name.clone()).collect();
-        running.lanes.sort_by_key(|lane| order.iter().position(|name| name == lane.name()));
+        running
+            .lanes
+            .sort_by_key(|lane| order.iter().position(|name| name == lane.name()));
         let name = running.setup.name.clone();
         for fault in faults {
             self.say(Level::Error, "fail2ban.actions", &format!("[{name}] {fault}"));
@@ -212,8 +263,9 @@ impl Jails {
 
     /// Stops jails side by side and forgets them.
     pub(crate) fn stop_jails(&mut self, names: &[JailName]) {
-        let (gone, kept): (Vec<Running>, Vec<Running>) =
-            std::mem::take(&mut self.jails).into_iter().partition(|running| names.contains(&running.setup.name));
+        let (gone, kept): (Vec<Running>, Vec<Running>) = std::mem::take(&mut self.jails)
+            .into_iter()
+            .partition(|running| names.contains(&running.setup.name));
         self.jails = kept;
         let mut lanes = Vec::new();
         let mut stopped = Vec::new();
@@ -244,6 +296,13 @@ impl Jails {
 }
 
 fn shown(error: &FilterError) -> String {
-    let place = if matches!(error.option, "failregex" | "ignoreregex") { format!(" [{}]", error.index) } else { String::new() };
-    format!("{}{place}: {}; the rule: {}; mend: {}", error.option, error.message, error.rule, error.mend)
+    let place = if matches!(error.option, "failregex" | "ignoreregex") {
+        format!(" [{}]", error.index)
+    } else {
+        String::new()
+    };
+    format!(
+        "{}{place}: {}; the rule: {}; mend: {}",
+        error.option, error.message, error.rule, error.mend
+    )
 }

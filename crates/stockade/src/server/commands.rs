@@ -4,7 +4,8 @@ use stockade_action::Action;
 use stockade_core::logline::Level;
 use stockade_core::{FailureId, JailName, LineText, Until};
 use stockade_protocol::{
-    ErrorClass, Flavor, JailGet, JailSet, RemoteError, Reply, ReloadOptions, Request, ServerKey, ServerSetting, TimeSpan, Value, parse,
+    ErrorClass, Flavor, JailGet, JailSet, ReloadOptions, RemoteError, Reply, Request, ServerKey, ServerSetting,
+    TimeSpan, Value, parse,
 };
 
 use super::jails::{Jails, Running};
@@ -50,21 +51,28 @@ impl Jails {
             }
             Request::FlushLogs => match self.log.reopen() {
                 Ok(true) => {
-                    self.say(Level::Info, "fail2ban.server", &format!("rollover performed on {}", self.log.target().shown()));
+                    self.say(
+                        Level::Info,
+                        "fail2ban.server",
+                        &format!("rollover performed on {}", self.log.target().shown()),
+                    );
                     Ok(Value::from("rolled over"))
                 }
                 Ok(false) => Ok(Value::from("flushed")),
                 Err(fault) => Err(exception(fault)),
             },
             Request::UnbanAll => {
-                let count = (0..self.jails.len()).filter_map(|place| self.decide(place, stockade_core::Jail::unban_all)).sum();
+                let count = (0..self.jails.len())
+                    .filter_map(|place| self.decide(place, stockade_core::Jail::unban_all))
+                    .sum();
                 Ok(count_value(count))
             }
             Request::Unban(ids) => {
                 let mut count = 0;
                 for id in &ids {
                     for place in 0..self.jails.len() {
-                        count += usize::from(self.decide(place, |jail, now, out| jail.unban(id, now, out)) == Some(true));
+                        count +=
+                            usize::from(self.decide(place, |jail, now, out| jail.unban(id, now, out)) == Some(true));
                     }
                 }
                 Ok(count_value(count))
@@ -85,7 +93,9 @@ impl Jails {
             )),
             Request::GetServer(key) => Ok(self.get_server(key)),
             Request::SetServer(setting) => self.set_server(setting),
-            Request::GetJail(jail, get) => self.running(&jail).and_then(|running| get_jail(running, &get, &self.log)),
+            Request::GetJail(jail, get) => self
+                .running(&jail)
+                .and_then(|running| get_jail(running, &get, &self.log)),
             Request::SetJail(jail, set) => self.set_jail(&jail, set),
             Request::MultiSet(jail, set) => self.set_jail(&jail, set).map(|_| Value::Bool(true)),
         }
@@ -105,7 +115,9 @@ impl Jails {
         for running in &self.jails {
             jails.push((Value::from(running.setup.name.as_str()), status_of(running, flavor)?));
         }
-        let Value::List(mut status) = self.status() else { return Ok(Value::None) };
+        let Value::List(mut status) = self.status() else {
+            return Ok(Value::None);
+        };
         let jails = Value::Dict(jails);
         if flavor == Flavor::Stats {
             return Ok(jails);
@@ -115,7 +127,12 @@ impl Jails {
     }
 
     fn stats(&self) -> Value {
-        Value::Dict(self.jails.iter().map(|running| (Value::from(running.setup.name.as_str()), stats_of(running))).collect())
+        Value::Dict(
+            self.jails
+                .iter()
+                .map(|running| (Value::from(running.setup.name.as_str()), stats_of(running)))
+                .collect(),
+        )
     }
 
     fn add(&mut self, jail: &JailName, backend: &str) -> Reply {
@@ -123,7 +140,9 @@ impl Jails {
             return Err(RemoteError::new(ErrorClass::DuplicateJail, jail.as_str()));
         }
         // Without rules nothing can be wrong with them yet, so a jail that is being made by hand always comes to be.
-        let prepared = self.prepare(JailSetup::new(jail.clone(), backend)).map_err(|faults| exception(faults.join("\n")))?;
+        let prepared = self
+            .prepare(JailSetup::new(jail.clone(), backend))
+            .map_err(|faults| exception(faults.join("\n")))?;
         self.commit(prepared);
         Ok(Value::from(jail.as_str()))
     }
@@ -145,7 +164,13 @@ impl Jails {
             Some(jail) => Scope::One(jail.clone()),
             None => Scope::All,
         };
-        let outcome = self.stream(stream, Some(&Reload { scope, restart: options.restart }));
+        let outcome = self.stream(
+            stream,
+            Some(&Reload {
+                scope,
+                restart: options.restart,
+            }),
+        );
         self.say(Level::Info, "fail2ban.server", "Reload finished.");
         outcome.map(|()| Value::from("OK"))
     }
@@ -154,7 +179,12 @@ impl Jails {
     ///
     /// Fails with all faults after everything sound has been done: one broken jail takes no other with it.
     fn stream(&mut self, stream: &[Value], reload: Option<&Reload>) -> Result<(), RemoteError> {
-        let Draft { jails, broken, mut faults, server } = Draft::read(stream);
+        let Draft {
+            jails,
+            broken,
+            mut faults,
+            server,
+        } = Draft::read(stream);
         for setting in server {
             if let Err(error) = self.set_server(setting) {
                 faults.push(error.to_string());
@@ -199,7 +229,11 @@ impl Jails {
                     }
                 }
                 Err(found) => {
-                    let rest = if known { "it goes on with what it had" } else { "it is not started; the other jails run" };
+                    let rest = if known {
+                        "it goes on with what it had"
+                    } else {
+                        "it is not started; the other jails run"
+                    };
                     faults.extend(found.into_iter().map(|fault| format!("jail '{name}': {fault}; {rest}")));
                 }
             }
@@ -214,7 +248,11 @@ impl Jails {
         for fault in &faults {
             self.say(Level::Error, "fail2ban.server", fault);
         }
-        if faults.is_empty() { Ok(()) } else { Err(exception(faults.join("\n"))) }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(exception(faults.join("\n")))
+        }
     }
 
     fn get_server(&self, key: ServerKey) -> Value {
@@ -231,15 +269,21 @@ impl Jails {
     fn set_server(&mut self, setting: ServerSetting) -> Reply {
         match setting {
             ServerSetting::LogLevel(level) => {
-                let parsed = parse_level(&level)
-                    .ok_or_else(|| RemoteError::new(ErrorClass::ValueError, format!("Invalid log level '{}'", level.to_uppercase())))?;
+                let parsed = parse_level(&level).ok_or_else(|| {
+                    RemoteError::new(
+                        ErrorClass::ValueError,
+                        format!("Invalid log level '{}'", level.to_uppercase()),
+                    )
+                })?;
                 self.log.set_level(parsed);
                 Ok(Value::from(level_name(parsed)))
             }
             ServerSetting::LogTarget(target) => {
                 let target = Target::parse(&target).map_err(|fault| RemoteError::new(ErrorClass::ValueError, fault))?;
                 if target != self.log.target() {
-                    self.log.set_target(target.clone()).map_err(|fault| RemoteError::new(ErrorClass::ValueError, fault))?;
+                    self.log
+                        .set_target(target.clone())
+                        .map_err(|fault| RemoteError::new(ErrorClass::ValueError, fault))?;
                 }
                 Ok(Value::from(target.shown()))
             }
@@ -255,10 +299,15 @@ impl Jails {
                 }
                 Ok(Value::None)
             }
-            ServerSetting::DbMaxMatches(_) | ServerSetting::DbPurgeAge(TimeSpan::Seconds(_) | TimeSpan::Written(_)) => Ok(Value::None),
-            ServerSetting::Thread(values) => {
-                Ok(Value::Dict(values.into_iter().map(|(key, value)| (Value::from(key), Value::Int(value))).collect()))
+            ServerSetting::DbMaxMatches(_) | ServerSetting::DbPurgeAge(TimeSpan::Seconds(_) | TimeSpan::Written(_)) => {
+                Ok(Value::None)
             }
+            ServerSetting::Thread(values) => Ok(Value::Dict(
+                values
+                    .into_iter()
+                    .map(|(key, value)| (Value::from(key), Value::Int(value)))
+                    .collect(),
+            )),
         }
     }
 
@@ -266,14 +315,24 @@ impl Jails {
         let place = self.place(name)?;
         match set {
             JailSet::Attempt { id, lines } => {
-                let lines = lines.into_iter().map(|text| LineText { text: text.into(), date: 0..0 }).collect();
-                Ok(Value::Int(i64::from(self.decide(place, |jail, now, out| jail.attempt(id, lines, now, out)).unwrap_or(0))))
+                let lines = lines
+                    .into_iter()
+                    .map(|text| LineText {
+                        text: text.into(),
+                        date: 0..0,
+                    })
+                    .collect();
+                Ok(Value::Int(i64::from(
+                    self.decide(place, |jail, now, out| jail.attempt(id, lines, now, out))
+                        .unwrap_or(0),
+                )))
             }
             JailSet::BanIp(ids) => {
                 let mut count = 0;
                 for id in ids {
                     check_banable(&id)?;
-                    count += usize::from(self.decide(place, |jail, now, out| jail.ban_manually(id, now, out)) == Some(true));
+                    count +=
+                        usize::from(self.decide(place, |jail, now, out| jail.ban_manually(id, now, out)) == Some(true));
                 }
                 Ok(count_value(count))
             }
@@ -297,7 +356,9 @@ impl Jails {
                 "calling the method `{method}` of an action is not supported; mend: set its properties, or ban and unban by banip and unbanip"
             ))),
             set => {
-                let Some(running) = self.jails.get(place) else { return Err(unknown(name)) };
+                let Some(running) = self.jails.get(place) else {
+                    return Err(unknown(name));
+                };
                 let mut setup = running.setup.clone();
                 setup.set(&set)?;
                 let prepared = self.prepare(setup).map_err(|faults| refusal(&set, &faults))?;
@@ -325,7 +386,8 @@ impl Jails {
     }
 
     fn running(&self, jail: &JailName) -> Result<&Running, RemoteError> {
-        self.place(jail).and_then(|place| self.jails.get(place).ok_or_else(|| unknown(jail)))
+        self.place(jail)
+            .and_then(|place| self.jails.get(place).ok_or_else(|| unknown(jail)))
     }
 }
 
@@ -381,7 +443,9 @@ impl Draft {
                 self.jails.push((JailSetup::new(jail, &backend), false));
                 Ok(())
             }
-            Request::SetJail(jail, set) | Request::MultiSet(jail, set) => self.jail(&jail).and_then(|(setup, _)| setup.set(&set)),
+            Request::SetJail(jail, set) | Request::MultiSet(jail, set) => {
+                self.jail(&jail).and_then(|(setup, _)| setup.set(&set))
+            }
             Request::Start(jail) => self.jail(&jail).map(|(_, started)| *started = true),
             Request::SetServer(setting) => {
                 self.server.push(setting);
@@ -401,7 +465,10 @@ impl Draft {
     }
 
     fn jail(&mut self, name: &JailName) -> Result<&mut (JailSetup, bool), RemoteError> {
-        self.jails.iter_mut().find(|(setup, _)| setup.name == *name).ok_or_else(|| unknown(name))
+        self.jails
+            .iter_mut()
+            .find(|(setup, _)| setup.name == *name)
+            .ok_or_else(|| unknown(name))
     }
 
     fn breaks(&mut self, jail: &str) {
@@ -413,28 +480,46 @@ fn status_of(running: &Running, flavor: Flavor) -> Reply {
     let counters = running.jail.counters();
     match flavor {
         Flavor::Stats => return Ok(stats_of(running)),
-        Flavor::Cymru => return Err(exception("the flavor `cymru` is not supported: it would ask the network; mend: status JAIL")),
+        Flavor::Cymru => {
+            return Err(exception(
+                "the flavor `cymru` is not supported: it would ask the network; mend: status JAIL",
+            ));
+        }
         Flavor::Basic | Flavor::Short => {}
     }
     let filter = Value::List(vec![
         pair("Currently failed", count_value(counters.currently_failed)),
         pair("Total failed", number(counters.total_failed)),
-        pair("File list", strings(running.setup.logs.iter().map(|log| log.pattern.as_str()))),
+        pair(
+            "File list",
+            strings(running.setup.logs.iter().map(|log| log.pattern.as_str())),
+        ),
     ]);
-    let mut actions =
-        vec![pair("Currently banned", count_value(counters.currently_banned)), pair("Total banned", number(counters.total_banned))];
+    let mut actions = vec![
+        pair("Currently banned", count_value(counters.currently_banned)),
+        pair("Total banned", number(counters.total_banned)),
+    ];
     if flavor == Flavor::Basic {
         actions.push(pair("Banned IP list", banned(running)));
     }
-    Ok(Value::List(vec![pair("Filter", filter), pair("Actions", Value::List(actions))]))
+    Ok(Value::List(vec![
+        pair("Filter", filter),
+        pair("Actions", Value::List(actions)),
+    ]))
 }
 
 fn stats_of(running: &Running) -> Value {
     let counters = running.jail.counters();
     Value::List(vec![
         Value::from("pyinotify"),
-        Value::Tuple(vec![count_value(counters.currently_failed), number(counters.total_failed)]),
-        Value::Tuple(vec![count_value(counters.currently_banned), number(counters.total_banned)]),
+        Value::Tuple(vec![
+            count_value(counters.currently_failed),
+            number(counters.total_failed),
+        ]),
+        Value::Tuple(vec![
+            count_value(counters.currently_banned),
+            number(counters.total_banned),
+        ]),
     ])
 }
 
@@ -450,18 +535,32 @@ fn get_jail(running: &Running, get: &JailGet, log: &super::log::Log) -> Reply {
         JailGet::Prefregex => Value::from(filter.and_then(|filter| filter.prefregex()).unwrap_or_default()),
         JailGet::Banned => banned(running),
         JailGet::BannedIds(ids) => {
-            let mut flags: Vec<Value> = ids.iter().map(|id| Value::Int(i64::from(running.jail.is_banned(id)))).collect();
+            let mut flags: Vec<Value> = ids
+                .iter()
+                .map(|id| Value::Int(i64::from(running.jail.is_banned(id))))
+                .collect();
             match flags.len() {
                 1 => flags.pop().unwrap_or(Value::None),
                 _ => Value::List(flags),
             }
         }
         JailGet::BanIp { with_time: false } => banned(running),
-        JailGet::BanIp { with_time: true } => Value::List(running.jail.bans().map(|ban| Value::from(with_time(ban, log))).collect()),
+        JailGet::BanIp { with_time: true } => Value::List(
+            running
+                .jail
+                .bans()
+                .map(|ban| Value::from(with_time(ban, log)))
+                .collect(),
+        ),
         JailGet::Action { action, property } => {
             let built = build(running, action)?;
             let value = built.property(property);
-            Value::from(value.ok_or_else(|| RemoteError::new(ErrorClass::AttributeError, format!("'{action}' has no property '{property}'")))?)
+            Value::from(value.ok_or_else(|| {
+                RemoteError::new(
+                    ErrorClass::AttributeError,
+                    format!("'{action}' has no property '{property}'"),
+                )
+            })?)
         }
         JailGet::ActionProperties(action) => {
             let built = build(running, action)?;
@@ -477,7 +576,8 @@ fn get_jail(running: &Running, get: &JailGet, log: &super::log::Log) -> Reply {
 
 fn build(running: &Running, action: &str) -> Result<Action, RemoteError> {
     let setup = running.setup.action(action).ok_or_else(|| no_action(action))?;
-    Action::new(&running.setup.name, &setup.name, &setup.properties).map_err(|error| RemoteError::new(ErrorClass::ValueError, error.to_string()))
+    Action::new(&running.setup.name, &setup.name, &setup.properties)
+        .map_err(|error| RemoteError::new(ErrorClass::ValueError, error.to_string()))
 }
 
 /// `192.0.2.7 \t2026-11-22 14:07:54 + 600 = 2026-11-22 14:17:54`
@@ -495,9 +595,10 @@ fn with_time(ban: &stockade_core::effect::Ban, log: &super::log::Log) -> String 
 /// What can be banned by hand: an address or a network, or any text that a rule with `<F-ID>` could have found.
 fn check_banable(id: &FailureId) -> Result<(), RemoteError> {
     match id {
-        FailureId::Text(text) if text.is_empty() || text.chars().any(char::is_control) => {
-            Err(RemoteError::new(ErrorClass::ValueError, "an id to ban must be text without control characters"))
-        }
+        FailureId::Text(text) if text.is_empty() || text.chars().any(char::is_control) => Err(RemoteError::new(
+            ErrorClass::ValueError,
+            "an id to ban must be text without control characters",
+        )),
         _ => Ok(()),
     }
 }

@@ -66,13 +66,19 @@ impl Control {
             return;
         }
         // Without time limits a client that hangs would keep its place; a socket that cannot have them is gone already.
-        if stream.set_read_timeout(Some(SILENCE)).and_then(|()| stream.set_write_timeout(Some(DEAF))).is_err() {
+        if stream
+            .set_read_timeout(Some(SILENCE))
+            .and_then(|()| stream.set_write_timeout(Some(DEAF)))
+            .is_err()
+        {
             return;
         }
         let mut frames = Frames::default();
         let mut bytes = vec![0; 16 * 1024];
         loop {
-            let Ok(count @ 1..) = stream.read(&mut bytes) else { return };
+            let Ok(count @ 1..) = stream.read(&mut bytes) else {
+                return;
+            };
             let Some(read) = bytes.get(..count) else { return };
             if let Err(error) = frames.push(read) {
                 self.complain(&error.to_string());
@@ -100,7 +106,9 @@ impl Control {
         let reply = parse(&words).and_then(|request| {
             let (sender, receiver) = sync_channel(1);
             let gone = || RemoteError::new(stockade_protocol::ErrorClass::Exception, "the server is shutting down");
-            self.jails.send(Message::Command { request, reply: sender }).map_err(|_| gone())?;
+            self.jails
+                .send(Message::Command { request, reply: sender })
+                .map_err(|_| gone())?;
             receiver.recv().map_err(|_| gone())?
         });
         self.note(&words, &reply);
@@ -123,11 +131,15 @@ impl Control {
 
 /// Only root, and the user the server runs as, may give commands, whatever the mode of the socket.
 fn entitled(stream: &UnixStream) -> Result<(), String> {
-    let peer = rustix::net::sockopt::socket_peercred(stream.as_fd()).map_err(|error| format!("who a client is cannot be told: {error}"))?;
+    let peer = rustix::net::sockopt::socket_peercred(stream.as_fd())
+        .map_err(|error| format!("who a client is cannot be told: {error}"))?;
     let own = rustix::process::geteuid();
     if peer.uid.is_root() || peer.uid == own {
         Ok(())
     } else {
-        Err(format!("a client of user {} was sent away; mend: run fail2ban-client as root", peer.uid.as_raw()))
+        Err(format!(
+            "a client of user {} was sent away; mend: run fail2ban-client as root",
+            peer.uid.as_raw()
+        ))
     }
 }

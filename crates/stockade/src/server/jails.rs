@@ -29,7 +29,12 @@ pub(crate) enum Message {
     /// A rule matched.
     Found { jail: JailName, found: Box<Match> },
     /// A host name in a match was looked up.
-    Resolved { jail: JailName, name: Box<str>, found: Box<Match>, addresses: Vec<IpAddr> },
+    Resolved {
+        jail: JailName,
+        name: Box<str>,
+        found: Box<Match>,
+        addresses: Vec<IpAddr>,
+    },
     /// A name in `ignoreip` was looked up.
     IgnoredName { name: String, addresses: Vec<IpAddr> },
     /// A client asks.
@@ -91,13 +96,21 @@ impl Jails {
     fn message(&mut self, message: Message) {
         match message {
             Message::Found { jail, found } => self.found(&jail, found),
-            Message::Resolved { jail, name, found, addresses } => self.resolved(&jail, &name, &found, &addresses),
+            Message::Resolved {
+                jail,
+                name,
+                found,
+                addresses,
+            } => self.resolved(&jail, &name, &found, &addresses),
             Message::IgnoredName { name, addresses } => {
                 for running in &mut self.jails {
                     running.jail.ignore_mut().set_name_addresses(&name, addresses.clone());
                 }
             }
-            Message::Command { request: Request::Stop, reply } => {
+            Message::Command {
+                request: Request::Stop,
+                reply,
+            } => {
                 self.stopping = true;
                 self.farewell = Some(reply);
             }
@@ -118,16 +131,30 @@ impl Jails {
             }
             Who::Name(name) => {
                 let name = name.clone();
-                self.resolver.ask(Question::Found { jail: jail.clone(), name, found });
+                self.resolver.ask(Question::Found {
+                    jail: jail.clone(),
+                    name,
+                    found,
+                });
             }
         }
     }
 
     fn resolved(&mut self, jail: &JailName, name: &str, found: &Match, addresses: &[IpAddr]) {
-        let warn = self.position(jail).and_then(|place| self.jails.get(place)).is_some_and(|running| running.setup.filter.usedns == UseDns::Warn);
+        let warn = self
+            .position(jail)
+            .and_then(|place| self.jails.get(place))
+            .is_some_and(|running| running.setup.filter.usedns == UseDns::Warn);
         if warn && !addresses.is_empty() {
             let list: Vec<String> = addresses.iter().map(|address| format!("'{address}'")).collect();
-            self.say(Level::Warning, "fail2ban.filter", &format!("[{jail}] Determined IP using DNS Lookup: {name} = {{{}}}", list.join(", ")));
+            self.say(
+                Level::Warning,
+                "fail2ban.filter",
+                &format!(
+                    "[{jail}] Determined IP using DNS Lookup: {name} = {{{}}}",
+                    list.join(", ")
+                ),
+            );
         }
         for address in addresses {
             self.failure(jail, FailureId::Addr(*address), found.clone());
@@ -136,12 +163,22 @@ impl Jails {
 
     fn failure(&mut self, jail: &JailName, id: FailureId, found: Match) {
         let Some(place) = self.position(jail) else { return };
-        let failure = Failure { id, at: found.at, attempts: 1, lines: found.lines, fields: found.fields };
+        let failure = Failure {
+            id,
+            at: found.at,
+            attempts: 1,
+            lines: found.lines,
+            fields: found.fields,
+        };
         self.decide(place, |jail, now, effects| jail.on_failure(failure, now, effects));
     }
 
     /// Lets a jail decide, and carries out what it wants.
-    pub(crate) fn decide<T>(&mut self, place: usize, decision: impl FnOnce(&mut Jail, Timestamp, &mut Effects) -> T) -> Option<T> {
+    pub(crate) fn decide<T>(
+        &mut self,
+        place: usize,
+        decision: impl FnOnce(&mut Jail, Timestamp, &mut Effects) -> T,
+    ) -> Option<T> {
         let running = self.jails.get_mut(place)?;
         let mut effects = Effects::new();
         let outcome = decision(&mut running.jail, now(), &mut effects);
@@ -176,7 +213,9 @@ impl Jails {
 
     /// The same for one jail.
     pub(crate) fn refresh_ignored(&mut self, place: usize) {
-        let Some(running) = self.jails.get_mut(place) else { return };
+        let Some(running) = self.jails.get_mut(place) else {
+            return;
+        };
         let own = self.own_addresses.iter().copied();
         let ignore = running.jail.ignore_mut();
         ignore.set_own_addresses(own);
@@ -214,15 +253,23 @@ impl Jails {
         let names: Vec<JailName> = self.jails.iter().map(|running| running.setup.name.clone()).collect();
         self.stop_jails(&names);
         // Threads that still want to tell something must not wait for ever on a full inbox.
-        let Self { watch, log, farewell, .. } = self;
-        let stopped = std::thread::Builder::new().name("watch-stop".into()).spawn(move || watch.stop());
+        let Self {
+            watch, log, farewell, ..
+        } = self;
+        let stopped = std::thread::Builder::new()
+            .name("watch-stop".into())
+            .spawn(move || watch.stop());
         match stopped {
             Ok(thread) => {
                 while !thread.is_finished() {
                     let _ = inbox.recv_timeout(Duration::from_millis(5));
                 }
             }
-            Err(error) => log.write(Level::Error, "fail2ban.server", &format!("the reading of logs could not be ended in order: {error}")),
+            Err(error) => log.write(
+                Level::Error,
+                "fail2ban.server",
+                &format!("the reading of logs could not be ended in order: {error}"),
+            ),
         }
         farewell
     }
@@ -230,7 +277,10 @@ impl Jails {
 
 /// Carries out what a jail decided: bans first, then the log, so that writing the log delays no ban.
 pub(crate) fn carry_out(running: &mut Running, effects: Effects, log: &Log) {
-    let status = effects.iter().any(|effect| !matches!(effect, Effect::Log(_))).then(|| running.jail.counters());
+    let status = effects
+        .iter()
+        .any(|effect| !matches!(effect, Effect::Log(_)))
+        .then(|| running.jail.counters());
     let counters = status.map(counters).unwrap_or_default();
     let mut lines = Vec::new();
     for effect in effects {

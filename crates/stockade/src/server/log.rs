@@ -48,9 +48,9 @@ impl Target {
             "STDERR" => Ok(Self::Stderr),
             "SYSOUT" => Ok(Self::Sysout),
             "SYSLOG" => Ok(Self::Syslog),
-            "SYSTEMD-JOURNAL" => {
-                Err("`logtarget = SYSTEMD-JOURNAL` is not supported yet; mend: logtarget = SYSOUT under systemd".to_owned())
-            }
+            "SYSTEMD-JOURNAL" => Err(
+                "`logtarget = SYSTEMD-JOURNAL` is not supported yet; mend: logtarget = SYSOUT under systemd".to_owned(),
+            ),
             _ => Ok(Self::File(text.into())),
         }
     }
@@ -91,7 +91,15 @@ impl Log {
     /// Opens a log. Fails if the target cannot be written.
     pub(crate) fn open(target: Target, level: Level, zone: TimeZone) -> Result<Self, String> {
         let handle = open(&target)?;
-        Ok(Self { level: AtomicU8::new(rank(level)), zone, sink: Mutex::new(Sink { target, handle, line: String::new() }) })
+        Ok(Self {
+            level: AtomicU8::new(rank(level)),
+            zone,
+            sink: Mutex::new(Sink {
+                target,
+                handle,
+                line: String::new(),
+            }),
+        })
     }
 
     /// The zone of dates in the log and of times in `Found …` lines.
@@ -101,7 +109,11 @@ impl Log {
 
     /// The level below which nothing is written.
     pub(crate) fn level(&self) -> Level {
-        LEVELS.iter().map(|(_, level, _)| *level).find(|level| rank(*level) == self.level.load(Ordering::Relaxed)).unwrap_or(Level::Info)
+        LEVELS
+            .iter()
+            .map(|(_, level, _)| *level)
+            .find(|level| rank(*level) == self.level.load(Ordering::Relaxed))
+            .unwrap_or(Level::Info)
     }
 
     /// Sets the level.
@@ -147,14 +159,22 @@ impl Log {
         match target {
             Target::Syslog => {
                 let severity = syslog_severity(level);
-                let _ = write!(line, "<{}>fail2ban[{pid}]: {logger} [{pid}]: {name} ", SYSLOG_DAEMON | severity);
+                let _ = write!(
+                    line,
+                    "<{}>fail2ban[{pid}]: {logger} [{pid}]: {name} ",
+                    SYSLOG_DAEMON | severity
+                );
             }
             Target::Sysout => {
                 let _ = write!(line, "{logger:<24}[{pid}]: {name:<7} ");
             }
             Target::File(_) | Target::Stdout | Target::Stderr => {
                 let milliseconds = now.subsec_micros() / 1000;
-                let _ = write!(line, "{},{milliseconds:03} {logger:<24}[{pid}]: {name:<7} ", local(now, &self.zone));
+                let _ = write!(
+                    line,
+                    "{},{milliseconds:03} {logger:<24}[{pid}]: {name:<7} ",
+                    local(now, &self.zone)
+                );
             }
         }
         push_visible(line, text);
@@ -188,20 +208,27 @@ fn open(target: &Target) -> Result<Handle, String> {
             let path = "/dev/log";
             let socket = UnixDatagram::unbound()
                 .and_then(|socket| socket.connect(path).map(|()| socket))
-                .map_err(|error| format!("logtarget SYSLOG: {path}: {error}; mend: start a syslog daemon or set logtarget to a file"))?;
+                .map_err(|error| {
+                    format!("logtarget SYSLOG: {path}: {error}; mend: start a syslog daemon or set logtarget to a file")
+                })?;
             Handle::Syslog(socket)
         }
     })
 }
 
 fn open_file(path: &Path) -> Result<File, String> {
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path).map_err(|error| {
-        let mend = match path.parent() {
-            Some(parent) if !parent.exists() => format!("mkdir -p {}", parent.display()),
-            _ => "set logtarget to a file that can be written".to_owned(),
-        };
-        format!("logtarget {}: {error}; mend: {mend}", path.display())
-    })
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .open(path)
+        .map_err(|error| {
+            let mend = match path.parent() {
+                Some(parent) if !parent.exists() => format!("mkdir -p {}", parent.display()),
+                _ => "set logtarget to a file that can be written".to_owned(),
+            };
+            format!("logtarget {}: {error}; mend: {mend}", path.display())
+        })
 }
 
 /// Shows control characters instead of sending them to whoever reads the log; newlines are kept as Fail2Ban does for multi-line messages
@@ -242,16 +269,25 @@ const LEVELS: &[(&str, Level, u8)] = &[
 /// A level by its name (any case) or number.
 pub(crate) fn parse_level(text: &str) -> Option<Level> {
     let upper = text.to_ascii_uppercase();
-    LEVELS.iter().find(|(name, _, number)| *name == upper || number.to_string() == upper).map(|(_, level, _)| *level)
+    LEVELS
+        .iter()
+        .find(|(name, _, number)| *name == upper || number.to_string() == upper)
+        .map(|(_, level, _)| *level)
 }
 
 /// A level's name.
 pub(crate) fn level_name(level: Level) -> &'static str {
-    LEVELS.iter().find(|(_, other, _)| *other == level).map_or("INFO", |(name, ..)| name)
+    LEVELS
+        .iter()
+        .find(|(_, other, _)| *other == level)
+        .map_or("INFO", |(name, ..)| name)
 }
 
 fn rank(level: Level) -> u8 {
-    LEVELS.iter().find(|(_, other, _)| *other == level).map_or(20, |(.., number)| *number)
+    LEVELS
+        .iter()
+        .find(|(_, other, _)| *other == level)
+        .map_or(20, |(.., number)| *number)
 }
 
 fn syslog_severity(level: Level) -> u8 {
@@ -279,9 +315,14 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         let lines: Vec<&str> = text.lines().collect();
-        let [ban, hostile] = lines.as_slice() else { panic!("{text}") };
+        let [ban, hostile] = lines.as_slice() else {
+            panic!("{text}")
+        };
         let pid = std::process::id();
-        assert_eq!(&ban[23..], format!(" fail2ban.actions        [{pid}]: NOTICE  [sshd] Ban 192.0.2.7"));
+        assert_eq!(
+            &ban[23..],
+            format!(" fail2ban.actions        [{pid}]: NOTICE  [sshd] Ban 192.0.2.7")
+        );
         assert!(ban.as_bytes()[19] == b',' && ban.as_bytes()[10] == b' ', "{ban}");
         assert!(hostile.ends_with("ERROR   a\\x1b[2Jb\\nc"), "{hostile}");
     }
@@ -289,7 +330,10 @@ mod tests {
     #[test]
     fn knows_fail2bans_targets_and_levels() {
         assert_eq!(Target::parse("stdout"), Ok(Target::Stdout));
-        assert_eq!(Target::parse("/var/log/fail2ban.log"), Ok(Target::File("/var/log/fail2ban.log".into())));
+        assert_eq!(
+            Target::parse("/var/log/fail2ban.log"),
+            Ok(Target::File("/var/log/fail2ban.log".into()))
+        );
         assert!(Target::parse("SYSLOG[facility=auth]").is_err());
         assert_eq!(parse_level("notice"), Some(Level::Notice));
         assert_eq!(parse_level("20"), Some(Level::Info));

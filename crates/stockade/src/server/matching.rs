@@ -67,7 +67,10 @@ pub(crate) struct Workers {
 impl Workers {
     /// Starts `count` workers that report to `jails`.
     pub(crate) fn start(count: usize, jails: &SyncSender<Message>, log: &Arc<Log>) -> std::io::Result<Self> {
-        let mut workers = Self { inboxes: Vec::new(), threads: Vec::new() };
+        let mut workers = Self {
+            inboxes: Vec::new(),
+            threads: Vec::new(),
+        };
         for number in 0..count.max(1) {
             let (sender, inbox) = sync_channel(BLOCKS_WAITING);
             let worker = Worker {
@@ -77,7 +80,9 @@ impl Workers {
                 jails: jails.clone(),
                 log: Arc::clone(log),
             };
-            let thread = std::thread::Builder::new().name(format!("match-{number}")).spawn(move || worker.run(&inbox))?;
+            let thread = std::thread::Builder::new()
+                .name(format!("match-{number}"))
+                .spawn(move || worker.run(&inbox))?;
             workers.inboxes.push(sender);
             workers.threads.push(thread);
         }
@@ -126,8 +131,14 @@ impl Worker {
     }
 
     fn block(&mut self, block: &Block) {
-        if !self.jails_of.get(&block.file).is_some_and(|jails| Arc::ptr_eq(jails, &block.jails)) {
-            self.memories.retain(|(file, _), (old, _)| *file != block.file || block.jails.iter().any(|rules| Arc::ptr_eq(rules, old)));
+        if !self
+            .jails_of
+            .get(&block.file)
+            .is_some_and(|jails| Arc::ptr_eq(jails, &block.jails))
+        {
+            self.memories.retain(|(file, _), (old, _)| {
+                *file != block.file || block.jails.iter().any(|rules| Arc::ptr_eq(rules, old))
+            });
             self.jails_of.insert(block.file, Arc::clone(&block.jails));
         }
         for rules in block.jails.iter() {
@@ -169,11 +180,22 @@ impl Worker {
         match verdict {
             Verdict::Match(found) => {
                 // The receiver lives as long as the server: when it is gone, so is the interest in this failure.
-                let _ = self.jails.send(Message::Found { jail: rules.jail.clone(), found: Box::new(found) });
+                let _ = self.jails.send(Message::Found {
+                    jail: rules.jail.clone(),
+                    found: Box::new(found),
+                });
             }
             Verdict::Miss | Verdict::Ignored | Verdict::TooOld => {}
             Verdict::Unusable(why) => self.complain(block, "unusable", QUIET, || {
-                (Level::Warning, format!("[{}] nobody can be held responsible for a line of {}: {why}: {}", rules.jail, block.path.display(), shown(line)))
+                (
+                    Level::Warning,
+                    format!(
+                        "[{}] nobody can be held responsible for a line of {}: {why}: {}",
+                        rules.jail,
+                        block.path.display(),
+                        shown(line)
+                    ),
+                )
             }),
             Verdict::Overrun(rule) => self.complain(block, "overrun", QUIET_OVERRUN, || {
                 let which = rule.map_or("a rule".to_owned(), |number| format!("failregex [{number}]"));
@@ -192,9 +214,19 @@ impl Worker {
     }
 
     /// Says something about a file that an outsider may have caused, at most once in `quiet`.
-    fn complain(&mut self, block: &Block, kind: &'static str, quiet: Duration, message: impl FnOnce() -> (Level, String)) {
+    fn complain(
+        &mut self,
+        block: &Block,
+        kind: &'static str,
+        quiet: Duration,
+        message: impl FnOnce() -> (Level, String),
+    ) {
         let now = Instant::now();
-        if self.complaints.get(&(block.file, kind)).is_some_and(|said| now.duration_since(*said) < quiet) {
+        if self
+            .complaints
+            .get(&(block.file, kind))
+            .is_some_and(|said| now.duration_since(*said) < quiet)
+        {
             return;
         }
         self.complaints.insert((block.file, kind), now);

@@ -83,17 +83,34 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
     let level = parse_level(&options.loglevel)
         .ok_or_else(|| format!("`loglevel` cannot be `{}`; mend: loglevel = INFO", options.loglevel))?;
-    let log = Arc::new(Log::open(Target::parse(&options.logtarget)?, level, TimeZone::system())?);
+    let log = Arc::new(Log::open(
+        Target::parse(&options.logtarget)?,
+        level,
+        TimeZone::system(),
+    )?);
     let listener = listen(&options.socket, options.force)?;
-    let files = Files { socket: options.socket.clone(), pidfile: options.pidfile.clone() };
+    let files = Files {
+        socket: options.socket.clone(),
+        pidfile: options.pidfile.clone(),
+    };
     write_pid(&options.pidfile)?;
     log.write(Level::Info, "fail2ban.server", &"-".repeat(50));
-    log.write(Level::Info, "fail2ban.server", &format!("Starting Fail2ban v{} (Stockade {})", crate::FAIL2BAN_VERSION, crate::VERSION));
+    log.write(
+        Level::Info,
+        "fail2ban.server",
+        &format!(
+            "Starting Fail2ban v{} (Stockade {})",
+            crate::FAIL2BAN_VERSION,
+            crate::VERSION
+        ),
+    );
 
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGPIPE]).map_err(|error| format!("signals: {error}"))?;
+    let mut signals =
+        Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGPIPE]).map_err(|error| format!("signals: {error}"))?;
     let (inbox, messages) = sync_channel(WAITING);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = Workers::start(cores.min(4), &inbox, &log).map_err(|error| format!("no threads for matching: {error}"))?;
+    let workers =
+        Workers::start(cores.min(4), &inbox, &log).map_err(|error| format!("no threads for matching: {error}"))?;
     let jails = Jails {
         jails: Vec::new(),
         watch: Watch::start(workers, Arc::clone(&log))?,
@@ -106,7 +123,11 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
         farewell: None,
     };
     let clients = Arc::new(AtomicUsize::new(0));
-    let control = Control { jails: inbox.clone(), log: Arc::clone(&log), clients: Arc::clone(&clients) };
+    let control = Control {
+        jails: inbox.clone(),
+        log: Arc::clone(&log),
+        clients: Arc::clone(&clients),
+    };
     spawn("control", move || control.serve(&listener))?;
     let owner = spawn("jails", move || jails.run(&messages))?;
     let heard = inbox.clone();
@@ -124,7 +145,9 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
         crate::terminal::say("Server ready");
     }
     drop(inbox);
-    let farewell = owner.join().map_err(|_| "the thread of the jails has failed, see above".to_owned())?;
+    let farewell = owner
+        .join()
+        .map_err(|_| "the thread of the jails has failed, see above".to_owned())?;
     handle.close();
     drop(files);
     log.write(Level::Info, "fail2ban.server", "Exiting Fail2ban");
@@ -139,8 +162,14 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
     Ok(())
 }
 
-fn spawn<T: Send + 'static>(name: &str, what: impl FnOnce() -> T + Send + 'static) -> Result<std::thread::JoinHandle<T>, String> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(what).map_err(|error| format!("no thread `{name}`: {error}"))
+fn spawn<T: Send + 'static>(
+    name: &str,
+    what: impl FnOnce() -> T + Send + 'static,
+) -> Result<std::thread::JoinHandle<T>, String> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(what)
+        .map_err(|error| format!("no thread `{name}`: {error}"))
 }
 
 /// Gives the server its configuration and waits until it is in force; faults are in the log, and on a terminal too.
@@ -166,15 +195,30 @@ fn hear(signal: i32, inbox: &SyncSender<Message>, config: &Path, log: &Log) {
     };
     match signal {
         SIGTERM | SIGINT => {
-            log.write(Level::Info, "fail2ban.server", &format!("Caught signal {signal}. Exiting"));
+            log.write(
+                Level::Info,
+                "fail2ban.server",
+                &format!("Caught signal {signal}. Exiting"),
+            );
             let _ = inbox.send(Message::Stop);
         }
         SIGUSR1 => command(Request::FlushLogs),
         SIGHUP => {
-            log.write(Level::Info, "fail2ban.server", "Caught signal 1. Reading the configuration again");
+            log.write(
+                Level::Info,
+                "fail2ban.server",
+                "Caught signal 1. Reading the configuration again",
+            );
             command(Request::FlushLogs);
-            let stream = crate::client::read_stream(config).into_iter().map(Value::List).collect();
-            command(Request::Reload { jail: None, options: ReloadOptions::default(), stream });
+            let stream = crate::client::read_stream(config)
+                .into_iter()
+                .map(Value::List)
+                .collect();
+            command(Request::Reload {
+                jail: None,
+                options: ReloadOptions::default(),
+                stream,
+            });
         }
         // SIGPIPE: a reader of our output went away, which the write has been told.
         _ => {}
@@ -197,9 +241,15 @@ fn listen(path: &Path, force: bool) -> Result<UnixListener, String> {
         fs::remove_file(path).map_err(|error| format!("socket {}: {error}", path.display()))?;
     }
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|error| format!("folder {}: {error}; mend: create it, or give another socket with -s", folder.display()))?;
+        fs::create_dir_all(folder).map_err(|error| {
+            format!(
+                "folder {}: {error}; mend: create it, or give another socket with -s",
+                folder.display()
+            )
+        })?;
     }
-    UnixListener::bind(path).map_err(|error| format!("socket {}: {error}; mend: give another socket with -s", path.display()))
+    UnixListener::bind(path)
+        .map_err(|error| format!("socket {}: {error}; mend: give another socket with -s", path.display()))
 }
 
 fn write_pid(path: &Path) -> Result<(), String> {

@@ -26,7 +26,11 @@ const LONGEST: usize = 253;
 /// A name to look up, and for whom.
 pub(crate) enum Question {
     /// A failure whose line names a host.
-    Found { jail: JailName, name: Box<str>, found: Box<Match> },
+    Found {
+        jail: JailName,
+        name: Box<str>,
+        found: Box<Match>,
+    },
     /// A name in an `ignoreip` list.
     Ignore { name: String },
 }
@@ -44,7 +48,14 @@ pub(crate) struct Resolver {
 impl Resolver {
     pub(crate) fn new(jails: SyncSender<Message>, log: Arc<Log>) -> Self {
         let (inbox, waiting) = sync_channel(WAITING);
-        Self { inbox, waiting: Arc::new(Mutex::new(waiting)), started: false, jails, log, complained: None }
+        Self {
+            inbox,
+            waiting: Arc::new(Mutex::new(waiting)),
+            started: false,
+            jails,
+            log,
+            complained: None,
+        }
     }
 
     /// Asks; the answer arrives as a message. When too many questions wait, this one is dropped, as a failed look-up would be.
@@ -54,7 +65,10 @@ impl Resolver {
         }
         if let Err(TrySendError::Full(_)) = self.inbox.try_send(question) {
             let now = Instant::now();
-            if self.complained.is_none_or(|said| now.duration_since(said) > Duration::from_secs(60)) {
+            if self
+                .complained
+                .is_none_or(|said| now.duration_since(said) > Duration::from_secs(60))
+            {
                 self.complained = Some(now);
                 self.log.write(
                     Level::Warning,
@@ -69,14 +83,22 @@ impl Resolver {
         self.started = true;
         let memory: Memory = Arc::new(Mutex::new(HashMap::new()));
         for number in 0..THREADS {
-            let (waiting, jails, log, memory) =
-                (Arc::clone(&self.waiting), self.jails.clone(), Arc::clone(&self.log), Arc::clone(&memory));
+            let (waiting, jails, log, memory) = (
+                Arc::clone(&self.waiting),
+                self.jails.clone(),
+                Arc::clone(&self.log),
+                Arc::clone(&memory),
+            );
             // These threads end when the server drops the inbox; nobody waits for them, since a look-up may hang for long.
             let spawned = std::thread::Builder::new()
                 .name(format!("resolve-{number}"))
                 .spawn(move || run(&waiting, &jails, &log, &memory));
             if let Err(error) = spawned {
-                self.log.write(Level::Error, "fail2ban.ipdns", &format!("no thread for look-ups: {error}; names are passed over"));
+                self.log.write(
+                    Level::Error,
+                    "fail2ban.ipdns",
+                    &format!("no thread for look-ups: {error}; names are passed over"),
+                );
             }
         }
     }
@@ -92,7 +114,12 @@ fn run(waiting: &Mutex<Receiver<Question>>, jails: &SyncSender<Message>, log: &L
             Err(_) => return,
             Ok(Question::Found { jail, name, found }) => {
                 let addresses = look_up(&name, memory, log);
-                jails.send(Message::Resolved { jail, name, found, addresses })
+                jails.send(Message::Resolved {
+                    jail,
+                    name,
+                    found,
+                    addresses,
+                })
             }
             Ok(Question::Ignore { name }) => {
                 let addresses = look_up(&name, memory, log);
@@ -137,7 +164,11 @@ fn ask(name: &str, log: &Log) -> Vec<IpAddr> {
             addresses
         }
         Err(error) => {
-            log.write(Level::Warning, "fail2ban.ipdns", &format!("Unable to find a corresponding IP address for {name}: {error}"));
+            log.write(
+                Level::Warning,
+                "fail2ban.ipdns",
+                &format!("Unable to find a corresponding IP address for {name}: {error}"),
+            );
             Vec::new()
         }
     }

@@ -42,7 +42,10 @@ impl JailSetup {
         Self {
             name,
             backend: backend.to_owned(),
-            filter: FilterSettings { maxlines: 1, ..FilterSettings::default() },
+            filter: FilterSettings {
+                maxlines: 1,
+                ..FilterSettings::default()
+            },
             settings: JailSettings::default(),
             ignoreip: Vec::new(),
             ignorecommand: None,
@@ -74,14 +77,19 @@ impl JailSetup {
                 let place = place.ok_or_else(|| value_error("list.remove(x): x not in list"))?;
                 self.ignoreip.remove(place);
             }
-            JailSet::IgnoreCommand(command) => self.ignorecommand = Some(command.clone()).filter(|command| !command.is_empty()),
+            JailSet::IgnoreCommand(command) => {
+                self.ignorecommand = Some(command.clone()).filter(|command| !command.is_empty())
+            }
             JailSet::IgnoreCache(text) => {
                 // It only spares Fail2Ban repeated look-ups; ours are remembered anyway.
                 let _ = text;
             }
             JailSet::AddLogPath { path, tail } => {
                 if !self.logs.iter().any(|log| log.pattern == *path) {
-                    self.logs.push(LogPath { pattern: path.clone(), tail: *tail });
+                    self.logs.push(LogPath {
+                        pattern: path.clone(),
+                        tail: *tail,
+                    });
                 }
             }
             JailSet::DelLogPath(path) => {
@@ -92,7 +100,9 @@ impl JailSetup {
             JailSet::LogEncoding(encoding) => {
                 let plain = encoding.to_ascii_lowercase();
                 if !matches!(plain.as_str(), "auto" | "utf-8" | "utf8" | "ascii" | "us-ascii") {
-                    self.unsupported.push(format!("logencoding = {encoding} (lines are read as UTF-8, other bytes replaced)"));
+                    self.unsupported.push(format!(
+                        "logencoding = {encoding} (lines are read as UTF-8, other bytes replaced)"
+                    ));
                 }
                 self.logencoding.clone_from(encoding);
             }
@@ -120,12 +130,17 @@ impl JailSetup {
                     self.unsupported.push(format!("bantime.{option} (bans last `bantime`)"));
                 }
             }
-            JailSet::DatePattern(pattern) => self.filter.datepattern = Some(pattern.clone()).filter(|pattern| !pattern.is_empty()),
+            JailSet::DatePattern(pattern) => {
+                self.filter.datepattern = Some(pattern.clone()).filter(|pattern| !pattern.is_empty())
+            }
             JailSet::LogTimeZone(zone) => self.filter.logtimezone.clone_from(zone),
             JailSet::MaxMatches(number) => self.settings.maxmatches = usize::try_from(*number).unwrap_or(0),
             JailSet::MaxRetry(number) => self.settings.maxretry = u32::try_from((*number).max(0)).unwrap_or(u32::MAX),
             JailSet::MaxLines(number) => self.filter.maxlines = u32::try_from(*number).unwrap_or(u32::MAX),
-            JailSet::AddAction { action, python: Some((file, _)) } => {
+            JailSet::AddAction {
+                action,
+                python: Some((file, _)),
+            } => {
                 return Err(value_error(format!(
                     "action `{action}` is a Python file ({file}), which Stockade does not run; mend: use an action.d/*.conf instead, for mail for \
                      example sendmail-whois"
@@ -135,7 +150,10 @@ impl JailSetup {
                 if self.action(action).is_some() {
                     return Err(value_error(format!("Action {action} already exists")));
                 }
-                self.actions.push(ActionSetup { name: action.clone(), properties: Vec::new() });
+                self.actions.push(ActionSetup {
+                    name: action.clone(),
+                    properties: Vec::new(),
+                });
             }
             JailSet::DelAction(action) => {
                 let place = self.actions.iter().position(|other| other.name == *action);
@@ -143,7 +161,11 @@ impl JailSetup {
                 self.actions.remove(place);
             }
             JailSet::Action { action, properties } => {
-                let found = self.actions.iter_mut().find(|other| other.name == *action).ok_or_else(|| no_action(action))?;
+                let found = self
+                    .actions
+                    .iter_mut()
+                    .find(|other| other.name == *action)
+                    .ok_or_else(|| no_action(action))?;
                 for (key, value) in properties {
                     let value = text(value);
                     match found.properties.iter_mut().find(|(other, _)| other == key) {
@@ -153,7 +175,10 @@ impl JailSetup {
                 }
             }
             JailSet::Attempt { .. } | JailSet::BanIp(_) | JailSet::UnbanIp { .. } | JailSet::ActionMethod { .. } => {
-                return Err(RemoteError::new(ErrorClass::Exception, "this command is for a jail that exists, not for its configuration"));
+                return Err(RemoteError::new(
+                    ErrorClass::Exception,
+                    "this command is for a jail that exists, not for its configuration",
+                ));
             }
         }
         Ok(())
@@ -163,10 +188,17 @@ impl JailSetup {
     pub(crate) fn get(&self, get: &JailGet) -> Option<Value> {
         Some(match get {
             JailGet::LogPath => strings(self.logs.iter().map(|log| log.pattern.as_str())),
-            JailGet::LogEncoding => Value::from(if self.logencoding == "auto" { "UTF-8" } else { &*self.logencoding }),
-            JailGet::JournalMatch => {
-                Value::List(self.journalmatch.iter().map(|words| strings(words.iter().map(String::as_str))).collect())
-            }
+            JailGet::LogEncoding => Value::from(if self.logencoding == "auto" {
+                "UTF-8"
+            } else {
+                &*self.logencoding
+            }),
+            JailGet::JournalMatch => Value::List(
+                self.journalmatch
+                    .iter()
+                    .map(|words| strings(words.iter().map(String::as_str)))
+                    .collect(),
+            ),
             JailGet::IgnoreSelf => Value::Bool(self.settings.ignoreself),
             JailGet::IgnoreIp => Value::List(self.ignoreip.iter().map(|entry| Value::Addr(entry.clone())).collect()),
             JailGet::IgnoreCommand => self.ignorecommand.as_deref().map_or(Value::Bool(false), Value::from),
@@ -181,8 +213,12 @@ impl JailSetup {
             JailGet::BanTime => Value::Int(self.settings.bantime.0),
             JailGet::BanTimeOption(_) => Value::None,
             JailGet::DatePattern => match self.filter.datepattern.as_deref() {
-                None | Some("{DEFAULT}" | "{^LN-BEG}") => Value::Tuple(vec![Value::None, Value::from("Default Detectors")]),
-                Some(pattern) if pattern.contains('\n') => Value::Tuple(vec![Value::None, Value::from("Default Detectors")]),
+                None | Some("{DEFAULT}" | "{^LN-BEG}") => {
+                    Value::Tuple(vec![Value::None, Value::from("Default Detectors")])
+                }
+                Some(pattern) if pattern.contains('\n') => {
+                    Value::Tuple(vec![Value::None, Value::from("Default Detectors")])
+                }
                 Some(pattern) => Value::Tuple(vec![Value::from(pattern), Value::from(pattern)]),
             },
             JailGet::LogTimeZone => self.filter.logtimezone.as_deref().map_or(Value::None, Value::from),

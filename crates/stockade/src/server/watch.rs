@@ -50,7 +50,12 @@ impl Watch {
         let thread = std::thread::Builder::new()
             .name("watch".into())
             .spawn(move || {
-                let mut state = State { jails: HashMap::new(), files: HashMap::new(), generation: 0, log };
+                let mut state = State {
+                    jails: HashMap::new(),
+                    files: HashMap::new(),
+                    generation: 0,
+                    log,
+                };
                 state.run(watcher, &workers, &inbox);
                 workers.stop();
             })
@@ -60,7 +65,10 @@ impl Watch {
 
     /// Lets a jail read these logs, and only these.
     pub(crate) fn set(&self, rules: &Arc<Rules>, logs: &[LogPath]) {
-        self.order(Order::Set { rules: Arc::clone(rules), logs: logs.to_vec() });
+        self.order(Order::Set {
+            rules: Arc::clone(rules),
+            logs: logs.to_vec(),
+        });
     }
 
     /// Ends a jail's reading.
@@ -129,11 +137,18 @@ impl State {
                 }
             }
             Order::Set { rules, logs } => {
-                let mut old = self.jails.remove(&rules.jail).map(|watched| watched.logs).unwrap_or_default();
+                let mut old = self
+                    .jails
+                    .remove(&rules.jail)
+                    .map(|watched| watched.logs)
+                    .unwrap_or_default();
                 let logs = logs
                     .into_iter()
                     .map(|log| {
-                        let known = old.iter().position(|(other, _)| other.pattern == log.pattern).map(|place| old.swap_remove(place).1);
+                        let known = old
+                            .iter()
+                            .position(|(other, _)| other.pattern == log.pattern)
+                            .map(|place| old.swap_remove(place).1);
                         let source = known.unwrap_or_else(|| {
                             watcher.add(&log.pattern, if log.tail { Start::Tail } else { Start::Head })
                         });
@@ -152,14 +167,30 @@ impl State {
 
     fn event(&mut self, event: &Event<'_>, workers: &Workers, numbers: &mut u64) {
         match event {
-            Event::Lines { file, sources, path, block, caught_up, .. } => {
+            Event::Lines {
+                file,
+                sources,
+                path,
+                block,
+                caught_up,
+                ..
+            } => {
                 let known = match self.files.remove(file) {
                     Some(known) if known.generation == self.generation => known,
-                    Some(known) => Known { jails: self.wanting(sources), generation: self.generation, ..known },
+                    Some(known) => Known {
+                        jails: self.wanting(sources),
+                        generation: self.generation,
+                        ..known
+                    },
                     None => {
                         *numbers = numbers.wrapping_add(1);
                         let (jails, generation) = (self.wanting(sources), self.generation);
-                        Known { number: *numbers, path: Arc::from(*path), jails, generation }
+                        Known {
+                            number: *numbers,
+                            path: Arc::from(*path),
+                            jails,
+                            generation,
+                        }
                     }
                 };
                 let block = Block {
@@ -173,29 +204,44 @@ impl State {
                 workers.give(block.file, Work::Block(block));
             }
             Event::Opened { path, position, .. } => {
-                self.info(&format!("Added logfile: '{}' (pos = {}, hash = )", path.display(), position.offset));
+                self.info(&format!(
+                    "Added logfile: '{}' (pos = {}, hash = )",
+                    path.display(),
+                    position.offset
+                ));
             }
             Event::Rotated { path, reason, .. } => {
                 let reason = match reason {
                     Rotation::Replaced => "another file stands there",
                     Rotation::Truncated => "it was cut off",
                 };
-                self.log.write(Level::Msg, "fail2ban.filter", &format!("Log rotation detected for {}, reason: {reason}", path.display()));
+                self.log.write(
+                    Level::Msg,
+                    "fail2ban.filter",
+                    &format!("Log rotation detected for {}, reason: {reason}", path.display()),
+                );
             }
-            Event::Gone { path, .. } => self.info(&format!("Removed logfile: '{}', waiting for a new one", path.display())),
+            Event::Gone { path, .. } => {
+                self.info(&format!("Removed logfile: '{}', waiting for a new one", path.display()))
+            }
             Event::Closed { file } => {
                 if let Some(known) = self.files.remove(file) {
                     workers.give(known.number, Work::Forget(known.number));
                 }
             }
             Event::Problem { source, error } => {
-                let jail = source.and_then(|source| self.jails.iter().find(|(_, watched)| watched.logs.iter().any(|(_, other)| *other == source)));
+                let jail = source.and_then(|source| {
+                    self.jails
+                        .iter()
+                        .find(|(_, watched)| watched.logs.iter().any(|(_, other)| *other == source))
+                });
                 let text = match jail {
                     Some((jail, _)) => format!("[{jail}] {error}"),
                     None => error.to_string(),
                 };
                 // A message of several lines for a terminal; the log has one line for each.
-                self.log.write(Level::Warning, "fail2ban.filter", &text.replace("\n  ", "; "));
+                self.log
+                    .write(Level::Warning, "fail2ban.filter", &text.replace("\n  ", "; "));
             }
             _ => {}
         }
