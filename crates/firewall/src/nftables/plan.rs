@@ -192,6 +192,8 @@ pub(crate) fn conditions(target: &Target) -> Vec<Condition> {
         Some(ports) => {
             let ports = merged(ports);
             if protocols.is_empty() {
+                // Without this other protocols match by chance: where tcp has the port, ICMPv6 has its checksum.
+                let protocols = WITH_PORTS.to_vec();
                 return vec![Condition { protocols, ports }];
             }
             let condition = |protocol| Condition {
@@ -364,6 +366,16 @@ mod tests {
                 }
             ]
         );
+        target.protocols.clear();
+        assert_eq!(
+            conditions(&target),
+            [Condition {
+                protocols: vec![6, 17, 33, 132, 136],
+                ports: ports.clone()
+            }],
+            "ports without protocols are those of all protocols that have some"
+        );
+        target.protocols = vec![Protocol(6), Protocol(17), Protocol(1)];
         target.ports = None;
         assert_eq!(
             conditions(&target),
