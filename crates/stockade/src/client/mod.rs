@@ -1,12 +1,331 @@
-//! The client: one command, or start, reload and stop.
+//! The client: one command, or start, reload and stop. Also the server's face, which is the client with a default command.
+//!
+//! Options, texts and exit codes: behaviour spec 7.4. Start reading at [`main`].
 
-use std::path::Path;
-
-use stockade_protocol::Value;
-
+mod args;
+mod beautify;
+mod connection;
+mod help;
+mod interactive;
+mod report;
+mod start;
 pub mod stream;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use stockade_config::{Config, Overrides, Severity};
+use stockade_protocol::{Value, repr};
+
+use crate::terminal::{complain, say};
+use args::{Args, Asked, Face};
+use connection::ask;
+
+/// Exit code of everything that goes wrong, as Fail2Ban's; systemd's unit relies on it.
+const FAILED: u8 = 255;
+
+/// Where the configuration is unless `-c` says otherwise.
+const CONFIG: &str = "/etc/fail2ban";
 
 /// The configuration in a folder, as commands.
 pub(crate) fn read_stream(config: &Path) -> Vec<Vec<Value>> {
-    stream::commands(&stockade_config::load(config, &stockade_config::Overrides::default()))
+    stream::commands(&stockade_config::load(config, &Overrides::default()))
+}
+
+/// Runs as `fail2ban-client`; `typed` is the command line without the program's name.
+pub fn main(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
+    run(Face::Client, typed)
+}
+
+/// Runs as `fail2ban-server`; `typed` is the command line without the program's name.
+pub fn server_main(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
+    run(Face::Server, typed)
+}
+
+fn run(face: Face, typed: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match args::parse(typed) {
+        Ok(Asked::Run(args)) => *args,
+        Ok(Asked::Help) => {
+            say(&help::help(face));
+            return ExitCode::SUCCESS;
+        }
+        Ok(Asked::Version { short }) => {
+            say(&version(short));
+            return ExitCode::SUCCESS;
+        }
+        Err(fault) => {
+            complain(&fault);
+            say(&help::help(face));
+            return ExitCode::from(FAILED);
+        }
+    };
+    if let Some(text) = &args.str2sec {
+        return match stockade_config::duration::evaluate(text) {
+            Ok(number) => {
+                say(&number.to_string());
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                say(&format!("ERROR: {error}"));
+                ExitCode::from(FAILED)
+            }
+        };
+    }
+    if let Some(folder) = &args.config
+        && !folder.is_dir()
+    {
+        say(&format!(
+            "ERROR: Base configuration directory {} does not exist ",
+            folder.display()
+        ));
+        complain("Init of command line failed");
+        return ExitCode::from(FAILED);
+    }
+    Client::new(args).act(face)
+}
+
+/// `1.1.2.1` for programs, `Fail2Ban v1.1.2.dev1` for people.
+fn version(short: bool) -> String {
+    if short {
+        crate::FAIL2BAN_VERSION.replace("dev", "")
+    } else {
+        format!("Fail2Ban v{} (Stockade {})", crate::FAIL2BAN_VERSION, crate::VERSION)
+    }
+}
+
+/// A command line with the configuration it names.
+struct Client {
+    args: Args,
+    folder: PathBuf,
+    config: Config,
+}
+
+impl Client {
+    fn new(args: Args) -> Self {
+        let overrides = Overrides {
+            loglevel: args.loglevel.clone(),
+            logtarget: args.logtarget.clone(),
+            syslogsocket: args.syslogsocket.clone(),
+            socket: args.socket.clone(),
+            pidfile: args.pidfile.clone(),
+            version: None,
+        };
+        let folder = args.config.clone().unwrap_or_else(|| PathBuf::from(CONFIG));
+        let config = stockade_config::load(&folder, &overrides);
+        Self { args, folder, config }
+    }
+
+    fn socket(&self) -> &Path {
+        Path::new(&self.config.server.socket)
+    }
+
+    fn act(&self, face: Face) -> ExitCode {
+        if self.args.asynchronous {
+            return start::foreground(&self.args, &self.folder, &self.config.server, None);
+        }
+        if self.args.dump {
+            self.tell_diagnostics();
+            for command in stream::commands(&self.config) {
+                say(&stream::line(&command));
+            }
+            return ExitCode::SUCCESS;
+        }
+        if self.args.test {
+            if !self.test() {
+                report::error("ERROR: test configuration failed");
+                return ExitCode::from(FAILED);
+            }
+            say("OK: configuration test is successful");
+            if self.args.words.is_empty() {
+                return ExitCode::SUCCESS;
+            }
+        }
+        if self.args.interactive {
+            return interactive::run(self);
+        }
+        let words = &self.args.words;
+        if words.is_empty() {
+            if face == Face::Server {
+                return self.start();
+            }
+            say(&help::help(face));
+            return ExitCode::from(FAILED);
+        }
+        self.command(words)
+    }
+
+    /// Carries out one command.
+    fn command(&self, words: &[String]) -> ExitCode {
+        let borrowed: Vec<&str> = words.iter().map(String::as_str).collect();
+        match borrowed.as_slice() {
+            ["start"] => self.start(),
+            ["restart"] => self.restart(),
+            ["restart", rest @ ..] => {
+                let mut options = vec!["--restart"];
+                options.extend_from_slice(rest);
+                self.reload(&options)
+            }
+            ["reload", rest @ ..] => self.reload(rest),
+            ["help"] => {
+                say(&help::help(Face::Client));
+                ExitCode::SUCCESS
+            }
+            ["ping", seconds] => match seconds
+                .parse::<f64>()
+                .ok()
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            {
+                Some(timeout) if !timeout.is_zero() => command(self.socket(), &["ping".to_owned()], Some(timeout)),
+                _ => {
+                    report::error(&format!(
+                        "could not convert string to float: {}",
+                        repr(&Value::from(*seconds))
+                    ));
+                    ExitCode::from(FAILED)
+                }
+            },
+            _ => command(self.socket(), words, self.args.timeout),
+        }
+    }
+
+    fn start(&self) -> ExitCode {
+        self.tell_diagnostics();
+        let stream = stream::commands(&self.config);
+        if self.args.foreground {
+            return start::foreground(&self.args, &self.folder, &self.config.server, Some(stream));
+        }
+        start::background(&self.args, &self.folder, &self.config.server, stream)
+    }
+
+    fn restart(&self) -> ExitCode {
+        // A server that does not run has been told of, and is started all the same.
+        command(self.socket(), &["stop".to_owned()], self.args.timeout);
+        if !start::wait_until_gone(self.socket()) {
+            report::error("Could not stop server: it still answers after 30 s");
+            return ExitCode::from(FAILED);
+        }
+        self.start()
+    }
+
+    /// `reload [--restart] [--unban] [--if-exists] [--all|JAIL]`
+    fn reload(&self, words: &[&str]) -> ExitCode {
+        let mut options = Vec::new();
+        let mut rest = words;
+        while let [option @ ("--restart" | "--unban" | "--if-exists"), tail @ ..] = rest {
+            options.push(*option);
+            rest = tail;
+        }
+        let jail = match rest {
+            [] | ["--all"] => None,
+            [jail] if !jail.starts_with("--") => Some(*jail),
+            other => {
+                let words = Value::List(other.iter().map(|word| Value::from(*word)).collect());
+                report::error(&format!("Unexpected argument(s) for reload: {}", repr(&words)));
+                return ExitCode::from(FAILED);
+            }
+        };
+        if !start::answers(self.socket()) {
+            report::error("Could not find server");
+            return ExitCode::from(FAILED);
+        }
+        self.tell_diagnostics();
+        let mut commands = stream::server_commands(&self.config.server);
+        match jail {
+            None => commands.extend(stream::jail_commands(&self.config.jails)),
+            Some(name) => {
+                let jails: Vec<_> = self
+                    .config
+                    .jails
+                    .iter()
+                    .filter(|jail| jail.name == name)
+                    .cloned()
+                    .collect();
+                if jails.is_empty() && !self.config.disabled.iter().any(|disabled| disabled == name) {
+                    report::error(&format!(
+                        "Failed during configuration: No section: {}",
+                        repr(&Value::from(name))
+                    ));
+                    return ExitCode::from(FAILED);
+                }
+                commands.extend(stream::jail_commands(&jails));
+            }
+        }
+        let shown: Vec<String> = std::iter::once("reload")
+            .chain(words.iter().copied())
+            .map(ToOwned::to_owned)
+            .collect();
+        let asked = [
+            Value::from("reload"),
+            Value::from(jail.unwrap_or("--all")),
+            Value::List(options.into_iter().map(Value::from).collect()),
+            Value::List(commands.into_iter().map(Value::List).collect()),
+        ];
+        outcome(say_answer(self.socket(), &shown, &asked, self.args.timeout))
+    }
+
+    /// Whether the configuration has no faults; tells what was found.
+    fn test(&self) -> bool {
+        self.tell_diagnostics();
+        let sound = |severity| severity != Severity::Error;
+        self.config.diagnostics.iter().all(|finding| sound(finding.severity))
+            && self.config.jails.iter().all(|jail| jail.problem.is_none())
+    }
+
+    /// Faults always, warnings unless `-q`.
+    fn tell_diagnostics(&self) {
+        for finding in &self.config.diagnostics {
+            if finding.severity == Severity::Error || self.args.verbosity >= 0 {
+                complain(&finding.to_string());
+            }
+        }
+    }
+}
+
+/// Sends a command as it was typed and prints the answer.
+fn command(socket: &Path, words: &[String], timeout: Option<Duration>) -> ExitCode {
+    let asked: Vec<Value> = words.iter().map(|word| Value::from(word.as_str())).collect();
+    outcome(say_answer(socket, words, &asked, timeout))
+}
+
+/// Sends `asked` and prints the answer as that to `words`; false if it is none or an error.
+fn say_answer(socket: &Path, words: &[String], asked: &[Value], timeout: Option<Duration>) -> bool {
+    match ask(socket, asked, timeout) {
+        Ok(Ok(value)) => {
+            if !words.starts_with(&["server-stream".to_owned()]) {
+                say(&report::shown(&beautify::answer(words, &value, draws_lines())));
+            }
+            true
+        }
+        Ok(Err(error)) => {
+            report::error(&format!("NOK: {}", repr(&Value::Tuple(error.args.clone()))));
+            say(&report::shown(&beautify::error(&error)));
+            false
+        }
+        Err(error) => {
+            report::error(&error.to_string());
+            false
+        }
+    }
+}
+
+fn outcome(fine: bool) -> ExitCode {
+    if fine {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    }
+}
+
+/// Whether the locale is one of UTF-8.
+fn draws_lines() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .filter_map(std::env::var_os)
+        .find(|value| !value.is_empty());
+    locale.is_some_and(|locale| {
+        let locale = locale.to_string_lossy().to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
 }

@@ -1,0 +1,30 @@
+//! What the client says on standard error.
+
+use jiff::Zoned;
+
+/// An error, as a line that Fail2Ban's programs log.
+pub(crate) fn error(text: &str) {
+    let now = Zoned::now();
+    let id = std::process::id();
+    let (date, millis) = (now.strftime("%Y-%m-%d %H:%M:%S"), now.millisecond());
+    crate::terminal::complain(&format!(
+        "{date},{millis:03} {:<24}[{id}]: {:<7} {}",
+        "fail2ban",
+        "ERROR",
+        shown(text)
+    ));
+}
+
+/// Text for a terminal: line ends and tabs stay, other control characters are shown, so that what an attacker wrote into
+/// a log cannot move the cursor.
+pub(crate) fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && !matches!(character, '\n' | '\t') {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
