@@ -311,6 +311,11 @@ impl Filter {
         self.dates.names()
     }
 
+    /// The numbers of the date templates in the order in which they are tried by now.
+    pub fn date_order<'a>(&self, memory: &'a Memory) -> &'a [usize] {
+        memory.dates.order()
+    }
+
     /// Whether lines that cannot match are passed over cheaply.
     pub fn has_gate(&self) -> bool {
         self.gate.is_some()

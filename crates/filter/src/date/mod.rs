@@ -4,6 +4,7 @@
 //! ambiguous dates are read by the template in use (behaviour spec 3.3).
 
 mod defaults;
+mod repeat;
 mod strptime;
 mod template;
 mod zone;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use stockade_core::Timestamp;
 use stockade_regex::Scratch;
 
+use self::repeat::Repeat;
 use self::template::{Place, Template};
 use self::zone::OffsetCache;
 pub(crate) use self::zone::Zone;
@@ -55,17 +57,6 @@ struct Last {
     after: Option<char>,
 }
 
-/// The start of the line last parsed, if a line that starts the same must give the same date.
-#[derive(Debug)]
-struct Repeat {
-    prefix: Vec<u8>,
-    found: Found,
-    now: i64,
-}
-
-/// How many bytes beyond a date can decide about it: the longest optional tail (` +02:00`) and one more.
-const TAIL: usize = 9;
-
 impl Detector {
     /// Compiles `datepattern`. Errors: index of the pattern, the pattern, the reason.
     pub(crate) fn new(setting: Option<&str>, zone: Zone) -> Result<Self, Vec<(usize, String, String)>> {
@@ -92,20 +83,30 @@ impl Detector {
             state.order.extend(0..self.templates.len());
             state.hits.resize(self.templates.len(), 0);
         }
-        if let Some(found) = state.repeated(text, now) {
+        let repeated = state
+            .repeat
+            .as_ref()
+            .and_then(|repeat| repeat.read(text, now, &self.zone, &mut state.offset));
+        if let Some(found) = repeated {
             self.count(found.template, 0, state);
             return Some(found);
         }
         let (index, place) = self.select(text, state, scratch)?;
         let template = self.templates.get(index)?;
-        let time = strptime::convert(template.kind, text, &place, &self.zone, now.secs(), &mut state.offset);
+        let read = strptime::convert(template.kind, text, &place, &self.zone, now.secs(), &mut state.offset);
         self.count(index, place.cut.start, state);
+        let (time, base) = read.map_or((None, None), |(time, base)| (Some(time), base));
         let found = Found {
             template: index,
-            range: place.cut,
+            range: place.cut.clone(),
             time: time.map(Timestamp::from_secs),
         };
-        state.remember(text, template.local, &found, now);
+        let old = state.repeat.take();
+        state.repeat = if template.local {
+            Repeat::new(text, &place, &found, base, now, old)
+        } else {
+            None
+        };
         Some(found)
     }
 
@@ -185,41 +186,16 @@ impl Detector {
 }
 
 impl DateState {
-    /// The date of a line that starts like the one before.
-    fn repeated(&self, text: &str, now: Timestamp) -> Option<Found> {
-        let repeat = self.repeat.as_ref()?;
-        // What is inferred (year, day) may change with the clock.
-        let same = repeat.now == now.secs() && text.as_bytes().starts_with(&repeat.prefix);
-        same.then(|| repeat.found.clone())
+    /// Template indices in the order they are tried by now; empty before the first line.
+    pub(crate) fn order(&self) -> &[usize] {
+        &self.order
     }
+}
 
-    fn remember(&mut self, text: &str, local: bool, found: &Found, now: Timestamp) {
-        // Only what depends on nothing but the start of the line may be kept. A short line has an end the next one may
-        // not have, and any number of blanks may stand before a zone.
-        let bytes = text.as_bytes();
-        let prefix = bytes
-            .get(..found.range.end + TAIL)
-            .filter(|_| local && found.time.is_some());
-        let blanks = bytes
-            .iter()
-            .skip(found.range.end)
-            .take(3)
-            .filter(|byte| byte.is_ascii_whitespace())
-            .count();
-        let Some(prefix) = prefix.filter(|prefix| blanks < 3 && prefix.is_ascii()) else {
-            self.repeat = None;
-            return;
-        };
-        let repeat = self.repeat.get_or_insert_with(|| Repeat {
-            prefix: Vec::new(),
-            found: found.clone(),
-            now: 0,
-        });
-        repeat.prefix.clear();
-        repeat.prefix.extend_from_slice(prefix);
-        repeat.found.clone_from(found);
-        repeat.now = now.secs();
-    }
+/// Whether it is still the day it was, counted in days since 1970.
+fn same_day(zone: &Zone, now: i64, today: i64, cache: &mut OffsetCache) -> bool {
+    zone.to_local(now, cache)
+        .is_some_and(|local| local.div_euclid(86_400) == today)
 }
 
 fn char_before(text: &str, at: usize) -> Option<char> {

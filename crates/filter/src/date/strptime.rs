@@ -5,6 +5,17 @@ use super::zone::{self, OffsetCache, Zone};
 
 const DAY: i64 = 86_400;
 
+/// What a time was computed from, so that the next one of the same day is quickly computed.
+#[derive(Clone, Debug)]
+pub(super) struct Base {
+    /// Midnight of the date, in local seconds since 1970.
+    pub(super) midnight: i64,
+    /// The offset the line itself names.
+    pub(super) offset: Option<i64>,
+    /// The local day it was by the clock.
+    pub(super) today: i64,
+}
+
 /// Seconds since 1970 of what a template found; `None` if the text is no date after all (`Feb 30`, `24:00:00`).
 pub(super) fn convert(
     kind: Kind,
@@ -13,13 +24,15 @@ pub(super) fn convert(
     zone: &Zone,
     now: i64,
     cache: &mut OffsetCache,
-) -> Option<i64> {
-    match kind {
-        Kind::Fields => Fields {
-            text,
-            elements: &place.fields,
+) -> Option<(i64, Option<Base>)> {
+    let time = match kind {
+        Kind::Fields => {
+            return Fields {
+                text,
+                elements: &place.fields,
+            }
+            .convert(zone, now, cache);
         }
-        .convert(zone, now, cache),
         Kind::Epoch | Kind::LongEpoch => {
             let range = place.fields.get(b'@').unwrap_or_else(|| place.cut.clone());
             epoch(kind, text.get(range)?)
@@ -29,7 +42,8 @@ pub(super) fn convert(
             i64::from_str_radix(digits, 16).ok()
         }
         Kind::None => None,
-    }
+    };
+    time.map(|time| (time, None))
 }
 
 fn epoch(kind: Kind, text: &str) -> Option<i64> {
@@ -71,14 +85,13 @@ impl Fields<'_> {
         }
     }
 
-    fn convert(&self, zone: &Zone, now: i64, cache: &mut OffsetCache) -> Option<i64> {
-        let fixed = match self.text(b'z').or_else(|| self.text(b'Z')) {
+    fn convert(&self, zone: &Zone, now: i64, cache: &mut OffsetCache) -> Option<(i64, Option<Base>)> {
+        let offset = match self.text(b'z').or_else(|| self.text(b'Z')) {
             // The pattern ignores case where names of days or months are in it; zones are upper-case.
-            Some(name) => Some(Zone::Fixed(
-                zone::offset(name).or_else(|| zone::offset(&name.to_ascii_uppercase()))?,
-            )),
+            Some(name) => Some(zone::offset(name).or_else(|| zone::offset(&name.to_ascii_uppercase()))?),
             None => None,
         };
+        let fixed = offset.map(Zone::Fixed);
         let zone = fixed.as_ref().unwrap_or(zone);
         let clock = self.time_of_day()?;
         let today = zone.to_local(now, cache)?.div_euclid(DAY);
@@ -109,13 +122,21 @@ impl Fields<'_> {
         };
         let time = zone.to_utc(days * DAY + clock, cache)?;
         if month.is_none() && day.is_none() && written_year.is_none() && time > now {
-            return zone.to_utc((days - 1) * DAY + clock, cache);
+            return zone.to_utc((days - 1) * DAY + clock, cache).map(|time| (time, None));
         }
         if written_year.is_none() && time > now + DAY {
             // A date without a year lies in the past: up to a day ahead is taken for clocks that differ.
-            return zone.to_utc(days_of(year - 1, month?, day?)? * DAY + clock, cache);
+            let days = days_of(year - 1, month?, day?)?;
+            return zone.to_utc(days * DAY + clock, cache).map(|time| (time, None));
         }
-        Some(time)
+        Some((
+            time,
+            Some(Base {
+                midnight: days * DAY,
+                offset,
+                today,
+            }),
+        ))
     }
 
     /// Seconds since midnight.

@@ -1,0 +1,164 @@
+//! The short way for a line that begins like the one before: the same date, or one that differs in its digits only.
+//!
+//! Sound for templates whose match is decided by the start of the line ([`super::template::Template::local`]): what the
+//! search looked at is compared byte for byte, but for two-digit hours, minutes and seconds and the fraction, each between
+//! bytes that are no digits. Any other two digits in range are read by the same part of the pattern.
+
+use std::ops::Range;
+
+use stockade_core::Timestamp;
+
+use super::strptime::Base;
+use super::template::Place;
+use super::zone::{OffsetCache, Zone};
+use super::{Found, same_day};
+
+/// The start of the line last parsed.
+#[derive(Debug)]
+pub(super) struct Repeat {
+    prefix: Vec<u8>,
+    found: Found,
+    now: i64,
+    moving: Option<Moving>,
+}
+
+/// The digits that may differ.
+#[derive(Clone, Debug)]
+struct Moving {
+    hour: Range<usize>,
+    minute: Range<usize>,
+    second: Range<usize>,
+    fraction: Option<Range<usize>>,
+    base: Base,
+}
+
+impl Repeat {
+    /// What to keep of a line; `None` if the next one has to be parsed whatever it begins with.
+    pub(super) fn new(
+        text: &str,
+        place: &Place,
+        found: &Found,
+        base: Option<Base>,
+        now: Timestamp,
+        old: Option<Self>,
+    ) -> Option<Self> {
+        found.time?;
+        let bytes = text.as_bytes();
+        let end = found.range.end + decisive(bytes.get(found.range.end..)?)?;
+        let slice = bytes.get(..end).filter(|prefix| prefix.is_ascii())?;
+        let mut prefix = old.map(|old| old.prefix).unwrap_or_default();
+        prefix.clear();
+        prefix.extend_from_slice(slice);
+        let moving = base.and_then(|base| Moving::new(slice, place, base));
+        Some(Self {
+            prefix,
+            found: found.clone(),
+            now: now.secs(),
+            moving,
+        })
+    }
+
+    /// The date of a line that begins as the one kept.
+    pub(super) fn read(&self, text: &str, now: Timestamp, zone: &Zone, cache: &mut OffsetCache) -> Option<Found> {
+        let bytes = text.as_bytes().get(..self.prefix.len())?;
+        // What is inferred (year, day) may change with the clock.
+        if self.now == now.secs() && bytes == self.prefix {
+            return Some(self.found.clone());
+        }
+        let moving = self.moving.as_ref()?;
+        let clock = moving.read(bytes, &self.prefix)?;
+        let fixed;
+        let zone = match moving.base.offset {
+            Some(offset) => {
+                fixed = Zone::Fixed(offset);
+                &fixed
+            }
+            None => zone,
+        };
+        if !same_day(zone, now.secs(), moving.base.today, cache) {
+            return None;
+        }
+        let time = zone.to_utc(moving.base.midnight + clock, cache)?;
+        // Times ahead of the clock may mean another day or year.
+        (time <= now.secs()).then(|| Found {
+            time: Some(Timestamp::from_secs(time)),
+            ..self.found.clone()
+        })
+    }
+}
+
+impl Moving {
+    fn new(prefix: &[u8], place: &Place, base: Base) -> Option<Self> {
+        let field = |letter| place.fields.get(letter).filter(|range| is_delimited(prefix, range));
+        let two =
+            |letter| field(letter).filter(|range| range.len() == 2 && digits(prefix.get(range.clone())).is_some());
+        let (hour, minute, second) = (two(b'H')?, two(b'M')?, two(b'S')?);
+        let fraction = field(b'f');
+        let ordered = hour.end < minute.start
+            && minute.end < second.start
+            && fraction.as_ref().is_none_or(|fraction| second.end < fraction.start);
+        // A fraction that is not delimited would end elsewhere with other digits.
+        let whole = fraction.is_some() == place.fields.get(b'f').is_some();
+        (ordered && whole).then_some(Self {
+            hour,
+            minute,
+            second,
+            fraction,
+            base,
+        })
+    }
+
+    /// Seconds since midnight, if all but the digits is as it was.
+    fn read(&self, bytes: &[u8], prefix: &[u8]) -> Option<i64> {
+        let same = |range: Range<usize>| bytes.get(range.clone()) == prefix.get(range);
+        let rest = match &self.fraction {
+            Some(fraction) => {
+                let all_digits = bytes.get(fraction.clone())?.iter().all(u8::is_ascii_digit);
+                all_digits && same(self.second.end..fraction.start) && same(fraction.end..prefix.len())
+            }
+            None => same(self.second.end..prefix.len()),
+        };
+        let fixed = rest
+            && same(0..self.hour.start)
+            && same(self.hour.end..self.minute.start)
+            && same(self.minute.end..self.second.start);
+        if !fixed {
+            return None;
+        }
+        let hour = digits(bytes.get(self.hour.clone())).filter(|hour| *hour < 24)?;
+        let minute = digits(bytes.get(self.minute.clone())).filter(|minute| *minute < 60)?;
+        let second = digits(bytes.get(self.second.clone())).filter(|second| *second < 60)?;
+        Some(hour * 3600 + minute * 60 + second)
+    }
+}
+
+fn digits(text: Option<&[u8]>) -> Option<i64> {
+    match text? {
+        [tens, ones] if tens.is_ascii_digit() && ones.is_ascii_digit() => {
+            Some(i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+        }
+        _ => None,
+    }
+}
+
+fn is_delimited(prefix: &[u8], range: &Range<usize>) -> bool {
+    let before = range.start.checked_sub(1).and_then(|at| prefix.get(at));
+    let after = prefix.get(range.end);
+    before.is_none_or(|byte| !byte.is_ascii_digit()) && after.is_none_or(|byte| !byte.is_ascii_digit())
+}
+
+/// How many bytes beyond a date decide where it ends: a fraction, a year or a zone may follow. `None` if it cannot be told.
+fn decisive(after: &[u8]) -> Option<usize> {
+    /// The longest optional tail (`  +02:00`) and one more.
+    const TAIL: usize = 9;
+    let plain = |byte: &u8| byte.is_ascii_punctuation() && !b".,+-".contains(byte);
+    let no_zone = |byte: &u8| byte.is_ascii_alphabetic() && !b"zZuUgG".contains(byte);
+    match after {
+        [first, ..] if plain(first) => Some(1),
+        [b' ', second, ..] if plain(second) || no_zone(second) => Some(2),
+        _ => {
+            let blanks = after.iter().take(3).filter(|byte| byte.is_ascii_whitespace()).count();
+            (blanks < 3 && after.len() >= TAIL).then_some(TAIL)
+        }
+    }
+}
