@@ -2,7 +2,7 @@
 
 #![allow(dead_code, clippy::allow_attributes, reason = "each test uses a part of this")]
 #![expect(unreachable_pub, reason = "a module of tests")]
-#![expect(clippy::unwrap_used, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 #![expect(clippy::disallowed_methods, reason = "reads the tables beside the repository")]
 
 use jiff::tz::TimeZone;
