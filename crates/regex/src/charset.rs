@@ -115,6 +115,14 @@ impl CharSet {
         self.ranges.is_empty()
     }
 
+    pub(crate) fn union(&self, other: &Self) -> Self {
+        Self::from_ranges(self.ranges.iter().chain(&other.ranges).copied().collect())
+    }
+
+    pub(crate) fn is_subset_of(&self, other: &Self) -> bool {
+        self.union(other) == *other
+    }
+
     /// The only character of the set.
     pub(crate) fn only(&self) -> Option<char> {
         match *self.ranges.as_slice() {
@@ -217,9 +225,8 @@ pub(crate) fn is_word(character: char, ascii: bool) -> bool {
 /// The lower case with which sre compares.
 pub(crate) fn to_lower(code: u32, case: Case) -> u32 {
     match case {
-        Case::Exact => code,
         Case::Ascii if (0x41..=0x5a).contains(&code) => code + 0x20,
-        Case::Ascii => code,
+        Case::Exact | Case::Ascii => code,
         Case::Unicode => lookup(LOWER, code).unwrap_or(code),
     }
 }
@@ -261,7 +268,7 @@ fn lookup(table: &[(u32, u32, u32, u32)], code: u32) -> Option<u32> {
         .iter()
         .rev()
         .take(4)
-        .find(|run| code <= run.1 && (code - run.0) % run.2 == 0)?;
+        .find(|run| code <= run.1 && (code - run.0).is_multiple_of(run.2))?;
     Some(run.3 + (code - run.0))
 }
 

@@ -548,21 +548,21 @@ fn first_set(program: &Program, origin: Pc) -> FirstSet {
                 end,
             } => pending.push(*end),
             Inst::Sub {
-                kind: SubKind::Atomic, ..
-            } => pending.push(pc + 1),
-            Inst::Sub {
                 kind: SubKind::Round,
                 end,
             } => pending.extend([pc + 1, *end]),
+            // From inside, its end is a match whatever follows; from outside, it goes on behind.
+            Inst::SubEnd { start } if *start < origin && origin <= pc => return FirstSet::all(),
             Inst::Save(_)
+            | Inst::SubEnd { .. }
+            | Inst::Sub {
+                kind: SubKind::Atomic, ..
+            }
             | Inst::Clear(_)
             | Inst::Assert(_)
             | Inst::LookLiteral { .. }
             | Inst::CounterReset(_)
             | Inst::CounterEnter { .. } => pending.push(pc + 1),
-            // From inside, its end is a match whatever follows; from outside, it goes on behind.
-            Inst::SubEnd { start } if *start < origin && origin <= pc => return FirstSet::all(),
-            Inst::SubEnd { .. } => pending.push(pc + 1),
             Inst::Backreference { .. } | Inst::Match => return FirstSet::all(),
         }
     }
@@ -620,10 +620,10 @@ fn memo_columns(program: &mut Program, ast: &Ast, marks_of: &[Box<[usize]>]) {
 
 fn start(ast: &Ast, program: &Program) -> Start {
     if always_starts_with(&ast.root, Assertion::TextStart) {
-        return Start::TextStart;
+        return Start::Text;
     }
     if always_starts_with(&ast.root, Assertion::LineStart) {
-        return Start::LineStart;
+        return Start::Line;
     }
     let literal = leading_literal(&ast.root);
     if literal.len() > 1 {

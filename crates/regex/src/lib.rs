@@ -21,19 +21,43 @@ mod charset;
 mod compile;
 mod error;
 mod escape;
+mod linear;
+mod literals;
+mod lower;
 mod machine;
 mod parse;
 mod program;
+mod rewrite;
 mod tables;
 mod token;
 
 pub use captures::Scratch;
 pub use error::{Overrun, PatternError};
+pub use lower::NotRegular;
 
+use ast::Node;
+use linear::Linear;
 use program::Program;
 
-/// Steps a search may take, besides [`STEPS_PER_BYTE`].
-const DEFAULT_BUDGET: u64 = 200_000;
+/// What a search may cost. A step is about 5 to 20 ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Steps a search may take, and some more for each byte of the text.
+    pub steps: u64,
+    /// After this many steps the search begins to remember what it tried in vain. That memory has to be cleared for
+    /// each search that needs it, which short searches are spared.
+    pub steps_without_memo: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            steps: 200_000,
+            steps_without_memo: 1_000,
+        }
+    }
+}
+
 /// A long text has a right to more steps: the bound stays linear.
 const STEPS_PER_BYTE: u64 = 32;
 
@@ -55,33 +79,66 @@ pub struct Flags {
 /// A compiled pattern. Shared between threads; searching needs a [`Scratch`] of one's own.
 #[derive(Debug)]
 pub struct Regex {
+    pattern: Box<str>,
+    flags: Flags,
     program: Program,
+    linear: Linear,
     names: Vec<(Box<str>, usize)>,
-    budget: u64,
+    budget: Budget,
 }
 
 impl Regex {
     /// Compiles a pattern of Python's `re`.
     pub fn new(pattern: &str, flags: Flags) -> Result<Self, PatternError> {
-        Self::with_budget(pattern, flags, DEFAULT_BUDGET)
+        Self::with_budget(pattern, flags, Budget::default())
     }
 
-    /// Compiles a pattern whose searches may take `budget` steps, and some per byte of the text.
-    pub fn with_budget(pattern: &str, flags: Flags, budget: u64) -> Result<Self, PatternError> {
-        let ast = parse::parse(pattern, flags)?;
+    /// Compiles a pattern whose searches may cost something else than usual.
+    pub fn with_budget(pattern: &str, flags: Flags, budget: Budget) -> Result<Self, PatternError> {
+        let mut ast = parse::parse(pattern, flags)?;
+        ast.root = rewrite::rewrite(ast.root);
         let program = compile::compile(&ast)?;
+        let linear = Linear::new(&ast.root);
         Ok(Self {
+            pattern: pattern.into(),
+            flags,
             program,
+            linear,
             names: ast.names,
             budget,
         })
     }
 
     /// `re.search`: whether the pattern matches anywhere in `text`; on `true` the groups are in `scratch`.
+    ///
+    /// Fails if the step budget ran out and the pattern is not regular: nobody knows whether it matches.
     pub fn search(&self, text: &str, scratch: &mut Scratch) -> Result<bool, Overrun> {
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        let limit = self.budget.saturating_add(length.saturating_mul(STEPS_PER_BYTE));
-        scratch.machine.search(&self.program, text, limit)
+        let steps = self.budget.steps.saturating_add(length.saturating_mul(STEPS_PER_BYTE));
+        match scratch
+            .machine
+            .search(&self.program, text, Budget { steps, ..self.budget })
+        {
+            Err(Overrun) => self.search_linear(text, scratch).ok_or(Overrun),
+            decided => decided,
+        }
+    }
+
+    /// The same, by the linear-time engine alone; `None` where it would not be exact for this pattern and text.
+    pub fn search_linear(&self, text: &str, scratch: &mut Scratch) -> Option<bool> {
+        scratch.machine.reset(&self.program);
+        self.linear.search(text, &mut scratch.machine, || self.tree())
+    }
+
+    /// Whether a search that runs out of steps is decided in linear time. Texts can still stand in the way: `$` needs
+    /// a text of one line, `\b` one of ASCII.
+    pub fn is_regular(&self) -> bool {
+        self.linear.obstacle().is_none()
+    }
+
+    /// Why the pattern is not regular.
+    pub fn obstacle(&self) -> Option<NotRegular> {
+        self.linear.obstacle()
     }
 
     /// Named groups and their numbers, in the order of the pattern.
@@ -94,8 +151,22 @@ impl Regex {
         self.program.groups
     }
 
-    /// Literals of which every match contains at least one; `None` when none can be promised.
+    /// The pattern as it was given.
+    pub fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
+    /// Literals of which every match contains at least one; `None` when none can be promised. None contains a line
+    /// feed.
     pub fn required_literals(&self) -> Option<Vec<Vec<u8>>> {
-        None
+        literals::required(&self.tree()?)
+    }
+
+    /// The tree again: kept, the classes of hundreds of patterns would take megabytes.
+    fn tree(&self) -> Option<Node> {
+        // It was accepted before, so it is accepted now.
+        parse::parse(&self.pattern, self.flags)
+            .ok()
+            .map(|ast| rewrite::rewrite(ast.root))
     }
 }

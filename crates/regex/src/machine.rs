@@ -11,14 +11,13 @@
 //! atomic groups, a place that led to the end of the part was not in vain, so the entries made there are kept only if
 //! the whole part fails.
 
+use crate::Budget;
 use crate::ast::{Assertion, RepeatKind};
 use crate::charset::{Case, is_word, to_lower};
 use crate::error::Overrun;
 use crate::program::{Beyond, Class, FirstSet, Inst, Loop, Note, Pc, Program, Start, SubKind};
 
 const UNSET: usize = usize::MAX;
-/// The memo costs memory to clear; short searches do without.
-const STEPS_WITHOUT_MEMO: u64 = 1_000;
 /// 8 MiB of bits: a line of 64 KiB for a pattern of a thousand places.
 const MAX_MEMO_WORDS: usize = 1 << 20;
 /// Scanning this many bytes counts as one step.
@@ -92,13 +91,13 @@ type At = (Pc, usize);
 
 impl Machine {
     /// Searches `text`; on `true` the groups are in the registers.
-    pub(crate) fn search(&mut self, program: &Program, text: &str, limit: u64) -> Result<bool, Overrun> {
+    pub(crate) fn search(&mut self, program: &Program, text: &str, budget: Budget) -> Result<bool, Overrun> {
         self.reset(program);
         let mut run = Run {
             program,
             text,
             bytes: text.as_bytes(),
-            limit,
+            budget,
             machine: self,
         };
         let found = run.search();
@@ -183,7 +182,7 @@ struct Run<'r> {
     program: &'r Program,
     text: &'r str,
     bytes: &'r [u8],
-    limit: u64,
+    budget: Budget,
     machine: &'r mut Machine,
 }
 
@@ -211,9 +210,9 @@ impl Run<'_> {
     fn next_start(&self, from: usize) -> Option<usize> {
         let rest = self.bytes.get(from..)?;
         match &self.program.start {
-            Start::TextStart => (from == 0).then_some(0),
-            Start::LineStart if from == 0 || self.bytes.get(from - 1) == Some(&b'\n') => Some(from),
-            Start::LineStart => memchr::memchr(b'\n', rest).map(|offset| from + offset + 1),
+            Start::Text => (from == 0).then_some(0),
+            Start::Line if from == 0 || self.bytes.get(from - 1) == Some(&b'\n') => Some(from),
+            Start::Line => memchr::memchr(b'\n', rest).map(|offset| from + offset + 1),
             Start::Literal(finder) => finder.find(rest).map(|offset| from + offset),
             Start::Bytes(bytes) => match *bytes.as_slice() {
                 [] => None,
@@ -246,10 +245,10 @@ impl Run<'_> {
     fn charge(&mut self, bytes: usize) -> Result<(), Overrun> {
         let steps = u64::try_from(bytes / BYTES_PER_STEP).unwrap_or(u64::MAX);
         self.machine.steps = self.machine.steps.saturating_add(steps + 1);
-        if self.machine.steps > self.limit {
+        if self.machine.steps > self.budget.steps {
             return Err(Overrun);
         }
-        if !self.machine.memo_on && self.machine.steps > STEPS_WITHOUT_MEMO {
+        if !self.machine.memo_on && self.machine.steps > self.budget.steps_without_memo {
             self.turn_memo_on();
         }
         Ok(())
@@ -317,15 +316,13 @@ impl Run<'_> {
                 Some(next) => Some(next),
                 None => self.back()?,
             };
-            match next {
-                Some(next) => at = next,
-                None => {
-                    self.machine.undo_to(0);
-                    // What was set before the first choice is not on the trail.
-                    self.machine.registers.fill(UNSET);
-                    return Ok(None);
-                }
-            }
+            let Some(next) = next else {
+                self.machine.undo_to(0);
+                // What was set before the first choice is not on the trail.
+                self.machine.registers.fill(UNSET);
+                return Ok(None);
+            };
+            at = next;
         }
     }
 

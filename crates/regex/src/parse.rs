@@ -2,6 +2,7 @@
 //!
 //! The order in which things are read and refused follows CPython 3.11, since the first refusal is the one reported.
 
+use std::fmt::Write;
 use std::ops::Range;
 
 use crate::Flags;
@@ -788,7 +789,8 @@ fn quoted(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             _ if character == quote => out.extend(['\\', quote]),
             _ if character.is_ascii_control() => {
-                out.push_str(&format!("\\x{:02x}", u32::from(character)));
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\x{:02x}", u32::from(character));
             }
             _ => out.push(character),
         }

@@ -179,9 +179,9 @@ pub(crate) struct Program {
 #[derive(Clone, Debug)]
 pub(crate) enum Start {
     /// Only at the start of the text.
-    TextStart,
+    Text,
     /// At the start of the text and after line feeds.
-    LineStart,
+    Line,
     /// Where this literal is.
     Literal(Box<memchr::memmem::Finder<'static>>),
     /// Where one of at most three bytes is.

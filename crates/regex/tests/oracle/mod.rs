@@ -1,18 +1,12 @@
 //! What CPython's `re` says, and what we say, as comparable text.
-#![expect(clippy::unwrap_used, reason = "test code")]
-#![expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "the oracle is a process of its own"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
+#![expect(clippy::disallowed_types, reason = "the oracle is a process of its own")]
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use stockade_regex::{Flags, Regex, Scratch};
-
-/// CPython has no budget; back-references in generated patterns can take this many steps.
-const PATIENCE: u64 = 100_000_000;
+use stockade_regex::{Budget, Flags, Regex, Scratch};
 
 /// A question: flags as letters, pattern, text.
 #[derive(Clone, Debug)]
@@ -53,12 +47,8 @@ pub(crate) fn missing_python() -> bool {
 pub(crate) fn ask_python(questions: &[Question]) -> Vec<String> {
     let mut input = String::new();
     for question in questions {
-        input.push_str(&format!(
-            "{}\t{}\t{}\n",
-            question.flags,
-            hex(&question.pattern),
-            hex(&question.text)
-        ));
+        let (pattern, text) = (hex(&question.pattern), hex(&question.text));
+        writeln!(input, "{}	{pattern}	{text}", question.flags).unwrap();
     }
     run_python("oracle.py", &input).lines().map(str::to_owned).collect()
 }
@@ -93,27 +83,60 @@ pub(crate) fn flags(letters: &str) -> Flags {
     }
 }
 
-/// Our answer, in the oracle's words.
-pub(crate) fn ask_ourselves(question: &Question, scratch: &mut Scratch) -> String {
-    match Regex::with_budget(&question.pattern, flags(&question.flags), PATIENCE) {
-        Ok(regex) => answer(&regex, &question.text, scratch),
-        Err(error) => format!("E {} {}", error.span.start, hex(&error.message)),
+/// Our answers, in the oracle's words, by each way there is to one; each with the way's name.
+///
+/// CPython has no budget, so neither have we here: back-references in generated patterns can take many steps.
+pub(crate) fn ask_ourselves(question: &Question, scratch: &mut Scratch) -> Vec<(&'static str, String)> {
+    let mut answers = Vec::new();
+    for (name, steps_without_memo) in [("machine with memo", 0), ("machine without memo", u64::MAX)] {
+        let budget = Budget {
+            steps: 100_000_000,
+            steps_without_memo,
+        };
+        let regex = match Regex::with_budget(&question.pattern, flags(&question.flags), budget) {
+            Ok(regex) => regex,
+            Err(error) => return vec![("parser", format!("E {} {}", error.span.start, hex(&error.message)))],
+        };
+        let answer = match regex.search(&question.text, scratch) {
+            Ok(true) => spans(&regex, scratch),
+            Ok(false) => "N".into(),
+            // Exponential without memo; that is what the memo is for.
+            Err(_) if steps_without_memo > 0 => continue,
+            Err(_) => "overrun".into(),
+        };
+        answers.push((name, answer));
+        if steps_without_memo == 0 {
+            match regex.search_linear(&question.text, scratch) {
+                Some(true) => answers.push(("linear engine", spans(&regex, scratch))),
+                Some(false) => answers.push(("linear engine", "N".into())),
+                None => {}
+            }
+        }
     }
+    answers
 }
 
-pub(crate) fn answer(regex: &Regex, text: &str, scratch: &mut Scratch) -> String {
-    match regex.search(text, scratch) {
-        Ok(true) => spans(regex, scratch),
-        Ok(false) => "N".into(),
-        Err(_) => "overrun".into(),
-    }
+/// Whether a match found by CPython lacks all the literals we say it must have.
+pub(crate) fn lacks_literals(question: &Question, theirs: &str) -> bool {
+    let Some(spans) = theirs.strip_prefix("M ") else {
+        return false;
+    };
+    let regex = Regex::new(&question.pattern, flags(&question.flags)).unwrap();
+    let Some(literals) = regex.required_literals() else {
+        return false;
+    };
+    let (start, end) = spans.split(' ').next().unwrap().split_once(',').unwrap();
+    let matched = &question.text[start.parse().unwrap()..end.parse().unwrap()];
+    !literals
+        .iter()
+        .any(|literal| matched.contains(std::str::from_utf8(literal).unwrap()))
 }
 
 pub(crate) fn spans(regex: &Regex, scratch: &Scratch) -> String {
     let mut out = String::from("M");
     for group in 0..=regex.groups() {
         match scratch.group(group) {
-            Some(span) => out.push_str(&format!(" {},{}", span.start, span.end)),
+            Some(span) => write!(out, " {},{}", span.start, span.end).unwrap(),
             None => out.push_str(" -"),
         }
     }
@@ -145,5 +168,7 @@ pub(crate) fn readable(answer: &str) -> String {
 }
 
 pub(crate) fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+    let mut out = String::new();
+    text.bytes().for_each(|byte| write!(out, "{byte:02x}").unwrap());
+    out
 }
