@@ -114,7 +114,8 @@ impl Session {
         // Whoever tries several names in one connection is guessing, whatever the line by itself means.
         let guessing = self.users.len() > 1;
         let helper = (step.nofail || step.gained) && !guessing;
-        if step.gained && helper {
+        // A success settles what was held back, even if the success itself counts as a guess.
+        if step.gained && self.pending {
             self.pending = false;
             self.lines.clear();
         }

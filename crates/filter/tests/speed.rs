@@ -38,13 +38,27 @@ fn lines(hit: bool, asterisk: bool, per_second: usize) -> Vec<String> {
 #[test]
 #[ignore = "a measurement, not a test"]
 fn nanoseconds_per_line() {
-    let (Some(runs), Some(zone)) = (common::runs(), common::zurich()) else { return };
-    let clock = Clock { now: Timestamp::from_secs(1_795_352_400), in_operation: true, findtime: 600 };
+    let (Some(runs), Some(zone)) = (common::runs(), common::zurich()) else {
+        return;
+    };
+    let clock = Clock {
+        now: Timestamp::from_secs(1_795_352_400),
+        in_operation: true,
+        findtime: 600,
+    };
     for (name, asterisk) in [("sshd", false), ("asterisk", true)] {
-        let run = runs.iter().find(|run| run.name == name && !run.options.contains("journal")).unwrap();
+        let run = runs
+            .iter()
+            .find(|run| run.name == name && !run.options.contains("journal"))
+            .unwrap();
         let started = Instant::now();
         let filter = Filter::new(&run.settings, &zone).unwrap();
-        println!("{name}: {} rules compiled in {:?}, gate {}", run.settings.failregex.len(), started.elapsed(), filter.has_gate());
+        println!(
+            "{name}: {} rules compiled in {:?}, gate {}",
+            run.settings.failregex.len(),
+            started.elapsed(),
+            filter.has_gate()
+        );
         for (hit, per_second) in [(false, 20), (false, 1), (true, 20), (true, 1)] {
             let lines = lines(hit, asterisk, per_second);
             for gated in [true, false] {
@@ -65,7 +79,9 @@ fn nanoseconds_per_line() {
                     let count = f64::from(u32::try_from(lines.len()).unwrap());
                     best = best.min(started.elapsed().as_secs_f64() * 1e9 / count);
                 }
-                println!("  hit {hit:5} {per_second:2} lines/s gated {gated:5}: {best:7.1} ns/line ({matches} matches)");
+                println!(
+                    "  hit {hit:5} {per_second:2} lines/s gated {gated:5}: {best:7.1} ns/line ({matches} matches)"
+                );
             }
         }
     }
