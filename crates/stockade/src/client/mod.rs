@@ -30,8 +30,8 @@ const FAILED: u8 = 255;
 const CONFIG: &str = "/etc/fail2ban";
 
 /// The configuration in a folder, as commands.
-pub(crate) fn read_stream(config: &Path) -> Vec<Vec<Value>> {
-    stream::commands(&stockade_config::load(config, &Overrides::default()))
+pub(crate) fn read_stream(config: &Path, overrides: &Overrides) -> Vec<Vec<Value>> {
+    stream::commands(&crate::check::load(config, overrides))
 }
 
 /// Runs as `fail2ban-client`; `typed` is the command line without the program's name.
@@ -95,6 +95,18 @@ fn version(short: bool) -> String {
     }
 }
 
+/// What the command line sets over the configuration.
+fn overrides(args: &Args) -> Overrides {
+    Overrides {
+        loglevel: args.loglevel.clone(),
+        logtarget: args.logtarget.clone(),
+        syslogsocket: args.syslogsocket.clone(),
+        socket: args.socket.clone(),
+        pidfile: args.pidfile.clone(),
+        version: None,
+    }
+}
+
 /// A command line with the configuration it names.
 struct Client {
     args: Args,
@@ -104,16 +116,12 @@ struct Client {
 
 impl Client {
     fn new(args: Args) -> Self {
-        let overrides = Overrides {
-            loglevel: args.loglevel.clone(),
-            logtarget: args.logtarget.clone(),
-            syslogsocket: args.syslogsocket.clone(),
-            socket: args.socket.clone(),
-            pidfile: args.pidfile.clone(),
-            version: None,
-        };
+        let overrides = overrides(&args);
         let folder = args.config.clone().unwrap_or_else(|| PathBuf::from(CONFIG));
-        let config = stockade_config::load(&folder, &overrides);
+        // What is sent to a server is examined first; other commands only need to know where the server is.
+        let sends = args.test || args.words.first().is_none_or(|word| matches!(word.as_str(), "start" | "restart" | "reload"));
+        let load = if sends { crate::check::load } else { stockade_config::load };
+        let config = load(&folder, &overrides);
         Self { args, folder, config }
     }
 

@@ -39,6 +39,7 @@ pub(crate) fn foreground(
     }
     let options = ServerOptions {
         config: config.to_owned(),
+        overrides: super::overrides(args),
         socket: PathBuf::from(&server.socket),
         pidfile: PathBuf::from(&server.pidfile),
         loglevel: server.loglevel.clone(),

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use jiff::tz::TimeZone;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
+use stockade_config::Overrides;
 use stockade_core::Timestamp;
 use stockade_core::logline::Level;
 use stockade_protocol::{ReloadOptions, Request, Value};
@@ -48,6 +49,8 @@ const FAILED: u8 = 255;
 pub struct ServerOptions {
     /// The configuration folder, read again on SIGHUP.
     pub config: PathBuf,
+    /// What the command line set over it.
+    pub overrides: Overrides,
     /// Where clients connect.
     pub socket: PathBuf,
     /// Where the process id is written.
@@ -131,11 +134,11 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
     spawn("control", move || control.serve(&listener))?;
     let owner = spawn("jails", move || jails.run(&messages))?;
     let heard = inbox.clone();
-    let (config, listening) = (options.config.clone(), Arc::clone(&log));
+    let (config, overrides, listening) = (options.config.clone(), options.overrides.clone(), Arc::clone(&log));
     let handle = signals.handle();
     spawn("signals", move || {
         for signal in signals.forever() {
-            hear(signal, &heard, &config, &listening);
+            hear(signal, &heard, (&config, &overrides), &listening);
         }
     })?;
     if let Some(stream) = stream {
@@ -185,7 +188,7 @@ fn configure(inbox: &SyncSender<Message>, stream: Vec<Vec<Value>>, foreground: b
     }
 }
 
-fn hear(signal: i32, inbox: &SyncSender<Message>, config: &Path, log: &Log) {
+fn hear(signal: i32, inbox: &SyncSender<Message>, (config, overrides): (&Path, &Overrides), log: &Log) {
     let command = |request| {
         let (reply, answer) = sync_channel(1);
         if inbox.send(Message::Command { request, reply }).is_ok() {
@@ -210,7 +213,7 @@ fn hear(signal: i32, inbox: &SyncSender<Message>, config: &Path, log: &Log) {
                 "Caught signal 1. Reading the configuration again",
             );
             command(Request::FlushLogs);
-            let stream = crate::client::read_stream(config)
+            let stream = crate::client::read_stream(config, overrides)
                 .into_iter()
                 .map(Value::List)
                 .collect();
