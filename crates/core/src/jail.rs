@@ -6,8 +6,8 @@ use crate::ban::Added;
 use crate::failure::Fields;
 use crate::ledger::Ticket;
 use crate::{
-    Ban, BanList, Effect, Effects, Event, Failure, FailureId, FailureLedger, IgnoreList, IgnoreRule, JailCounters, JailName,
-    JailSettings, JailStatus, Level, LineText, LogLine, Timestamp, Until,
+    Ban, BanList, Effect, Effects, Event, Failure, FailureId, FailureLedger, IgnoreList, IgnoreRule, JailCounters,
+    JailName, JailSettings, JailStatus, Level, LineText, LogLine, Timestamp, Until,
 };
 
 /// One jail's settings, counts and bans.
@@ -168,6 +168,11 @@ impl Jail {
             currently_banned: self.bans.len(),
             total_banned: self.bans.total(),
         }
+    }
+
+    /// Failures that have not led to a ban.
+    pub fn ledger(&self) -> &FailureLedger {
+        &self.ledger
     }
 
     /// Its counters and bans.

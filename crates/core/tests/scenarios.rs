@@ -1,0 +1,196 @@
+//! Timed events and what they lead to: `testdata/scenario/*.txt`.
+//!
+//! A scenario begins with its name. Events follow, each with the lines (`> …`) of what it leads to; failures that are only
+//! counted lead to nothing that is shown. Times are seconds. `now T` before a failure is the clock, if it differs from the
+//! time of the failure; `retry ID N` asks the ledger, `status` the counters.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+
+use stockade_core::logline::render;
+use stockade_core::{
+    Ban, Effect, Effects, Event, Failure, FailureId, Fields, Jail, JailName, JailSettings, LineText, Seconds,
+    Timestamp, Until,
+};
+
+fn at(text: &str) -> Timestamp {
+    Timestamp::from_secs(text.parse().unwrap())
+}
+
+fn failure(id: &str, at: Timestamp) -> Failure {
+    let lines = vec![LineText {
+        text: "a line".into(),
+        date: 0..0,
+    }];
+    Failure {
+        id: FailureId::parse(id),
+        at,
+        attempts: 1,
+        lines,
+        fields: Fields::default(),
+    }
+}
+
+fn until(ban: &Ban) -> String {
+    match ban.until {
+        Until::At(end) => format!("until {}", end.secs()),
+        Until::Forever => "for ever".to_owned(),
+    }
+}
+
+fn show(effects: &Effects) -> Vec<String> {
+    let ids = |bans: &[Ban]| bans.iter().map(|ban| ban.id.to_string()).collect::<Vec<_>>().join(" ");
+    let show = |effect: &Effect| match effect {
+        Effect::Ban(ban) => Some(format!(
+            "ban {} since {} {} failures {}",
+            ban.id,
+            ban.since.secs(),
+            until(ban),
+            ban.failures
+        )),
+        Effect::Unban(ban) => Some(format!("unban {}", ban.id)),
+        Effect::UnbanAll(bans) => Some(format!("unban-all {}", ids(bans))),
+        Effect::Prolong(ban) => Some(format!("prolong {} {} bantime {}", ban.id, until(ban), ban.bantime.0)),
+        Effect::Recheck(ban) => Some(format!("recheck {}", ban.id)),
+        // Each of these stands beside the effect it tells of, or is only a count.
+        Effect::Log(line) if matches!(line.event, Event::Found(..) | Event::Ban(_) | Event::Unban(_)) => None,
+        Effect::Log(line) => {
+            let (_, level, text) = render(line, &|time| time.secs().to_string());
+            Some(format!("log {} {text}", format!("{level:?}").to_uppercase()))
+        }
+    };
+    effects.iter().filter_map(show).collect()
+}
+
+struct World {
+    jail: Jail,
+    settings: JailSettings,
+}
+
+impl World {
+    fn new() -> Self {
+        let settings = JailSettings {
+            maxretry: 5,
+            ..JailSettings::default()
+        };
+        Self {
+            jail: Jail::new(JailName::new("jail").unwrap(), settings.clone()),
+            settings,
+        }
+    }
+
+    fn event(&mut self, words: &[&str], out: &mut Effects) {
+        match words {
+            ["set", "maxretry", number] => self.settings.maxretry = number.parse().unwrap(),
+            ["set", "bantime", number] => self.settings.bantime = Seconds(number.parse().unwrap()),
+            ["set", "ignore", entry] => self.jail.ignore_mut().add(entry),
+            ["now", now, "fail", time, id] => self.jail.on_failure(failure(id, at(time)), at(now), out),
+            ["fail", times @ .., id] => {
+                let now = times.iter().map(|time| at(time)).max().unwrap();
+                for time in times {
+                    self.jail.on_failure(failure(id, at(time)), now, out);
+                }
+            }
+            ["attempt", time, id, lines] => {
+                let line = LineText {
+                    text: "a line".into(),
+                    date: 0..0,
+                };
+                self.jail
+                    .attempt(FailureId::parse(id), vec![line; lines.parse().unwrap()], at(time), out);
+            }
+            ["tick", time] => {
+                self.jail.on_tick(at(time), out);
+            }
+            ["ban", time, id] => {
+                self.jail.ban_manually(FailureId::parse(id), at(time), out);
+            }
+            ["unban", time, id] => {
+                let known = self.jail.is_banned(&FailureId::parse(id));
+                assert_eq!(self.jail.unban(&FailureId::parse(id), at(time), out), known);
+            }
+            ["unban-all", time] => {
+                let count = self.jail.bans().count();
+                assert_eq!(self.jail.unban_all(at(time), out), count);
+            }
+            ["shutdown"] => self.jail.shutdown(out),
+            ["retry", id, number] => {
+                let retry = self
+                    .jail
+                    .ledger()
+                    .get(&FailureId::parse(id))
+                    .map_or(0, |ticket| ticket.retry);
+                assert_eq!(retry.to_string(), *number, "retry of {id}");
+            }
+            [
+                "status",
+                "failed",
+                failed,
+                "of",
+                total_failed,
+                "banned",
+                banned,
+                "of",
+                total_banned,
+            ] => {
+                let status = self.jail.status();
+                assert_eq!(
+                    [
+                        status.currently_failed.to_string(),
+                        status.total_failed.to_string(),
+                        status.currently_banned.to_string(),
+                        status.total_banned.to_string()
+                    ],
+                    [*failed, *total_failed, *banned, *total_banned]
+                );
+            }
+            other => panic!("no such event: {other:?}"),
+        }
+        self.jail.set_settings(self.settings.clone());
+    }
+}
+
+fn play(file: &str, text: &str) -> usize {
+    let mut scenarios = 0;
+    let mut world = World::new();
+    let mut name = String::new();
+    let lines: Vec<(usize, &str)> = text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    let mut index = 0;
+    while index < lines.len() {
+        let (number, line) = lines[index];
+        index += 1;
+        if let Some(new) = line.strip_prefix("scenario ") {
+            name = new.to_owned();
+            world = World::new();
+            scenarios += 1;
+            continue;
+        }
+        let mut effects = Effects::new();
+        world.event(&line.split(' ').collect::<Vec<_>>(), &mut effects);
+        let mut expected = Vec::new();
+        while let Some(effect) = lines.get(index).and_then(|(_, line)| line.strip_prefix("> ")) {
+            expected.push(effect.to_owned());
+            index += 1;
+        }
+        assert_eq!(show(&effects), expected, "{file}:{}: {line} in: {name}", number + 1);
+    }
+    scenarios
+}
+
+#[test]
+fn failures_are_counted_as_observed_on_fail2ban() {
+    assert_eq!(
+        play("counting.txt", include_str!("../../../testdata/scenario/counting.txt")),
+        18
+    );
+}
+
+#[test]
+fn bans_begin_grow_and_end_as_observed_on_fail2ban() {
+    assert_eq!(
+        play("banning.txt", include_str!("../../../testdata/scenario/banning.txt")),
+        11
+    );
+}
