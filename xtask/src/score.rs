@@ -18,11 +18,10 @@ use table::table;
 use truth::Recording;
 
 const HELP: &str = "\
-usage: cargo xtask score [--markdown] [--ours PROGRAM] [--recordings FOLDER]
+usage: cargo xtask score [--markdown] [--by-fail2ban] [--recordings FOLDER]
 
   --markdown           the table as Markdown
-  --ours PROGRAM       what reads the logs with our filter: a program that answers as fail2ban-regex
-                       (default: the installed Fail2Ban, so that only the filters differ)
+  --by-fail2ban        our filter too is read by the installed Fail2Ban, so that only the filters differ
   --recordings FOLDER  the recorded runs (default: ../shared/data/asterisk beside the repository)";
 
 /// Failures within [`FINDTIME`] that make a ban.
@@ -33,7 +32,11 @@ const FINDTIME: f64 = 600.0;
 /// What one filter made of one log.
 #[derive(Clone, Debug, Default)]
 struct Score {
-    /// Attackers banned of those the log tells often enough.
+    /// Attackers there are.
+    all: usize,
+    /// Attackers the log tells often enough for a ban.
+    told: usize,
+    /// Attackers banned of those.
     attackers: usize,
     /// Legitimate addresses banned.
     legitimate: usize,
@@ -41,6 +44,8 @@ struct Score {
     injected: usize,
     /// The same, if lines are taken in that an attacker forged as a whole.
     forged: usize,
+    /// Lines with a source to be named.
+    lines: usize,
     /// Lines read as naming their true source.
     right: usize,
     /// Lines read as naming somebody else.
@@ -55,13 +60,18 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let outcome = report(&options, &scratch);
     // Nobody needs to know if the scratch folder stays behind.
     let _ = fs::remove_dir_all(&scratch);
-    println!("{}", outcome?);
+    let (text, ours) = outcome?;
+    println!("{text}");
+    if ours.attackers < ours.told || ours.legitimate + ours.injected + ours.wrong > 0 || ours.right < ours.lines {
+        return Err("our filter is not what it was: see the table".to_owned());
+    }
     Ok(())
 }
 
 struct Options {
     markdown: bool,
-    ours: PathBuf,
+    /// What reads our filter.
+    ours: Engine,
     recordings: PathBuf,
 }
 
@@ -70,15 +80,15 @@ impl Options {
         let shared = std::env::var_os("STOCKADE_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
         let mut options = Self {
             markdown: false,
-            ours: PathBuf::from("fail2ban-regex"),
+            ours: Engine::Stockade,
             recordings: shared.join("data/asterisk"),
         };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
-            match (arg.as_str(), arg.as_str()) {
-                ("--markdown", _) => options.markdown = true,
-                ("--ours", _) => options.ours = args.next().map(PathBuf::from).ok_or(HELP)?,
-                ("--recordings", _) => options.recordings = args.next().map(PathBuf::from).ok_or(HELP)?,
+            match arg.as_str() {
+                "--markdown" => options.markdown = true,
+                "--by-fail2ban" => options.ours = Engine::Fail2Ban,
+                "--recordings" => options.recordings = args.next().map(PathBuf::from).ok_or(HELP)?,
                 _ => return Err(HELP.to_owned()),
             }
         }
@@ -86,11 +96,8 @@ impl Options {
     }
 }
 
-fn report(options: &Options, scratch: &Path) -> Result<String, String> {
-    let fail2ban = Engine {
-        program: Path::new("fail2ban-regex"),
-    };
-    let ours = Engine { program: &options.ours };
+/// The table with its notes, and our own total.
+fn report(options: &Options, scratch: &Path) -> Result<(String, Score), String> {
     let stock = Path::new("/etc/fail2ban/filter.d/asterisk.conf");
     if !stock.exists() {
         return Err(format!(
@@ -99,53 +106,61 @@ fn report(options: &Options, scratch: &Path) -> Result<String, String> {
         ));
     }
     let stock = stock.to_string_lossy().into_owned();
-    let built_in = root()
-        .join("config/filter.d/asterisk.conf")
-        .to_string_lossy()
-        .into_owned();
+    let built_in = match options.ours {
+        Engine::Stockade => "asterisk".to_owned(),
+        Engine::Fail2Ban => root()
+            .join("config/filter.d/asterisk.conf")
+            .to_string_lossy()
+            .into_owned(),
+    };
     let guide = guide_filter(&options.recordings, scratch)?;
     let mut rows = Vec::new();
-    let mut total = (0, 0, [Score::default(), Score::default(), Score::default()]);
+    let mut total = [Score::default(), Score::default(), Score::default()];
     for recording in Recording::all(&options.recordings, MAXRETRY)? {
-        let all = ours.read(&recording, &format!("{built_in}[logging=all]"))?;
-        let counted = ours.read(&recording, &format!("{built_in}[logging={}]", recording.logging))?;
-        let stock = fail2ban.read(&recording, &stock)?;
-        let guide = fail2ban.read(&recording, &guide)?;
+        let all = options.ours.read(&recording, &format!("{built_in}[logging=all]"))?;
+        let counted = options
+            .ours
+            .read(&recording, &format!("{built_in}[logging={}]", recording.logging))?;
+        let stock = Engine::Fail2Ban.read(&recording, &stock)?;
+        let guide = Engine::Fail2Ban.read(&recording, &guide)?;
         let scores = [
             score(&recording, &all, &counted),
             score(&recording, &stock, &stock),
             score(&recording, &guide, &guide),
         ];
-        let lines = recording.classes.values().filter(|class| class.is_scored()).count();
-        rows.push(row(
-            &recording.name,
-            recording.logging,
-            recording.told.len(),
-            lines,
-            &scores,
-        ));
-        total.0 += recording.told.len();
-        total.1 += lines;
-        for (sum, score) in total.2.iter_mut().zip(&scores) {
-            sum.attackers += score.attackers;
-            sum.legitimate += score.legitimate;
-            sum.injected += score.injected;
-            sum.forged += score.forged;
-            sum.right += score.right;
-            sum.wrong += score.wrong;
+        rows.push(row(&recording.name, recording.logging, &scores));
+        for (sum, score) in total.iter_mut().zip(&scores) {
+            sum.add(score);
         }
     }
-    rows.push(row("all", "", total.0, total.1, &total.2));
-    Ok(format!(
-        "{}\n{}",
-        table(&rows, options.markdown),
-        notes(&options.ours.to_string_lossy())
-    ))
+    rows.push(row("all", "", &total));
+    let text = format!("{}\n{}", table(&rows, options.markdown), notes(options.ours));
+    let [ours, ..] = total;
+    Ok((text, ours))
+}
+
+impl Score {
+    fn add(&mut self, other: &Self) {
+        self.all += other.all;
+        self.told += other.told;
+        self.attackers += other.attackers;
+        self.legitimate += other.legitimate;
+        self.injected += other.injected;
+        self.forged += other.forged;
+        self.lines += other.lines;
+        self.right += other.right;
+        self.wrong += other.wrong;
+    }
 }
 
 /// `all` is how each line is read, `counted` what counts towards a ban.
 fn score(recording: &Recording, all: &[Named], counted: &[Named]) -> Score {
-    let mut score = Score::default();
+    let mut score = Score {
+        all: recording.attackers.len(),
+        told: recording.told.len(),
+        lines: recording.classes.values().filter(|class| class.is_scored()).count(),
+        ..Score::default()
+    };
     for named in all {
         let class = named.line.and_then(|line| recording.classes.get(&line));
         let victim = recording.never_ban.contains(&named.address);
@@ -203,25 +218,35 @@ fn guide_filter(recordings: &Path, scratch: &Path) -> Result<String, String> {
     Ok(file.to_string_lossy().into_owned())
 }
 
-fn row(name: &str, logging: &str, told: usize, lines: usize, scores: &[Score; 3]) -> Vec<String> {
-    let mut cells = vec![name.to_owned(), logging.to_owned(), told.to_string()];
+fn row(name: &str, logging: &str, scores: &[Score; 3]) -> Vec<String> {
+    let [ours, ..] = scores;
+    let mut cells = vec![
+        name.to_owned(),
+        logging.to_owned(),
+        ours.all.to_string(),
+        ours.told.to_string(),
+    ];
     cells.extend(scores.iter().map(|score| score.attackers.to_string()));
     cells.extend(scores.iter().map(|score| score.legitimate.to_string()));
     cells.extend(scores.iter().map(|score| match score.forged {
         0 => score.injected.to_string(),
         forged => format!("{}+{forged}", score.injected),
     }));
-    cells.push(lines.to_string());
+    cells.push(ours.lines.to_string());
     cells.extend(scores.iter().map(|score| score.right.to_string()));
     cells.extend(scores.iter().map(|score| score.wrong.to_string()));
     cells
 }
 
-fn notes(ours: &str) -> String {
+fn notes(ours: Engine) -> String {
+    let reader = match ours {
+        Engine::Stockade => "Stockade's own engine",
+        Engine::Fail2Ban => "the installed Fail2Ban",
+    };
     format!(
-        "ours: config/filter.d/asterisk.conf read by {ours}; f2b: the installed Fail2Ban's stock filter; guide: the guide's.\n\
-         A ban is {MAXRETRY} failures within {FINDTIME} s. told: attackers whose address stands in at least {MAXRETRY} lines of \
-         that log.\n\
+        "ours: config/filter.d/asterisk.conf read by {reader}; f2b: the installed Fail2Ban with its stock filter; guide: Fail2Ban with the guide's filter.\n\
+         A ban is {MAXRETRY} failures within {FINDTIME} s. of: attackers; told: those whose address stands in at \
+         least {MAXRETRY} lines of that log.\n\
          ours is banned with the `logging` shown, which counts attempts; lines are read with `logging=all`.\n\
          injected a+b: b more through lines that an attacker forged as a whole with a newline; nothing in a plain file tells \
          them from real ones.\n\

@@ -54,6 +54,15 @@ impl Json {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
+    /// The whole seconds of a time.
+    pub(crate) fn seconds(&self) -> Option<i64> {
+        if let Self::Number(digits) = self {
+            digits.split('.').next()?.parse().ok()
+        } else {
+            None
+        }
+    }
+
     /// A whole number.
     pub(crate) fn number(&self) -> Option<usize> {
         if let Self::Number(digits) = self {

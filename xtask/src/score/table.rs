@@ -3,7 +3,7 @@
 /// Each group of columns with its name and its columns' names.
 const GROUPS: &[(&str, &[&str])] = &[
     ("", &["log", "logging"]),
-    ("attackers banned", &["told", "ours", "f2b", "guide"]),
+    ("attackers banned", &["of", "told", "ours", "f2b", "guide"]),
     ("legit banned", &["ours", "f2b", "guide"]),
     ("injected banned", &["ours", "f2b", "guide"]),
     ("lines named right", &["of", "ours", "f2b", "guide"]),

@@ -18,6 +18,8 @@ pub(crate) struct Recording {
     pub classes: BTreeMap<usize, Class>,
     /// The value of the filter's option `logging` that fits this log.
     pub logging: &'static str,
+    /// When the recording ended, in whole seconds: years that the log leaves out are those before it.
+    pub logged: i64,
     /// Addresses that attacked, as often as to be banned had all been logged.
     pub attackers: BTreeSet<String>,
     /// Those of them that this log tells at least `maxretry` times.
@@ -93,6 +95,7 @@ impl Recording {
             lines: read(&path)?.split('\n').map(str::to_owned).collect(),
             path,
             logging: logging(run, file)?,
+            logged: truth.get("t1").and_then(Json::seconds).unwrap_or_default() + 60,
             classes,
             attackers: BTreeSet::new(),
             told: BTreeSet::new(),
