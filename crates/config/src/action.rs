@@ -1,6 +1,6 @@
 //! An action file as a jail uses it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::definition::{Definition, DefinitionError};
@@ -89,7 +89,7 @@ pub(crate) fn read(
 ) -> Result<ActionConfig, ActionFault> {
     if let Some(name) = used.name.strip_suffix(".py") {
         let path = tree
-            .find(&format!("action.d/{}", used.name))
+            .find(&Path::new("action.d").join(&used.name))
             .ok_or(ActionFault::Missing)?;
         let files = vec![path.to_string_lossy().into()];
         let named = used
@@ -112,7 +112,7 @@ pub(crate) fn read(
         });
     }
     let merged = tree
-        .read(&format!("action.d/{}", used.name), presets, findings)
+        .read(Path::new("action.d").join(&used.name), presets, findings)
         .ok_or(ActionFault::Missing)?;
     let mut passed = used.options.clone();
     let value = |name: &str| {
@@ -158,7 +158,8 @@ fn properties(
 ) -> Result<Vec<ActionProperty>, DefinitionError> {
     let definition = Definition::combine(merged, OPTIONS, passed, place, RESERVED)?;
     let mut properties = Vec::new();
-    for property in &definition.known {
+    let commands = |name: &str| OPTIONS.contains(&name);
+    for property in definition.properties().filter(|property| commands(&property.name)) {
         let text = definition.substitute(&property.name, &property.place, &property.value)?;
         let value = if FLAGS.contains(&property.name.as_str()) {
             Value::Bool(truth(&text))
@@ -173,12 +174,8 @@ fn properties(
     }
     // Tags in these are left for the time of the ban, as Fail2Ban does: commands have them replaced already. An action
     // of our own has no commands; it is told the values themselves, or it would see `<known/chain>`.
-    let native = definition
-        .init
-        .iter()
-        .chain(&definition.passed)
-        .any(|property| property.name == "native");
-    for property in definition.passed.iter().chain(&definition.init) {
+    let native = definition.properties().any(|property| property.name == "native");
+    for property in definition.properties().filter(|property| !commands(&property.name)) {
         let value = if native {
             Value::Text(definition.substitute(&property.name, &property.place, &property.value)?)
         } else {

@@ -25,11 +25,11 @@ pub(crate) struct Property {
 #[derive(Debug)]
 pub(crate) struct Definition<'a> {
     merged: &'a Merged,
-    /// The options Fail2Ban knows: those of `[Definition]` in its order, then passed ones in theirs.
+    /// The options of `[Definition]` that Fail2Ban knows, in its order, without those passed or in `[Init]`.
     pub(crate) known: Vec<Property>,
-    /// Passed options that are not among these, in order.
+    /// What the jail passes, in order.
     pub(crate) passed: Vec<Property>,
-    /// `[Init]` without what is passed, then the conditional ones (`blocktype?family=inet6`).
+    /// `[Init]` without what is passed; the conditional ones (`blocktype?family=inet6`) stand among them.
     pub(crate) init: Vec<Property>,
     /// Passed options by lower-case name: these are seen by `%(x)s` too.
     lower: HashMap<String, String>,
@@ -78,7 +78,7 @@ impl<'a> Definition<'a> {
         place: &Place,
         reserved: &'static [&'static str],
     ) -> Result<Self, DefinitionError> {
-        let lower: HashMap<String, String> = passed
+        let mut lower: HashMap<String, String> = passed
             .iter()
             .map(|(name, value)| (name.to_lowercase(), value.clone()))
             .collect();
@@ -92,37 +92,32 @@ impl<'a> Definition<'a> {
         let mut init = Vec::new();
         if let Some(section) = merged.section("Init") {
             let view = View::new(merged, "Init");
-            for (name, entry) in section.options.iter().filter(|(name, _)| !is_passed(name)) {
+            for (name, entry) in &section.options {
+                // A passed option counts for every family, unless it is passed for one (HEAD; 1.0.2 keeps the condition).
+                let plain = name.split_once('?').map_or(name.as_str(), |(plain, _)| plain);
+                if is_passed(name) || is_passed(plain) {
+                    continue;
+                }
                 let value = view.expand(name, &entry.value)?;
+                let lines = view.lines(name).unwrap_or_default();
                 init.push(Property {
                     name: name.clone(),
                     value,
                     place: entry.place.clone(),
-                    lines: view.lines(name).unwrap_or_default(),
+                    lines,
                 });
             }
         }
-        for section in &merged.sections {
-            let Some(condition) = section.name.strip_prefix("Init?") else {
-                continue;
-            };
-            let view = View::new(merged, &section.name);
-            for (name, entry) in &section.options {
-                let conditional = format!("{name}?{condition}");
-                // A passed option counts for every family, unless it is passed for one (HEAD; 1.0.2 keeps the condition).
-                if is_passed(name) || is_passed(&conditional) {
-                    continue;
-                }
-                let value = view.expand(name, &entry.value)?;
-                init.push(Property {
-                    name: conditional,
-                    value,
-                    place: entry.place.clone(),
-                    lines: Vec::new(),
-                });
+        // A value of [Init] hides that of [Definition], but only if there is one: `%(x)s` sees no others.
+        let definition = View::new(merged, "Definition");
+        for property in &init {
+            if definition.entry(&property.name).is_some() {
+                lower
+                    .entry(property.name.clone())
+                    .or_insert_with(|| property.value.clone());
             }
         }
-        let view = View::new(merged, "Definition").with_passed(&lower);
+        let view = definition.with_passed(&lower);
         let mut known = Vec::new();
         for &name in names {
             if is_passed(name) || init.iter().any(|property| property.name == name) {
@@ -137,17 +132,7 @@ impl<'a> Definition<'a> {
                 });
             }
         }
-        known.extend(
-            passed
-                .iter()
-                .filter(|(name, _)| names.contains(&name.as_str()))
-                .map(passed_property),
-        );
-        let passed = passed
-            .iter()
-            .filter(|(name, _)| !names.contains(&name.as_str()))
-            .map(passed_property)
-            .collect();
+        let passed = passed.iter().map(passed_property).collect();
         Ok(Self {
             merged,
             known,
@@ -158,7 +143,8 @@ impl<'a> Definition<'a> {
         })
     }
 
-    fn properties(&self) -> impl Iterator<Item = &Property> {
+    /// All of them, in the order in which Fail2Ban sends them.
+    pub(crate) fn properties(&self) -> impl Iterator<Item = &Property> {
         self.known.iter().chain(&self.passed).chain(&self.init)
     }
 
@@ -208,7 +194,7 @@ impl<'a> Definition<'a> {
     }
 
     fn tag(&self, tag: &str) -> Result<Option<Cow<'_, str>>, InterpolationError> {
-        if self.reserved.contains(&tag) {
+        if self.reserved.contains(&tag) || tag == "__name__" {
             return Ok(None);
         }
         let conditional = |property: &Property| {

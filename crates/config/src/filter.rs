@@ -1,6 +1,7 @@
 //! A filter file as a jail uses it.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::definition::{Definition, DefinitionError, Property};
@@ -40,7 +41,7 @@ pub(crate) fn read(
     use_: &FilterUse<'_>,
     findings: &mut Vec<Diagnostic>,
 ) -> Option<Result<Filter, Diagnostic>> {
-    let merged = tree.read(&format!("filter.d/{}", use_.name), presets, findings)?;
+    let merged = tree.read(Path::new("filter.d").join(use_.name), presets, findings)?;
     if merged.section("Definition").is_none() {
         let file = merged.files.first().cloned().unwrap_or_default();
         findings.push(
@@ -69,7 +70,7 @@ pub(crate) struct FilterUse<'a> {
 }
 
 impl FilterUse<'_> {
-    fn resolve(&self, merged: &Merged) -> Result<Filter, DefinitionError> {
+    pub(crate) fn resolve(&self, merged: &Merged) -> Result<Filter, DefinitionError> {
         let mut passed = self.passed.to_vec();
         let set = |name: &str| passed.iter().any(|(known, _)| known == name);
         let defined = merged
@@ -84,16 +85,15 @@ impl FilterUse<'_> {
         let definition = Definition::combine(merged, OPTIONS, &passed, self.place, &[])?;
         let mut settings = Vec::new();
         let mut known = HashMap::new();
-        for property in definition
-            .known
-            .iter()
-            .chain(&definition.passed)
-            .chain(&definition.init)
-        {
+        let own = definition.known.len();
+        for (index, property) in definition.properties().enumerate() {
             let value = definition.substitute(&property.name, &property.place, &property.value)?;
             known.insert(property.name.to_lowercase(), value.clone());
             let name = property.name.as_str();
-            if OPTIONS.contains(&name) && !(self.overridden)(name) {
+            // The jail's own option takes the place of the one in [Definition]. To what is passed or in [Init] it is
+            // added, with Fail2Ban as with us.
+            let hidden = index < own && (self.overridden)(name);
+            if OPTIONS.contains(&name) && !hidden {
                 settings.extend(setting(name, property, &value, &definition));
             }
         }
@@ -155,6 +155,8 @@ pub(crate) fn of_filter(name: &str, value: &str, place: &Place, lines: impl FnOn
                 one(option, Value::Lines(lines))
             }
         }
+        // Fail2Ban warns of an empty number and goes on without it.
+        "maxlines" if value.is_empty() => Vec::new(),
         "maxlines" => one("maxlines", Value::int(value)),
         "journalmatch" => value
             .split('\n')

@@ -262,6 +262,14 @@ impl<'a> View<'a> {
             match self.raw(&name.to_lowercase()) {
                 None => return Err(InterpolationFault::Unknown(name.to_owned())),
                 Some(Raw::Text(value)) if value.contains('%') => self.append(value, depth + 1, out, steps)?,
+                Some(Raw::Final(value)) if value.contains('%') => {
+                    // Fail2Ban reads it once more, and refuses all of the configuration if a `%` in it stands alone.
+                    let before = out.len();
+                    if self.append(value, depth + 1, out, steps).is_err() {
+                        out.truncate(before);
+                        out.push_str(value);
+                    }
+                }
                 Some(Raw::Text(value) | Raw::Final(value)) => out.push_str(value),
             }
             rest = after;

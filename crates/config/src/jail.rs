@@ -178,7 +178,7 @@ impl Jails<'_> {
         } else {
             let place = view.place("filter");
             let used = extended("filter", &used, &place, findings)?;
-            let overridden = |option: &str| matches!(view.entry(option), Some(entry) if !entry.value.is_empty());
+            let overridden = |option: &str| view.entry(option).is_some();
             let journal = jail.backend.starts_with("systemd");
             let filter_use = FilterUse {
                 name: &used.name,
@@ -216,8 +216,9 @@ impl Jails<'_> {
         filter_options(&view, AFTER_FILTER, &mut jail.settings, findings)?;
         for &(option, kind) in OPTIONS {
             if let Some(value) = text(&view, option, findings)? {
+                let command = if option == "ignoreip" { "addignoreip" } else { option };
                 jail.settings.push(Setting {
-                    option: option.into(),
+                    option: command.into(),
                     value: own_value(option, kind, &value, &view, findings)?,
                     place: view.place(option),
                 });

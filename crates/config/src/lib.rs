@@ -31,6 +31,7 @@ mod server;
 mod setting;
 mod shell_words;
 pub mod tags;
+mod tool;
 
 use std::path::Path;
 
@@ -40,6 +41,7 @@ pub use jail::JailConfig;
 pub use logpath::{From, LogPath, has_magic};
 pub use server::ServerConfig;
 pub use setting::{Line, Setting, Value};
+pub use tool::filter_settings;
 
 /// The Fail2Ban whose behaviour is the reference: `%(fail2ban_version)s`, unless [`Overrides::version`] says otherwise.
 pub const FAIL2BAN_VERSION: &str = "1.1.2.dev1";

@@ -3,7 +3,7 @@
 //! Layers (see `docs` of [`crate`]): a file on disk hides the built-in file of the same name under the configuration
 //! directory. `.local` files and `.d` directories exist on disk only and go on top of whichever base there is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
@@ -91,10 +91,21 @@ impl Merged {
                 }
                 continue;
             }
-            let at = *self.index.entry(Arc::clone(&section.name)).or_insert_with(|| {
+            // `[Init?family=inet6]` is kept in [Init], each option with the condition behind its name.
+            let condition = section
+                .name
+                .strip_prefix("Init?")
+                .map(|condition| format!("?{condition}"));
+            let name = if condition.is_some() {
+                "Init".into()
+            } else {
+                Arc::clone(&section.name)
+            };
+            let at = *self.index.entry(Arc::clone(&name)).or_insert_with(|| {
+                let place = Some(section.place.clone());
                 self.sections.push(Section {
-                    name: Arc::clone(&section.name),
-                    place: Some(section.place.clone()),
+                    name,
+                    place,
                     ..Section::default()
                 });
                 self.sections.len() - 1
@@ -103,7 +114,7 @@ impl Merged {
                 continue;
             };
             for (option, entry) in section.options {
-                merged.set(option, entry, true);
+                merged.set(option + condition.as_deref().unwrap_or_default(), entry, true);
             }
         }
     }
@@ -127,7 +138,12 @@ impl Tree {
     /// Reads `base.conf`, `base.d/*.conf`, `base.local`, `base.d/*.local` and what they include.
     ///
     /// `None` if there is no such file anywhere.
-    pub(crate) fn read(&self, base: &str, presets: &[(&str, &str)], findings: &mut Vec<Diagnostic>) -> Option<Merged> {
+    pub(crate) fn read(
+        &self,
+        base: impl AsRef<Path>,
+        presets: &[(&str, &str)],
+        findings: &mut Vec<Diagnostic>,
+    ) -> Option<Merged> {
         let mut merged = Merged::default();
         for (option, value) in presets {
             merged.preset(option, value);
@@ -141,13 +157,13 @@ impl Tree {
         let mut reading = Reading {
             tree: self,
             presets,
-            seen: mains.iter().cloned().collect(),
+            within: Vec::new(),
             files: Vec::new(),
             findings,
         };
         for main in mains {
             if let Some(file) = reading.file(&main) {
-                reading.with_includes(&main, file, 0);
+                reading.with_includes(&main, file);
             }
         }
         let files = reading.files;
@@ -162,7 +178,7 @@ impl Tree {
     }
 
     /// Where a file that is no ini file stands, if it does (`action.d/smtp.py`).
-    pub(crate) fn find(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn find(&self, name: &Path) -> Option<PathBuf> {
         let path = self.dir.join(name);
         path.is_file().then_some(path)
     }
@@ -273,8 +289,9 @@ fn normalised(path: &Path) -> PathBuf {
 struct Reading<'a> {
     tree: &'a Tree,
     presets: &'a [(&'a str, &'a str)],
-    /// Files that are read already or will be: each is read once, so that includes cannot loop.
-    seen: HashSet<PathBuf>,
+    /// The files that include the one being read: none of them is included again, so that includes cannot loop. A file
+    /// that is included at two places is read at both, as Fail2Ban does.
+    within: Vec<PathBuf>,
     files: Vec<(Arc<str>, IniFile)>,
     findings: &'a mut Vec<Diagnostic>,
 }
@@ -303,36 +320,36 @@ impl Reading<'_> {
     }
 
     /// Puts a file with its includes in order: `before` files, itself, `after` files.
-    fn with_includes(&mut self, path: &Path, (name, file): (Arc<str>, IniFile), depth: usize) {
-        let (before, after) = if depth < 32 {
+    fn with_includes(&mut self, path: &Path, (name, file): (Arc<str>, IniFile)) {
+        let (before, after) = if self.within.len() < 32 {
             self.includes(path, &name, &file)
         } else {
             (Vec::new(), Vec::new())
         };
+        self.within.push(path.to_owned());
         for include in before {
-            self.include(&include, depth);
+            self.include(&include);
         }
         self.files.push((name, file));
         for include in after {
-            self.include(&include, depth);
+            self.include(&include);
         }
+        self.within.pop();
     }
 
-    /// Puts an included file and the `.local` beside it.
-    fn include(&mut self, path: &Path, depth: usize) {
-        if !self.seen.insert(path.to_owned()) {
+    /// Puts an included file, and the `.local` beside it after all that it includes.
+    fn include(&mut self, path: &Path) {
+        if self.within.iter().any(|outer| outer == path) {
             return;
         }
         // A missing include is no error: stock files name `paths-overrides.local`, which is for the user to make.
         if let Some(file) = self.file(path) {
-            self.with_includes(path, file, depth + 1);
+            self.with_includes(path, file);
         }
         if path.extension().is_some_and(|extension| extension == "conf") {
             let local = path.with_extension("local");
-            if self.seen.insert(local.clone())
-                && let Some(file) = self.file(&local)
-            {
-                self.with_includes(&local, file, depth + 1);
+            if let Some(file) = self.file(&local) {
+                self.with_includes(&local, file);
             }
         }
     }

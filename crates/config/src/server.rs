@@ -22,8 +22,8 @@ pub struct ServerConfig {
     pub allowipv6: String,
     /// `dbfile`; `None` is the text that turns the database off
     pub dbfile: String,
-    /// `dbmaxmatches`
-    pub dbmaxmatches: i64,
+    /// `dbmaxmatches`, if set
+    pub dbmaxmatches: Option<i64>,
     /// `dbpurgeage`
     pub dbpurgeage: String,
     /// `[Thread] stacksize`, if set
@@ -42,7 +42,7 @@ impl Default for ServerConfig {
             pidfile: text("/var/run/fail2ban/fail2ban.pid"),
             allowipv6: text("auto"),
             dbfile: text("/var/lib/fail2ban/fail2ban.sqlite3"),
-            dbmaxmatches: 10,
+            dbmaxmatches: None,
             dbpurgeage: text("1d"),
             stacksize: None,
         }
@@ -99,8 +99,7 @@ fn from_files(merged: &Merged, server: &mut ServerConfig, findings: &mut Vec<Dia
     }
     let dbmaxmatches = text("dbmaxmatches");
     if let Some(value) = dbmaxmatches {
-        server.dbmaxmatches =
-            number("dbmaxmatches", &value, view.place("dbmaxmatches"), findings).unwrap_or(server.dbmaxmatches);
+        server.dbmaxmatches = number("dbmaxmatches", &value, view.place("dbmaxmatches"), findings);
     }
     if let Err(error) = crate::duration::parse(&server.dbpurgeage) {
         let what = format!("`dbpurgeage` is not a time: {error}");

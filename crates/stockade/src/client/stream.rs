@@ -80,15 +80,11 @@ fn words<const N: usize>(words: [&str; N]) -> Command {
 }
 
 fn setting_command(jail: &str, setting: &Setting) -> Option<Command> {
+    // Fail2Ban sends an `addignoreip` without addresses, which does nothing.
     if matches!(&setting.value, Set::Words(words) if words.is_empty()) {
         return None;
     }
-    let option = if setting.option == "ignoreip" {
-        "addignoreip"
-    } else {
-        &setting.option
-    };
-    let mut command = words(["set", jail, option]);
+    let mut command = words(["set", jail, &setting.option]);
     match &setting.value {
         Set::Text(text) => command.push(Value::from(text.as_str())),
         Set::Int(number) => command.push(Value::Int(*number)),
@@ -261,11 +257,15 @@ fn repr_text(out: &mut String, text: &str) {
 /// combining characters too, which Python shows.
 fn is_printable(character: char) -> bool {
     match character {
-        ' '..='~' => true,
         '\0'..='\u{1f}' | '\u{7f}' => false,
+        ' '..='~'
         // The blocks of combining characters; those scattered among letters of other scripts are shown escaped.
-        '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1ace}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20f0}' => true,
-        '\u{fe00}'..='\u{fe0f}' | '\u{fe20}'..='\u{fe2f}' => true,
+        | '\u{300}'..='\u{36f}'
+        | '\u{1ab0}'..='\u{1ace}'
+        | '\u{1dc0}'..='\u{1dff}'
+        | '\u{20d0}'..='\u{20f0}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{fe20}'..='\u{fe2f}' => true,
         _ => character.escape_debug().len() == 1,
     }
 }
