@@ -36,7 +36,17 @@ const PROGRAMS: &[(&str, &str)] = &[
 pub fn load(dir: &Path, overrides: &Overrides) -> Config {
     let mut config = stockade_config::load(dir, overrides);
     let mut found = Vec::new();
-    for jail in config.jails.iter_mut().filter(|jail| jail.problem.is_none()) {
+    for jail in &mut config.jails {
+        if let Some(problem) = &mut jail.problem {
+            // The server's log is to say more than Fail2Ban's words for it.
+            let of_jail = |finding: &&Diagnostic| {
+                finding.severity == Severity::Error && finding.jail.as_deref() == Some(&jail.name)
+            };
+            if let Some(finding) = config.diagnostics.iter().find(of_jail) {
+                *problem = one_line(finding);
+            }
+            continue;
+        }
         let before = found.len();
         examine(jail, &mut found);
         let first = found

@@ -27,7 +27,10 @@ impl World {
         for program in ["fail2ban-server", "fail2ban-client", "fail2ban-regex"] {
             symlink(env!("CARGO_BIN_EXE_stockade"), dir.join(program)).unwrap();
         }
-        let world = Self { net: Network::new(), dir };
+        let world = Self {
+            net: Network::new(),
+            dir,
+        };
         world.jail_local(jail_local);
         world.append("");
         world
@@ -36,7 +39,8 @@ impl World {
     /// Writes `jail.local`; `LOG` in it is the path of the log.
     fn jail_local(&self, text: &str) {
         let log = self.dir.join("log");
-        self.dir.write("etc/jail.local", text.replace("LOG", &log.to_string_lossy()));
+        self.dir
+            .write("etc/jail.local", text.replace("LOG", &log.to_string_lossy()));
     }
 
     fn path(&self, name: &str) -> String {
@@ -45,8 +49,22 @@ impl World {
 
     fn start(&self) -> Daemon {
         let mut command = self.net.command(&self.path("fail2ban-server"));
-        command.args(["-c", &self.path("etc"), "-s", &self.path("sock"), "-p", &self.path("pid")]);
-        command.args(["--logtarget", &self.path("fail2ban.log"), "--loglevel", "DEBUG", "-f", "start"]);
+        command.args([
+            "-c",
+            &self.path("etc"),
+            "-s",
+            &self.path("sock"),
+            "-p",
+            &self.path("pid"),
+        ]);
+        command.args([
+            "--logtarget",
+            &self.path("fail2ban.log"),
+            "--loglevel",
+            "DEBUG",
+            "-f",
+            "start",
+        ]);
         let daemon = Daemon::start(&mut command);
         daemon.wait_for_output(SOON, "Server ready");
         daemon
@@ -54,7 +72,16 @@ impl World {
 
     fn client(&self, words: &[&str]) -> Output {
         let mut command = self.net.command(&self.path("fail2ban-client"));
-        command.args(["-c", &self.path("etc"), "-s", &self.path("sock"), "-p", &self.path("pid")]).args(words);
+        command
+            .args([
+                "-c",
+                &self.path("etc"),
+                "-s",
+                &self.path("sock"),
+                "-p",
+                &self.path("pid"),
+            ])
+            .args(words);
         command.output().unwrap()
     }
 
@@ -62,19 +89,30 @@ impl World {
     fn ask(&self, words: &[&str]) -> String {
         let output = self.client(words);
         let text = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-        assert!(output.status.success(), "{words:?}: {text} {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{words:?}: {text} {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         text
     }
 
     /// Appends to the log.
     fn append(&self, text: &str) {
-        let mut log = OpenOptions::new().append(true).create(true).open(self.dir.join("log")).unwrap();
+        let mut log = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.dir.join("log"))
+            .unwrap();
         log.write_all(text.as_bytes()).unwrap();
     }
 
     /// Failures of an address, in the words of OpenSSH or Asterisk.
     fn fail(&self, address: &str, count: usize) {
-        let now = std::process::Command::new("date").arg("+%b %d %H:%M:%S").output().unwrap();
+        let now = std::process::Command::new("date")
+            .arg("+%b %d %H:%M:%S")
+            .output()
+            .unwrap();
         let now = String::from_utf8(now.stdout).unwrap();
         let line = format!(
             "[{}] NOTICE[5280] chan_sip.c: Registration from '\"1001\" <sip:1001@192.0.2.10>' failed for '{address}' - Wrong password\n",
@@ -95,7 +133,9 @@ impl World {
         if let Some((network, length)) = address.split_once('/') {
             // Networks of one length have a set of their own, which holds their first addresses.
             let name = format!("-net{length}-set-");
-            let sets = ruleset.split("\tset ").filter(|set| set.split('{').next().is_some_and(|head| head.contains(&name)));
+            let sets = ruleset
+                .split("\tset ")
+                .filter(|set| set.split('{').next().is_some_and(|head| head.contains(&name)));
             ruleset = sets.collect();
             address = network;
         }
@@ -103,7 +143,9 @@ impl World {
     }
 
     fn wait_for_ban(&self, address: &str) {
-        wait_until(SOON, &format!("{address} in the kernel; log: {}", self.log()), || self.in_kernel(address));
+        wait_until(SOON, &format!("{address} in the kernel; log: {}", self.log()), || {
+            self.in_kernel(address)
+        });
     }
 
     fn log(&self) -> String {
@@ -111,7 +153,9 @@ impl World {
     }
 
     fn wait_for_log(&self, needle: &str) {
-        wait_until(SOON, &format!("`{needle}` in the log: {}", self.log()), || self.log().contains(needle));
+        wait_until(SOON, &format!("`{needle}` in the log: {}", self.log()), || {
+            self.log().contains(needle)
+        });
     }
 }
 
@@ -131,7 +175,11 @@ fn a_line_becomes_an_element_of_the_kernels_set_and_the_stop_leaves_nothing() {
     world.wait_for_ban("198.51.100.7");
     world.wait_for_ban("2001:db8::7");
     assert!(!world.in_kernel("198.51.100.8"), "two of three failures are no ban");
-    assert!(world.log().contains("NOTICE  [asterisk] Ban 198.51.100.7\n"), "{}", world.log());
+    assert!(
+        world.log().contains("NOTICE  [asterisk] Ban 198.51.100.7\n"),
+        "{}",
+        world.log()
+    );
     daemon.terminate();
     assert!(daemon.wait(SOON).success());
     assert_eq!(world.ruleset(), "", "the firewall is as it was");
@@ -146,8 +194,14 @@ fn commands_of_the_client_reach_the_kernel() {
     let world = World::new("server-commands", ONE_JAIL);
     let mut daemon = world.start();
     assert_eq!(world.ask(&["ping"]), "Server replied: pong");
-    assert_eq!(world.ask(&["status"]), "Status\n|- Number of jail:\t1\n`- Jail list:\tasterisk");
-    assert_eq!(world.ask(&["set", "asterisk", "banip", "203.0.113.5", "203.0.113.0/29"]), "2");
+    assert_eq!(
+        world.ask(&["status"]),
+        "Status\n|- Number of jail:\t1\n`- Jail list:\tasterisk"
+    );
+    assert_eq!(
+        world.ask(&["set", "asterisk", "banip", "203.0.113.5", "203.0.113.0/29"]),
+        "2"
+    );
     world.wait_for_ban("203.0.113.5");
     world.wait_for_ban("203.0.113.0/29");
     assert_eq!(world.ask(&["banned", "203.0.113.5"]), "[['asterisk']]");
@@ -157,7 +211,9 @@ fn commands_of_the_client_reach_the_kernel() {
     wait_until(SOON, "unban in the kernel", || !world.in_kernel("203.0.113.5"));
     assert!(world.in_kernel("203.0.113.0/29"));
     assert_eq!(world.ask(&["unban", "--all"]), "1");
-    wait_until(SOON, "unban of all in the kernel", || !world.in_kernel("203.0.113.0/29"));
+    wait_until(SOON, "unban of all in the kernel", || {
+        !world.in_kernel("203.0.113.0/29")
+    });
     let refused = world.client(&["status", "nosuch"]);
     assert_eq!(refused.status.code(), Some(255));
     assert!(String::from_utf8_lossy(&refused.stdout).contains("Sorry but the jail 'nosuch' does not exist"));
@@ -175,7 +231,10 @@ fn a_ban_ends_when_its_time_is_over() {
     if !requires(NEEDS) {
         return;
     }
-    let world = World::new("server-expiry", &ONE_JAIL.replace("[DEFAULT]", "[DEFAULT]\nbantime = 2"));
+    let world = World::new(
+        "server-expiry",
+        &ONE_JAIL.replace("[DEFAULT]", "[DEFAULT]\nbantime = 2"),
+    );
     let _daemon = world.start();
     world.fail("198.51.100.7", 3);
     world.wait_for_ban("198.51.100.7");
@@ -197,7 +256,9 @@ fn every_attacker_of_a_flood_is_banned() {
             world.fail(&format!("10.9.{high}.{low}"), 3);
         }
     }
-    wait_until(SOON, "2000 elements", || world.ruleset().matches("10.9.").count() == 2000);
+    wait_until(SOON, "2000 elements", || {
+        world.ruleset().matches("10.9.").count() == 2000
+    });
 }
 
 #[test]
@@ -211,14 +272,20 @@ fn a_reload_keeps_bans_and_failures_and_gives_new_actions_the_bans_there_are() {
     world.wait_for_ban("198.51.100.7");
     world.fail("198.51.100.8", 2);
     world.wait_for_log("Found 198.51.100.8");
-    world.jail_local(&format!("{ONE_JAIL}action = %(action_)s\n  nftables-native[name=second, port=\"5060\", protocol=udp]\n"));
+    world.jail_local(&format!(
+        "{ONE_JAIL}action = %(action_)s\n  nftables-native[name=second, port=\"5060\", protocol=udp]\n"
+    ));
     assert_eq!(world.ask(&["reload"]), "OK");
-    wait_until(SOON, "the ban in both sets", || world.ruleset().matches("198.51.100.7").count() == 2);
+    wait_until(SOON, "the ban in both sets", || {
+        world.ruleset().matches("198.51.100.7").count() == 2
+    });
     world.fail("198.51.100.8", 1);
     world.wait_for_ban("198.51.100.8");
     world.jail_local(ONE_JAIL);
     assert_eq!(world.ask(&["reload"]), "OK");
-    wait_until(SOON, "the removed action's set is gone", || !world.ruleset().contains("second"));
+    wait_until(SOON, "the removed action's set is gone", || {
+        !world.ruleset().contains("second")
+    });
     assert!(world.in_kernel("198.51.100.7") && world.in_kernel("198.51.100.8"));
 }
 
@@ -231,12 +298,23 @@ fn a_broken_jail_is_told_with_its_place_and_the_others_run_on() {
     let _daemon = world.start();
     world.fail("198.51.100.7", 3);
     world.wait_for_ban("198.51.100.7");
-    world.dir.write("etc/filter.d/asterisk.conf", "[Definition]\nfailregex = ^fail(ed from <HOST>\n");
-    world.dir.write("etc/filter.d/mine.conf", "[Definition]\nfailregex = ^mine <HOST>$\n");
-    world.jail_local(&format!("{ONE_JAIL}[mine]\nenabled = true\nfilter = mine\nlogpath = LOG\n"));
+    world.dir.write(
+        "etc/filter.d/asterisk.conf",
+        "[Definition]\nfailregex = ^fail(ed from <HOST>\n",
+    );
+    world
+        .dir
+        .write("etc/filter.d/mine.conf", "[Definition]\nfailregex = ^mine <HOST>$\n");
+    world.jail_local(&format!(
+        "{ONE_JAIL}[mine]\nenabled = true\nfilter = mine\nlogpath = LOG\n"
+    ));
     let reload = world.client(&["reload"]);
     assert_eq!(reload.status.code(), Some(255), "a fault is no success");
-    let said = format!("{}{}", String::from_utf8_lossy(&reload.stdout), String::from_utf8_lossy(&reload.stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&reload.stdout),
+        String::from_utf8_lossy(&reload.stderr)
+    );
     assert!(said.contains("filter.d/asterisk.conf:2"), "{said}");
     assert!(world.in_kernel("198.51.100.7"), "the running jail keeps its bans");
     world.fail("198.51.100.9", 3);
@@ -258,7 +336,10 @@ fn bad_input_names_file_line_reason_and_mend_while_the_good_jail_runs() {
         [duration]\nenabled = true\nfilter =\nfailregex = ^x <HOST>$\nlogpath = LOG\nbantime = forever\n\
         [unreadable]\nenabled = true\nfilter =\nfailregex = ^x <HOST>$\nlogpath = /proc\n";
     let world = World::new("server-bad", jails);
-    world.dir.write("etc/filter.d/broken.conf", "[Definition]\n\nfailregex = ^ok <HOST>$\n            ^bad [<HOST>\n");
+    world.dir.write(
+        "etc/filter.d/broken.conf",
+        "[Definition]\n\nfailregex = ^ok <HOST>$\n            ^bad [<HOST>\n",
+    );
     let daemon = world.start();
     world.fail("198.51.100.7", 3);
     world.wait_for_ban("198.51.100.7");
@@ -266,16 +347,19 @@ fn bad_input_names_file_line_reason_and_mend_while_the_good_jail_runs() {
     let said = daemon.stderr() + &world.log();
     for (fault, needles) in [
         ("a broken filter", vec!["filter.d/broken.conf:4", "mend"]),
-        ("a filter that does not exist", vec!["nosuchfilter", "jail.local:12"]),
-        ("a regex without a host", vec!["jail.local:17", "<HOST>"]),
-        ("a bad duration", vec!["jail.local:23", "forever", "mend"]),
+        ("a filter that does not exist", vec!["nosuchfilter", "jail.local:16"]),
+        ("a regex without a host", vec!["jail.local:21", "<HOST>"]),
+        ("a bad duration", vec!["jail.local:28", "forever", "mend"]),
         ("an unreadable log", vec!["/proc", "is a directory", "mend"]),
     ] {
         for needle in needles {
             assert!(said.contains(needle), "{fault}: `{needle}` is not in:\n{said}");
         }
     }
-    assert_eq!(world.ask(&["status"]), "Status\n|- Number of jail:\t2\n`- Jail list:\tasterisk, unreadable");
+    assert_eq!(
+        world.ask(&["status"]),
+        "Status\n|- Number of jail:\t2\n`- Jail list:\tasterisk, unreadable"
+    );
 }
 
 #[test]
@@ -287,7 +371,9 @@ fn sighup_reads_the_configuration_again_and_sigusr1_opens_the_log_anew() {
     let daemon = world.start();
     world.jail_local(&ONE_JAIL.replace("maxretry = 3", "maxretry = 2"));
     daemon.signal(rustix::process::Signal::HUP);
-    wait_until(SOON, "the new maxretry", || world.ask(&["get", "asterisk", "maxretry"]) == "2");
+    wait_until(SOON, "the new maxretry", || {
+        world.ask(&["get", "asterisk", "maxretry"]) == "2"
+    });
     std::fs::rename(world.dir.join("fail2ban.log"), world.dir.join("old.log")).unwrap();
     daemon.signal(rustix::process::Signal::USR1);
     world.wait_for_log("rollover performed on");

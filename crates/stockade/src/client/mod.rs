@@ -119,8 +119,17 @@ impl Client {
         let overrides = overrides(&args);
         let folder = args.config.clone().unwrap_or_else(|| PathBuf::from(CONFIG));
         // What is sent to a server is examined first; other commands only need to know where the server is.
-        let sends = args.test || args.words.first().is_none_or(|word| matches!(word.as_str(), "start" | "restart" | "reload"));
-        let load = if sends { crate::check::load } else { stockade_config::load };
+        let sends = args.test
+            || !args.dump
+                && args
+                    .words
+                    .first()
+                    .is_none_or(|word| matches!(word.as_str(), "start" | "restart" | "reload"));
+        let load = if sends {
+            crate::check::load
+        } else {
+            stockade_config::load
+        };
         let config = load(&folder, &overrides);
         Self { args, folder, config }
     }
