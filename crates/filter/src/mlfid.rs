@@ -1,6 +1,6 @@
 //! Lines of one connection belong together: `<F-MLFID>` and the memory behind it (behaviour spec 2.7).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use stockade_core::{Fields, LineText, Timestamp};
 
@@ -17,6 +17,8 @@ const KEPT: usize = 50;
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     held: HashMap<Box<str>, Session>,
+    /// Keys by birth, with those forgotten since; the number tells a reborn session from its former life.
+    births: VecDeque<(u64, Box<str>)>,
     counter: u64,
 }
 
@@ -56,12 +58,18 @@ impl Sessions {
     /// Takes in a line of the connection `key`; a failure if somebody is now to be held responsible.
     pub(crate) fn step(&mut self, key: &str, step: Step, now: Timestamp) -> Option<Delivery> {
         self.forget_old(key, now);
-        self.counter += 1;
-        let counter = self.counter;
-        let session = self.held.entry(key.into()).or_insert_with(|| Session {
-            born: counter,
-            ..Session::default()
-        });
+        if !self.held.contains_key(key) {
+            self.counter += 1;
+            self.births.push_back((self.counter, key.into()));
+            self.held.insert(
+                key.into(),
+                Session {
+                    born: self.counter,
+                    ..Session::default()
+                },
+            );
+        }
+        let session = self.held.get_mut(key)?;
         session.touched = now.micros();
         let forget = step.forget;
         let delivery = session.take(step);
@@ -72,27 +80,23 @@ impl Sessions {
     }
 
     fn forget_old(&mut self, key: &str, now: Timestamp) {
-        if self
-            .held
-            .get(key)
-            .is_some_and(|session| now.micros().saturating_sub(session.touched) > LIFETIME)
-        {
-            self.held.remove(key);
+        match self.held.get(key) {
+            Some(session) if now.micros().saturating_sub(session.touched) <= LIFETIME => return,
+            Some(_) => drop(self.held.remove(key)),
+            None => {}
         }
-        if self.held.len() < SESSIONS || self.held.contains_key(key) {
-            return;
-        }
-        self.held
-            .retain(|_, session| now.micros().saturating_sub(session.touched) <= LIFETIME);
-        if self.held.len() >= SESSIONS {
-            let oldest = self
-                .held
-                .iter()
-                .min_by_key(|(_, session)| session.born)
-                .map(|(key, _)| key.clone());
-            if let Some(oldest) = oldest {
+        while self.held.len() >= SESSIONS {
+            let Some((born, oldest)) = self.births.pop_front() else {
+                break;
+            };
+            if self.held.get(&oldest).is_some_and(|session| session.born == born) {
                 self.held.remove(&oldest);
             }
+        }
+        if self.births.len() > 4 * SESSIONS {
+            let held = &self.held;
+            self.births
+                .retain(|(born, key)| held.get(key).is_some_and(|session| session.born == *born));
         }
     }
 }

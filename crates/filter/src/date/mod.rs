@@ -205,3 +205,77 @@ fn char_before(text: &str, at: usize) -> Option<char> {
 fn char_after(text: &str, at: usize) -> Option<char> {
     text.get(at..)?.chars().next()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines of one log, close in time, as the short way sees them.
+    const LOGS: [&[&str]; 8] = [
+        &[
+            "[Nov 22 13:40:04] NOTICE",
+            "[Nov 22 13:40:04] VERBOSE",
+            "[Nov 22 13:40:59] x",
+            "[Nov 22 14:00:00] x",
+            "[Nov 22 24:00:00] x",
+        ],
+        &[
+            "Nov 22 09:59:59 host",
+            "Nov 22 10:00:00 host",
+            "Nov 22 10:00:00 2025 host",
+            "Nov 22  9:00:00 host",
+            "Nov 23 10:00:00 host",
+        ],
+        &[
+            "2026-11-22T13:40:04.123456+01:00 h",
+            "2026-11-22T13:40:05.654321+01:00 h",
+            "2026-11-22T13:40:05.65432+01:00 h",
+            "2026-11-22T13:40:05+01:00 h",
+            "2026-11-22T13:40:05.654321+02:00 h",
+        ],
+        &[
+            "2026-11-22 13:40:04 UTC x",
+            "2026-11-22 13:40:05 UTC x",
+            "2026-11-22 13:40:06 GMT x",
+            "2026-11-22 13:40:07 x",
+        ],
+        &["13:40:04 x", "13:40:05 x", "23:59:59 x", "00:00:00 x", "13:40:61 x"],
+        &["<11/22/26@13:40:04>x", "<11/22/26@13:40:05>y", "<11/22/26@13:40:6>y"],
+        &[
+            "1795305600 x",
+            "1795305601 x",
+            "1795305600 x",
+            "@4000000068a85c0912345678 x",
+        ],
+        &[
+            "20261122T134004 x",
+            "20261122T134005 x",
+            "261122 13:40:04 x",
+            "261122 13:40:05 x",
+            "no date",
+            "261122 13:40:06 x",
+        ],
+    ];
+
+    #[test]
+    fn the_short_way_reads_what_the_search_reads() {
+        let zone = jiff::tz::TimeZone::get("Europe/Zurich").unwrap_or(jiff::tz::TimeZone::UTC);
+        for setting in [None, Some("{^LN-BEG}"), Some("^%b %d %H:%M:%S"), Some(r"^\[({DATE})")] {
+            let detector = Detector::new(setting, Zone::Rules(zone.clone())).unwrap();
+            for (log, lines) in LOGS.iter().enumerate() {
+                let (mut short, mut long, mut scratch) =
+                    (DateState::default(), DateState::default(), Scratch::default());
+                for round in 0..60_i64 {
+                    for (index, line) in lines.iter().enumerate() {
+                        // The clock passes the dates, and midnight.
+                        let now = Timestamp::from_secs(1_795_305_600 + round * 2_500 + i64::try_from(index).unwrap());
+                        long.repeat = None;
+                        let searched = detector.find(line, now, &mut long, &mut scratch);
+                        let found = detector.find(line, now, &mut short, &mut scratch);
+                        assert_eq!(found, searched, "{setting:?}, log {log}, {line:?}, now {}", now.secs());
+                    }
+                }
+            }
+        }
+    }
+}
