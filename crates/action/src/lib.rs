@@ -18,6 +18,7 @@
 //! assert!(action.start(&mut context).is_ok());
 //! ```
 
+mod clients;
 mod error;
 mod lifecycle;
 mod native;

@@ -146,6 +146,15 @@ impl Settings {
     fn run_script(&self, script: &Script, context: &mut Context<'_>) -> bool {
         let outcome = run::run(&script.text, &script.variables, self.timeout);
         if outcome.is_success() {
+            if !outcome.ended.is_empty() {
+                let text = format!(
+                    "timed out after {} seconds; ended {} and let the rest of the command go on: {}",
+                    self.timeout.as_secs_f64(),
+                    outcome.ended.join(", "),
+                    cut(script.text.lines().next().unwrap_or_default()),
+                );
+                context.say(UTILS, Level::Warning, text);
+            }
             return true;
         }
         report_outcome(script, &outcome, self.timeout, context);
@@ -537,8 +546,9 @@ fn report_outcome(script: &Script, outcome: &Outcome, limit: Duration, context: 
     report_output("stderr", &outcome.stderr, &mut say);
     match &outcome.end {
         End::Code(code) => say(format!("returned {code}")),
-        End::Signal(signal) => say(format!("killed with {}", signal_name(*signal))),
-        End::TimedOut(killed) => say(format!("killed with {}", if *killed { "SIGKILL" } else { "SIGTERM" })),
+        End::Signal(signal) => say(format!("killed with {} (return code: -{signal})", signal_name(*signal))),
+        End::TimedOut(true) => say("killed with SIGKILL (return code: -9)".to_owned()),
+        End::TimedOut(false) => say("killed with SIGTERM (return code: -15)".to_owned()),
         End::NotStarted(error) => say(format!("cannot run /bin/sh: {error}")),
     }
     let missing = missing_program(&outcome.stderr.text);

@@ -5,6 +5,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::clients;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
@@ -13,6 +14,9 @@ const OUTPUT_KEPT: usize = 64 * 1024;
 
 /// Between the request to end and the order to: as Fail2Ban has it.
 const GRACE: Duration = Duration::from_millis(200);
+
+/// What a command may still take after its network clients were ended for it.
+const REST: Duration = Duration::from_secs(5);
 
 /// A killed process that is not gone after this hangs in the kernel; it is left behind.
 const DEATH: Duration = Duration::from_secs(5);
@@ -47,6 +51,8 @@ pub(crate) struct Outcome {
     pub(crate) end: End,
     pub(crate) stdout: Output,
     pub(crate) stderr: Output,
+    /// The network clients that were ended because they took too long, so that the rest could go on.
+    pub(crate) ended: Vec<String>,
 }
 
 impl Outcome {
@@ -73,6 +79,7 @@ pub(crate) fn run(script: &str, variables: &[(String, String)], limit: Duration)
             end: End::NotStarted(error),
             stdout: Output::default(),
             stderr: Output::default(),
+            ended: Vec::new(),
         },
     }
 }
@@ -81,6 +88,8 @@ pub(crate) fn run(script: &str, variables: &[(String, String)], limit: Duration)
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Running,
+    /// Its network clients were ended.
+    Eased,
     Asked,
     Killed,
 }
@@ -92,10 +101,11 @@ fn follow(mut child: Child, limit: Duration) -> Outcome {
     let exit = pidfd_open(pid, PidfdFlags::empty()).ok();
     let mut deadline = Instant::now() + limit;
     let mut stage = Stage::Running;
+    let mut ended = Vec::new();
     let status = loop {
-        let ended = wait(&mut stdout, &mut stderr, exit.as_ref(), deadline);
+        let gone = wait(&mut stdout, &mut stderr, exit.as_ref(), deadline);
         // While the time to end in peace runs, the shell stays unreaped: its number still names the group.
-        if (ended || exit.is_none()) && stage != Stage::Asked {
+        if (gone || exit.is_none()) && stage != Stage::Asked {
             match child.try_wait() {
                 Ok(None) => {}
                 Ok(Some(status)) => break Some(status),
@@ -103,7 +113,7 @@ fn follow(mut child: Child, limit: Duration) -> Outcome {
             }
         }
         if Instant::now() < deadline {
-            if ended {
+            if gone {
                 // The shell has ended, but is kept for the group's sake: nothing more to wait for but time.
                 std::thread::sleep(TICK);
             }
@@ -112,6 +122,11 @@ fn follow(mut child: Child, limit: Duration) -> Outcome {
         // Errors of kill mean that nobody is left in the group, and the next wait will tell.
         match stage {
             Stage::Running => {
+                ended = clients::end(pid);
+                stage = Stage::Eased;
+                deadline = Instant::now() + if ended.is_empty() { Duration::ZERO } else { REST };
+            }
+            Stage::Eased => {
                 let _ = kill_process_group(pid, Signal::TERM);
                 stage = Stage::Asked;
                 deadline = Instant::now() + GRACE;
@@ -131,13 +146,14 @@ fn follow(mut child: Child, limit: Duration) -> Outcome {
         stream.drain();
     }
     let end = match (stage, status) {
-        (Stage::Running, Some(status)) => end_of(status),
+        (Stage::Running | Stage::Eased, Some(status)) => end_of(status),
         (_, status) => End::TimedOut(status.is_none_or(|status| status.signal() == Some(Signal::KILL.as_raw()))),
     };
     Outcome {
         end,
         stdout: stdout.map(|stream| stream.output).unwrap_or_default(),
         stderr: stderr.map(|stream| stream.output).unwrap_or_default(),
+        ended,
     }
 }
 
@@ -269,6 +285,21 @@ mod tests {
             let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
             stat.is_empty() || stat.contains(") Z ")
         });
+    }
+
+    #[test]
+    fn a_network_client_that_hangs_is_ended_alone_and_the_rest_goes_on() {
+        if !testkit::requires(&["python3"]) {
+            return;
+        }
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = format!("python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port})).recv(1)'");
+        let script = format!("echo \"answer: `{client} || echo none`\" | cat; sleep 0.1; echo end");
+        let outcome = run(&script, &[], Duration::from_secs(2));
+        assert!(outcome.is_success(), "{outcome:?}");
+        assert_eq!(outcome.stdout.text, b"answer: none\nend\n");
+        assert_eq!(outcome.ended, ["python3"]);
     }
 
     #[test]
