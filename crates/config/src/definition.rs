@@ -4,7 +4,7 @@
 //! Rules: behaviour spec 1.6. Start reading at [`Definition::combine`].
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::interpolate::{InterpolationError, View};
@@ -33,6 +33,10 @@ pub(crate) struct Definition<'a> {
     pub(crate) init: Vec<Property>,
     /// Passed options by lower-case name: these are seen by `%(x)s` too.
     lower: HashMap<String, String>,
+    /// The first property of each name, counted over all of them.
+    index: HashMap<String, usize>,
+    /// Names that have a value for one family: the tag waits until the family is known.
+    conditional: HashSet<String>,
     /// Tags that are for later: replaced when somebody is banned.
     reserved: &'static [&'static str],
 }
@@ -120,7 +124,7 @@ impl<'a> Definition<'a> {
         let view = definition.with_passed(&lower);
         let mut known = Vec::new();
         for &name in names {
-            if is_passed(name) || init.iter().any(|property| property.name == name) {
+            if is_passed(name) || init.iter().any(|property: &Property| property.name == name) {
                 continue;
             }
             if let Some(value) = view.get(name)? {
@@ -133,19 +137,38 @@ impl<'a> Definition<'a> {
             }
         }
         let passed = passed.iter().map(passed_property).collect();
-        Ok(Self {
+        let (index, conditional) = (HashMap::new(), HashSet::new());
+        let mut definition = Self {
             merged,
             known,
             passed,
             init,
             lower,
+            index,
+            conditional,
             reserved,
-        })
+        };
+        let names: Vec<String> = definition.properties().map(|property| property.name.clone()).collect();
+        for (at, name) in names.into_iter().enumerate() {
+            if let Some((plain, _)) = name.split_once('?') {
+                definition.conditional.insert(plain.to_owned());
+            }
+            definition.index.entry(name).or_insert(at);
+        }
+        Ok(definition)
     }
 
     /// All of them, in the order in which Fail2Ban sends them.
     pub(crate) fn properties(&self) -> impl Iterator<Item = &Property> {
         self.known.iter().chain(&self.passed).chain(&self.init)
+    }
+
+    fn property(&self, name: &str) -> Option<&Property> {
+        let at = *self.index.get(name)?;
+        let in_passed = || at.checked_sub(self.known.len());
+        let in_init = || at.checked_sub(self.known.len() + self.passed.len());
+        let found = self.known.get(at).or_else(|| self.passed.get(in_passed()?));
+        found.or_else(|| self.init.get(in_init()?))
     }
 
     /// `text`, of `option`, with its tags replaced as far as they are known before a ban.
@@ -172,19 +195,9 @@ impl<'a> Definition<'a> {
     pub(crate) fn substituted_lines(&self, property: &Property, whole: &str) -> Vec<(String, Place)> {
         let wanted: Vec<&str> = whole.split('\n').filter(|line| !line.is_empty()).collect();
         let mut found = Vec::new();
-        let mut exact = true;
-        for (line, place) in &property.lines {
-            match self.substitute(&property.name, place, line) {
-                Ok(text) => found.extend(
-                    text.split('\n')
-                        .filter(|part| !part.is_empty())
-                        .map(|part| (part.to_owned(), place.clone())),
-                ),
-                Err(_) => exact = false,
-            }
-        }
+        self.trace(&property.name, &property.lines, 0, &mut found);
         // The places are only as good as this check: a tag or reference that spans lines leads elsewhere.
-        if exact && found.iter().map(|(text, _)| text.as_str()).eq(wanted.iter().copied()) {
+        if found.iter().map(|(text, _)| text.as_str()).eq(wanted.iter().copied()) {
             return found;
         }
         wanted
@@ -193,20 +206,42 @@ impl<'a> Definition<'a> {
             .collect()
     }
 
+    /// Appends lines with their tags replaced. A line that is one tag only leads to the lines it stands for.
+    fn trace(&self, option: &str, lines: &[(String, Place)], depth: usize, found: &mut Vec<(String, Place)>) {
+        for (line, place) in lines {
+            if let Some(inner) = self.lines_of_tag(option, line, place).filter(|_| depth < 10) {
+                self.trace(option, &inner, depth + 1, found);
+            } else if let Ok(text) = self.substitute(option, place, line) {
+                let parts = text.split('\n').filter(|part| !part.is_empty());
+                found.extend(parts.map(|part| (part.to_owned(), place.clone())));
+            }
+        }
+    }
+
+    /// The lines that `line` stands for, if it is one tag and nothing else: `<rules-<mode>>`.
+    fn lines_of_tag(&self, option: &str, line: &str, place: &Place) -> Option<Vec<(String, Place)>> {
+        let inner = line.strip_prefix('<')?.strip_suffix('>')?;
+        let name = self.substitute(option, place, inner).ok()?;
+        if name.contains(['<', '>', ' ']) || self.conditional.contains(&name) || self.reserved.contains(&name.as_str())
+        {
+            return None;
+        }
+        if let Some(property) = self.property(&name) {
+            return (!property.lines.is_empty()).then(|| property.lines.clone());
+        }
+        View::new(self.merged, "Definition")
+            .with_passed(&self.lower)
+            .lines(&name.to_lowercase())
+    }
+
     fn tag(&self, tag: &str) -> Result<Option<Cow<'_, str>>, InterpolationError> {
         if self.reserved.contains(&tag) || tag == "__name__" {
             return Ok(None);
         }
-        let conditional = |property: &Property| {
-            property
-                .name
-                .strip_prefix(tag)
-                .is_some_and(|rest| rest.starts_with('?'))
-        };
-        if self.properties().any(conditional) {
+        if self.conditional.contains(tag) {
             return Ok(None);
         }
-        if let Some(property) = self.properties().find(|property| property.name == tag) {
+        if let Some(property) = self.property(tag) {
             return Ok(Some(Cow::Borrowed(&property.value)));
         }
         if let Some(option) = tag.strip_prefix("known/") {

@@ -182,6 +182,55 @@ fn tags_that_multiply_or_go_in_circles_are_refused() {
     }
 }
 
+/// Numbers that look random and are the same each time.
+fn next(state: &mut u64) -> usize {
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    usize::try_from(*state >> 33).unwrap()
+}
+
+#[test]
+fn files_damaged_at_random_are_survived() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+    let pieces: [&[u8]; 16] = [
+        b"[", b"]", b"%(", b")s", b"<", b">", b"\n", b" ", b"=", b"\"", b"'", b"known/", b"%", b"\xff", b"\0",
+        b"DEFAULT",
+    ];
+    let mut state = 7;
+    for _ in 0..150 {
+        let directory = Directory::new();
+        for name in [
+            "jail.conf",
+            "filter.d/sshd.conf",
+            "filter.d/asterisk.conf",
+            "action.d/iptables.conf",
+            "action.d/sendmail-whois.conf",
+        ] {
+            let mut bytes = fs::read(root.join(name)).unwrap();
+            for _ in 0..8 {
+                let at = next(&mut state) % bytes.len();
+                let piece = pieces[next(&mut state) % pieces.len()];
+                let cut = next(&mut state) % 12;
+                let end = (at + cut).min(bytes.len());
+                bytes.splice(at..end, piece.iter().copied());
+            }
+            directory.write(name, bytes);
+        }
+        directory.write(
+            "jail.local",
+            format!("[DEFAULT]\nbanaction = iptables-multiport\naction = %(action_mw)s\n{JAIL}"),
+        );
+        let config = read(&directory);
+        assert!(
+            config
+                .diagnostics
+                .iter()
+                .all(|finding| finding.to_string().len() < 10_000)
+        );
+    }
+}
+
 #[test]
 fn brackets_quotation_marks_and_long_lines_end() {
     let directory = Directory::new();

@@ -138,6 +138,40 @@ fn a_rule_knows_the_line_it_stands_in_even_through_a_reference() {
 }
 
 #[test]
+fn a_rule_knows_the_line_it_stands_in_even_through_a_tag() {
+    let directory = Directory::new();
+    directory.write(
+        "filter.d/f.conf",
+        "[Definition]\nfailregex = <rules-<mode>>\n  ^c <mode> <HOST>\nmode = x\nrules-x = ^a <HOST>\n  <more>\n[Init]\nmore = ^b <mode> <HOST>\n",
+    );
+    directory.write(
+        "jail.conf",
+        "[j]\nenabled = true\nfilter = f\nlogpath = @DIR@/jail.conf\n",
+    );
+    let config = read(&directory);
+    let lines = jail(&config, "j").lines("addfailregex");
+    let lines: Vec<_> = lines.map(|line| (line.text.as_str(), line.place.line)).collect();
+    assert_eq!(lines, [("^a <HOST>", 5), ("^b x <HOST>", 8), ("^c x <HOST>", 3)]);
+}
+
+#[test]
+fn every_file_of_the_repositorys_configuration_is_compiled_in() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+    let mut there = Vec::new();
+    for sub in ["", "filter.d/", "action.d/"] {
+        for entry in std::fs::read_dir(folder.join(sub)).unwrap().map(Result::unwrap) {
+            if entry.path().is_file() {
+                there.push(format!("{sub}{}", entry.file_name().to_str().unwrap()));
+            }
+        }
+    }
+    let mut compiled: Vec<_> = stockade_config::builtin::names().map(str::to_owned).collect();
+    there.sort();
+    compiled.sort();
+    assert_eq!(compiled, there);
+}
+
+#[test]
 fn bad_values_name_file_line_reason_and_mend_and_cost_one_jail() {
     let directory = Directory::new();
     directory.write(
