@@ -1,0 +1,115 @@
+//! `fail2ban-regex`: tries rules on a log and tells what they do.
+//!
+//! The output is Fail2Ban's, for people and scripts that know it (behaviour spec 7.7); what differs is in
+//! `docs/compat/DEVIATIONS.md`. Which rules are tried is decided in `rules.rs`, the lines are gone through in `scan.rs`,
+//! the report is written in `report.rs`.
+
+mod failure;
+mod options;
+mod report;
+mod rules;
+mod scan;
+
+use std::ffi::OsString;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use options::{Options, Request};
+use rules::Rules;
+use scan::{Input, Tally};
+
+/// Why the tool stops, as it is printed.
+#[derive(Debug)]
+enum Stop {
+    /// Something asked for is wrong or cannot be done.
+    Refused(String),
+    /// Nobody reads the output any more, or the log cannot be read.
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Runs the tool with the words after the program's name; exit code 0 whatever matched, 255 for a fault.
+pub fn run(args: Vec<OsString>) -> ExitCode {
+    let terminal = io::stdout().is_terminal();
+    let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    let code = match options::parse(args) {
+        Ok(Request::Say(text)) => said(writeln!(out, "{text}"), 0),
+        Ok(Request::Incomplete(text)) => said(writeln!(out, "{text}"), 255),
+        Ok(Request::Test(options)) => match test(&options, terminal, &mut out) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(Stop::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(Stop::Io(error)) => said(writeln!(out, "ERROR: {error}"), 255),
+            Err(Stop::Refused(text)) => said(writeln!(out, "ERROR: {text}"), 255),
+        },
+        Err(text) => {
+            crate::terminal::complain(&text);
+            ExitCode::from(2)
+        }
+    };
+    // Nobody is left to hear of an error here.
+    let _ = out.flush();
+    code
+}
+
+/// Exit code of a text that was written; a closed pipe is no error, nobody is listening then.
+fn said(written: io::Result<()>, code: u8) -> ExitCode {
+    let _ = written;
+    ExitCode::from(code)
+}
+
+fn test(options: &Options, terminal: bool, out: &mut impl Write) -> Result<(), Stop> {
+    let quiet = options.out.is_some();
+    let mut heading = String::new();
+    let rules = rules::read(options, &mut heading);
+    if !quiet {
+        write!(out, "\nRunning tests\n=============\n\n{heading}")?;
+    }
+    let rules: Rules = rules?;
+    if let Some(name) = options
+        .encoding
+        .as_deref()
+        .filter(|name| scan::encoding(name).is_none())
+    {
+        return Err(Stop::Refused(format!(
+            "unknown encoding `{name}`\n  why: lines are read as UTF-8 or latin1\n  mend: --encoding=UTF-8, or convert the log with iconv"
+        )));
+    }
+    let input = open(options)?;
+    if !quiet {
+        writeln!(out, "{}", input.heading(options))?;
+    }
+    let began = Instant::now();
+    let mut tally = Tally::new(&rules, options);
+    if let Some(token) = &options.out {
+        return Ok(scan::print_failures(input, &rules, options, token, out)?);
+    }
+    tally.read(input)?;
+    Ok(report::write(&tally, &rules, options, terminal, began.elapsed(), out)?)
+}
+
+/// What LOG names: a file if there is one of that name, else it is the line itself.
+fn open(options: &Options) -> Result<Input, Stop> {
+    let log = &options.log;
+    if log == "systemd-journal" || log.starts_with("systemd-journal[") {
+        return Err(Stop::Refused(
+            "the systemd journal cannot be searched yet\n  why: Stockade reads log files only so far\n  mend: journalctl -o short-iso > FILE, \
+             then give FILE as <LOG>"
+                .into(),
+        ));
+    }
+    if Path::new(log).is_file() {
+        return Input::file(log).map_err(|error| {
+            Stop::Refused(format!(
+                "log file `{log}` cannot be opened\n  why: {error}\n  mend: run this as a user who may read it"
+            ))
+        });
+    }
+    Ok(Input::line(log))
+}
