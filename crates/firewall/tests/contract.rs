@@ -557,7 +557,9 @@ fn leaves_alone_what_others_have_in_the_table_and_in_the_chain() {
             "addr-set-sshd2",
             "{ type ipv4_addr; }",
         ]);
+        nft(&["add", "table", "ip", "elsewhere"]);
         firewall.remove(&sshd()).unwrap();
+        assert_eq!(firewall.tables().unwrap(), ["f2b-table", "elsewhere"]);
         let left = nft(&["list", "ruleset"]);
         assert!(
             left.contains("counter packets") && left.contains("set addr-set-sshd2"),

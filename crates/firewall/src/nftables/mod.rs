@@ -263,6 +263,20 @@ impl Nftables {
             .map_err(|errno| FirewallError::refused(&Step::Transaction, "", errno))
     }
 
+    /// Names of all tables in this network namespace, of every family, ours or not.
+    pub fn tables(&mut self) -> Result<Vec<String>, FirewallError> {
+        let request = |sequence| {
+            let mut encoder = Encoder::default();
+            encoder.message(kind::GET_TABLE, flag::REQUEST | flag::DUMP, sequence, (0, 0), |_| {});
+            encoder.bytes().to_vec()
+        };
+        let read = |message: &message::Received<'_>| message.attributes().text(attribute::TABLE).map(str::to_owned);
+        let place = Place { table: "", name: "" };
+        self.socket
+            .list(request, read)
+            .map_err(|failure| place.failure(&failure, &Step::List))
+    }
+
     fn apply_wishes(&mut self, target: &Target, wishes: &[((SetId, IpAddr), Wish)]) -> Result<(), FirewallError> {
         let place = Place::from(target);
         let key = (target.table.clone(), target.name.clone());
