@@ -34,7 +34,7 @@ pub struct Ban {
     pub until: Until,
     /// How long the jail bans; negative is for ever.
     pub bantime: Seconds,
-    /// How many failures led to it.
+    /// How many failures led to it, those counted less for their age included; 0 for a ban by hand. Seen on 1.0.2.
     pub failures: u32,
     /// The last of the log lines that led to it, oldest first.
     pub matches: Vec<LineText>,

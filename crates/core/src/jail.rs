@@ -94,16 +94,15 @@ impl Jail {
     }
 
     /// Bans an id because an operator wants it, even one that is ignored; false if it was banned already.
+    ///
+    /// Its failures stay counted and are no part of the ban, which has 0. Seen on 1.0.2.
     pub fn ban_manually(&mut self, id: FailureId, now: Timestamp, out: &mut Effects) -> bool {
         if self.ignore.check(&id, self.settings.ignoreself).is_some() {
             self.log(Event::BanOfIgnored(id.clone()), out);
         }
-        let known = self.ledger.take(&id).map(|(_, ticket)| ticket).unwrap_or_default();
-        let retry = known.retry.saturating_add(self.settings.maxretry);
         let ticket = Ticket {
-            retry,
             last: now,
-            ..known
+            ..Ticket::default()
         };
         self.ban(id, ticket, now, out)
     }
@@ -129,9 +128,8 @@ impl Jail {
         true
     }
 
-    /// Lifts the ban of an id, and forgets its failures; false if it is not banned.
+    /// Lifts the ban of an id; false if it is not banned. Failures since the ban stay counted. Seen on 1.0.2.
     pub fn unban(&mut self, id: &FailureId, _now: Timestamp, out: &mut Effects) -> bool {
-        self.ledger.take(id);
         match self.bans.remove(id) {
             Some(ban) => {
                 self.lift(ban, out);
@@ -219,7 +217,7 @@ impl Jail {
             since: ticket.last,
             until: Until::after(ticket.last, bantime),
             bantime,
-            failures: ticket.retry,
+            failures: ticket.failures,
             matches: ticket.matches,
             fields: ticket.fields,
             restored: false,

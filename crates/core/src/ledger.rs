@@ -28,7 +28,7 @@ pub struct Ticket {
     pub failures: u32,
     /// The last log lines, oldest first.
     pub matches: Vec<LineText>,
-    /// Fields of the rules that matched; a later failure's value replaces an earlier one's.
+    /// Fields of the first failure; later ones do not change them. Seen on 1.0.2.
     pub fields: Fields,
 }
 
@@ -73,11 +73,13 @@ impl FailureLedger {
             self.forget_eldest();
         }
         let room = self.text_bytes < MAX_TEXT_BYTES;
-        let ticket = self.tickets.entry(id.clone()).or_insert_with(|| Ticket {
+        let new = || Ticket {
             first: at,
             last: at,
+            fields,
             ..Ticket::default()
-        });
+        };
+        let ticket = self.tickets.entry(id.clone()).or_insert_with(new);
         if at > ticket.last {
             ticket.last = at;
             let start = at - findtime;
@@ -88,9 +90,6 @@ impl FailureLedger {
         }
         ticket.retry = ticket.retry.saturating_add(attempts);
         ticket.failures = ticket.failures.saturating_add(attempts);
-        for (name, value) in fields.iter() {
-            ticket.fields.set(name, value);
-        }
         let before = ticket.text_bytes();
         if room {
             ticket.matches.extend(lines);

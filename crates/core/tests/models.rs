@@ -35,7 +35,7 @@ impl Model {
                     first: time,
                     last: time,
                     retry: 1,
-                })
+                });
             }
             Some(model) => {
                 if time > model.last {

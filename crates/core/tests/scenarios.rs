@@ -162,7 +162,7 @@ fn play(file: &str, text: &str) -> usize {
         let (number, line) = lines[index];
         index += 1;
         if let Some(new) = line.strip_prefix("scenario ") {
-            name = new.to_owned();
+            new.clone_into(&mut name);
             world = World::new();
             scenarios += 1;
             continue;
