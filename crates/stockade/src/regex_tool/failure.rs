@@ -1,6 +1,6 @@
 //! A failure as it is printed: by `-v`, and by `-o`.
 
-use std::net::ToSocketAddrs;
+use std::net::{IpAddr, ToSocketAddrs};
 
 use stockade_core::{FailureId, Fields, LineText, Timestamp};
 use stockade_filter::{DateHit, Filter, Match, Who};
@@ -57,7 +57,8 @@ pub(super) fn ids(who: &Who) -> Vec<String> {
 fn fields(rule: usize, found: &Fields, filter: &Filter) -> Vec<(String, Option<String>)> {
     let mut fields: Vec<(String, Option<String>)> = Vec::new();
     for name in filter.field_names(rule) {
-        if !fields.iter().any(|(known, _)| known == name) {
+        // What the prefregex hands to the failregex says nothing of its own.
+        if name != "content" && !fields.iter().any(|(known, _)| known == name) {
             fields.push((name.to_owned(), found.get(name).map(str::to_owned)));
         }
     }
@@ -77,13 +78,7 @@ impl Failure {
                 let fields: Vec<_> = self
                     .fields
                     .iter()
-                    .map(|(name, value)| {
-                        format!(
-                            "{}: {}",
-                            python(name),
-                            value.as_deref().map_or("None".to_owned(), python)
-                        )
-                    })
+                    .map(|(name, value)| format!("{}: {}", python(name), shown(name, value.as_deref())))
                     .collect();
                 format!(
                     "[{},\t{},\t{{{}}}],",
@@ -118,32 +113,46 @@ impl Failure {
         }
     }
 
-    /// Replaces `<name>` and `<F-NAME>` in a text.
+    /// Replaces the tags in a text that an action would know here, and leaves the others alone.
     fn fill(&self, template: &str) -> String {
         let mut out = String::new();
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('<') {
             out.push_str(before);
-            let tag = after
+            if let Some((value, after)) = after
                 .split_once('>')
-                .filter(|(tag, _)| !tag.is_empty() && !tag.contains('<'));
-            let Some((tag, after)) = tag else {
+                .and_then(|(tag, after)| Some((self.tag(tag)?, after)))
+            {
+                out.push_str(&value);
+                rest = after;
+            } else {
                 out.push('<');
                 rest = after;
-                continue;
-            };
-            let name = tag.strip_prefix("F-").map_or_else(|| tag.to_owned(), str::to_lowercase);
-            let known = matches!(&*name, "id" | "fid" | "ip" | "msg" | "time" | "matches")
-                || self.fields.iter().any(|(field, _)| *field == name);
-            if known {
-                out.push_str(&self.part(&name));
-            } else {
-                out.push_str(&format!("<{tag}>"));
             }
-            rest = after;
         }
         out.push_str(rest);
         out
+    }
+
+    fn tag(&self, tag: &str) -> Option<String> {
+        if let Some(name) = tag.strip_prefix("F-") {
+            let name = name.to_lowercase();
+            let field = self.fields.iter().find(|(field, _)| *field == name);
+            return Some(field.and_then(|(_, value)| value.clone()).unwrap_or_default());
+        }
+        match tag {
+            "ip" | "fid" => Some(self.id.clone()),
+            "msg" | "matches" => Some(self.line.text.to_string()),
+            "time" => Some(self.seconds()),
+            // Nothing was counted yet.
+            "failures" => Some("0".to_owned()),
+            "family" => Some(match self.id.parse() {
+                Ok(IpAddr::V4(_)) => "inet4".to_owned(),
+                Ok(IpAddr::V6(_)) => "inet6".to_owned(),
+                Err(_) => "None".to_owned(),
+            }),
+            _ => None,
+        }
     }
 
     /// The time as Python writes a float.
@@ -154,5 +163,17 @@ impl Failure {
         )]
         self.time
             .map_or("None".to_owned(), |time| format!("{:?}", time.micros() as f64 / 1e6))
+    }
+}
+
+/// A group's value as Python writes it; `users` is a set there, of all names of the session.
+fn shown(name: &str, value: Option<&str>) -> String {
+    match value {
+        None => "None".to_owned(),
+        Some(users) if name == "users" => {
+            let users: Vec<_> = users.split(", ").map(python).collect();
+            format!("{{{}}}", users.join(", "))
+        }
+        Some(value) => python(value),
     }
 }

@@ -149,7 +149,8 @@ impl<W: Write> List<'_, W> {
         }
         writeln!(self.out, "|- {name} line(s):")?;
         for line in &lines.kept {
-            let shown = if self.terminal { visible(line) } else { line.clone() };
+            let line = line.trim_end();
+            let shown = if self.terminal { visible(line) } else { line.to_owned() };
             if !self.debuggex {
                 writeln!(self.out, "|  {shown}")?;
                 continue;
