@@ -1,7 +1,5 @@
 //! Every stock filter against Fail2Ban's own annotated sample lines, read from the installed package.
 
-#![expect(clippy::print_stdout, reason = "tells how many annotations agree")]
-
 mod common;
 
 use common::{Line, Run};

@@ -86,3 +86,43 @@ fn nanoseconds_per_line() {
         }
     }
 }
+
+#[test]
+#[ignore = "a measurement, not a test"]
+fn nanoseconds_per_odd_line() {
+    let settings = stockade_filter::FilterSettings {
+        failregex: vec!["^Failed password for .* from <HOST>$".into()],
+        ..stockade_filter::FilterSettings::default()
+    };
+    let filter = Filter::new(&settings, &jiff::tz::TimeZone::UTC).unwrap();
+    let clock = Clock {
+        now: Timestamp::from_secs(1_795_352_400),
+        in_operation: true,
+        findtime: 600,
+    };
+    for (name, line) in [
+        (
+            "no date, 100 bytes",
+            "    at org.example.Service.call(Service.java:123) and so on and on and so forth, nothing to see "
+                .to_owned(),
+        ),
+        ("64 KiB of a", "a".repeat(65_536)),
+        ("64 KiB of digits", "2026-11-".repeat(8_192)),
+        ("64 KiB of 1", "1".repeat(65_536)),
+        ("64 KiB of blanks", " ".repeat(65_536)),
+        ("64 KiB of months", "Nov 22 13:4".repeat(6_000)),
+        (
+            "64 KiB of blanks after a date",
+            format!("2026-11-22 13:40:04{}", " ".repeat(65_536)),
+        ),
+    ] {
+        let mut memory = Memory::default();
+        let rounds = if line.len() > 1000 { 3 } else { 20_000 };
+        let started = Instant::now();
+        for _ in 0..rounds {
+            filter.judge(line.as_bytes(), clock, &mut memory);
+        }
+        let each = started.elapsed() / rounds;
+        println!("  {name}: {each:?}");
+    }
+}

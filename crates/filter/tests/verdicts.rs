@@ -1,6 +1,6 @@
 //! What becomes of a line: whom it names, when it happened, and what is refused.
 
-#![expect(clippy::unwrap_used, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 use jiff::tz::TimeZone;
 use stockade_core::{FailureId, Timestamp};

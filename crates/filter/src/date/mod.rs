@@ -4,6 +4,7 @@
 //! ambiguous dates are read by the template in use (behaviour spec 3.3).
 
 mod defaults;
+mod needs;
 mod repeat;
 mod strptime;
 mod template;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use stockade_core::Timestamp;
 use stockade_regex::Scratch;
 
+use self::needs::Contents;
 use self::repeat::Repeat;
 use self::template::{Place, Template};
 use self::zone::OffsetCache;
@@ -113,11 +115,14 @@ impl Detector {
     /// The template that fits, by the rules of behaviour spec 3.3.
     fn select(&self, text: &str, state: &mut DateState, scratch: &mut Scratch) -> Option<(usize, Place)> {
         let mut best: Option<(usize, Place)> = None;
+        let contents = Contents::of(text);
+        let may_match = |template: &Template| contents.is_none_or(|contents| contents.meet(template.needs));
         let last = state.last.as_ref().map(|last| last.template);
         if let Some((last, template)) = state
             .last
             .as_ref()
             .and_then(|last| Some((last, self.templates.get(last.template)?)))
+            && may_match(template)
             && let Some(place) = template.find(text, scratch)
         {
             let same = last.start == place.cut.start
@@ -129,7 +134,7 @@ impl Detector {
             best = Some((last.template, place));
         }
         for &index in state.order.iter().filter(|&&index| Some(index) != last) {
-            let Some(template) = self.templates.get(index) else {
+            let Some(template) = self.templates.get(index).filter(|template| may_match(template)) else {
                 continue;
             };
             let Some(place) = template.find(text, scratch) else {
@@ -256,6 +261,47 @@ mod tests {
             "261122 13:40:06 x",
         ],
     ];
+
+    #[test]
+    fn what_a_template_needs_is_in_every_line_it_matches() {
+        let odd = [
+            "x 08-22-2025 11:59:59.252",
+            "08/22/2025:11:59:59",
+            "22/08/25 11:59:59",
+            "Aug 22, 2025 1:59:59 PM",
+            "Aug-22-25 11:59:59",
+            "type=X audit(1755863999.123:456): x",
+            "22/Aug/2025:11:59:59 +0200",
+            "t=1755863999123;",
+            "2025 22:10",
+            "10%H:33",
+        ];
+        let mut scratch = Scratch::default();
+        let mut matches = 0;
+        let patterns = [
+            None,
+            Some("{^LN-BEG}"),
+            Some("{DATE}"),
+            Some("t={LEPOCH};"),
+            Some("%Y %d:%M"),
+            Some("%d%%H:%M"),
+        ];
+        for pattern in patterns {
+            let detector = Detector::new(pattern, Zone::Fixed(0)).unwrap();
+            for line in LOGS.iter().flat_map(|lines| lines.iter()).chain(&odd) {
+                let contents = Contents::of(line).unwrap();
+                for template in detector
+                    .templates
+                    .iter()
+                    .filter(|template| template.find(line, &mut scratch).is_some())
+                {
+                    assert!(contents.meet(template.needs), "{} on {line}", template.name);
+                    matches += 1;
+                }
+            }
+        }
+        assert!(matches > 100, "{matches}");
+    }
 
     #[test]
     fn the_short_way_reads_what_the_search_reads() {

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::needs::Needs;
 use stockade_regex::{Flags, Regex, Scratch};
 
 /// What the captured text is.
@@ -31,6 +32,8 @@ pub(crate) struct Template {
     pub(crate) anchored: bool,
     /// Whether it matches is decided by the start of the line up to a few bytes beyond the date.
     pub(crate) local: bool,
+    /// What every line it matches contains.
+    pub(super) needs: Needs,
     /// Templates of the default list that are anchored weigh 100, all others 1.
     pub(crate) weight: f64,
     regex: Regex,
@@ -131,7 +134,9 @@ impl Template {
         }
         let kind = if body == "()**" { Kind::None } else { Kind::Fields };
         let mut template = Self::compile(&source, flags, name, kind, anchored)?;
-        template.local = anchored && is_local(body);
+        let settled = settled(body);
+        template.local = anchored && settled.is_some();
+        template.needs = settled.map_or_else(Needs::default, |settled| Needs::of(&settled));
         Ok(template)
     }
 
@@ -186,6 +191,17 @@ impl Template {
             kind,
             anchored,
             local: false,
+            needs: match kind {
+                Kind::Epoch | Kind::LongEpoch => Needs {
+                    digits: 10,
+                    ..Needs::default()
+                },
+                Kind::Tai64n => Needs {
+                    byte: Some(b'@'),
+                    ..Needs::default()
+                },
+                Kind::Fields | Kind::None => Needs::default(),
+            },
             weight: 1.0,
             regex,
             cut,
@@ -285,9 +301,11 @@ fn has_group(regex: &str) -> bool {
     false
 }
 
-/// Whether all that is optional in a pattern is one of the short pieces the default patterns have.
-fn is_local(pattern: &str) -> bool {
-    const KNOWN: [&str; 16] = [
+/// The pattern without the short optional pieces the default patterns have; `None` if more is optional in it.
+fn settled(pattern: &str) -> Option<String> {
+    const KNOWN: [&str; 18] = [
+        "(?P<_sep>[-/.])",
+        "(?P<_sep>[-/])",
         r"(?:\s*%z)?",
         "(?:[.,]%f)?",
         r"(?:\.%f)?",
@@ -309,7 +327,7 @@ fn is_local(pattern: &str) -> bool {
     for piece in KNOWN {
         rest = rest.replace(piece, "");
     }
-    !rest.contains(['?', '*', '+', '{', '|', '\\'])
+    (!rest.contains(['?', '*', '+', '{', '|', '\\'])).then_some(rest)
 }
 
 struct Expanded {
