@@ -115,6 +115,13 @@ impl BanList {
         self.by_end.values().filter_map(|id| self.get(id))
     }
 
+    /// All bans, in the order in which they were made.
+    pub fn as_made(&self) -> Vec<&Ban> {
+        let mut held: Vec<&Held> = self.bans.values().collect();
+        held.sort_unstable_by_key(|held| held.number);
+        held.into_iter().map(|held| &held.ban).collect()
+    }
+
     /// How many ids are banned.
     pub fn len(&self) -> usize {
         self.bans.len()

@@ -193,6 +193,11 @@ impl Jail {
         self.bans.iter()
     }
 
+    /// Its bans in the order in which they were made, as `status` and `banned` list them; `get JAIL banip` orders by end.
+    pub fn bans_as_made(&self) -> Vec<&Ban> {
+        self.bans.as_made()
+    }
+
     /// Whether an id is banned.
     pub fn is_banned(&self, id: &FailureId) -> bool {
         self.bans.get(id).is_some()

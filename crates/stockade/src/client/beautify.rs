@@ -26,6 +26,10 @@ pub(crate) fn answer(words: &[String], value: &Value, utf8: bool) -> String {
         ["echo", ..] => joined(value, " "),
         ["stats" | "statistic" | "statistics", ..] | ["status", "--all", "stats", ..] => stats(value, utf8),
         ["status"] | ["status", "--all", ..] => status(value),
+        // Fail2Ban 1.0.2 and its development version fail to print this one.
+        ["status", jail, "stats", ..] if matches!(items(value).first(), Some(Value::Str(_))) => {
+            stats(&Value::Dict(vec![(Value::from(*jail), value.clone())]), utf8)
+        }
         ["status", jail, ..] => {
             let mut out = format!("Status for the jail: {jail}");
             tree(&mut out, value, "");

@@ -38,7 +38,7 @@ impl fmt::Display for AskError {
 }
 
 /// An error of the system as Python writes it: `[Errno 111] Connection refused`.
-fn as_python(error: &io::Error) -> String {
+pub(crate) fn as_python(error: &io::Error) -> String {
     let text = error.to_string();
     match error.raw_os_error() {
         Some(number) => {

@@ -4,7 +4,8 @@ use stockade_protocol::COMMANDS;
 
 use super::args::Face;
 
-const OPTIONS: &[(&str, &str)] = &[
+/// Options of client and server, with what they do; the manual pages derive from it.
+pub const OPTIONS: &[(&str, &str)] = &[
     ("-c, --conf <DIR>", "folder of the configuration (/etc/fail2ban)"),
     ("-s, --socket <FILE>", "path of the control socket"),
     ("-p, --pidfile <FILE>", "path of the file with the process id"),

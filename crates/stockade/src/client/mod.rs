@@ -21,7 +21,8 @@ use stockade_protocol::{Value, repr};
 
 use crate::terminal::{complain, say};
 use args::{Args, Asked, Face};
-use connection::ask;
+use connection::{AskError, as_python, ask};
+pub use help::OPTIONS;
 
 /// Exit code of everything that goes wrong, as Fail2Ban's; systemd's unit relies on it.
 const FAILED: u8 = 255;
@@ -236,7 +237,7 @@ impl Client {
         }
         let jail = match rest {
             [] | ["--all"] => None,
-            [jail] if !jail.starts_with("--") => Some(*jail),
+            [jail] => Some(*jail),
             other => {
                 let words = Value::List(other.iter().map(|word| Value::from(*word)).collect());
                 report::error(&format!("Unexpected argument(s) for reload: {}", repr(&words)));
@@ -318,6 +319,11 @@ fn say_answer(socket: &Path, words: &[String], asked: &[Value], timeout: Option<
         Ok(Err(error)) => {
             report::error(&format!("NOK: {}", repr(&Value::Tuple(error.args.clone()))));
             say(&report::shown(&beautify::error(&error)));
+            false
+        }
+        // `ping` tells the bare cause.
+        Err(AskError::NoAnswer(error)) if words.first().is_some_and(|word| word == "ping") => {
+            report::error(&as_python(&error));
             false
         }
         Err(error) => {
