@@ -16,7 +16,7 @@ const READY: Duration = Duration::from_secs(5);
 /// All that is not built in: where the log is, and that nothing else is to be watched.
 fn jail_local(log: &Path) -> String {
     format!(
-        "[{JAIL}]\nenabled = true\nlogpath = {}\n[asterisk-security]\nenabled = false\n[sshd]\nenabled = false\n",
+        "[{JAIL}]\nenabled = true\nlogpath = {}\n[asterisk-security]\nenabled = false\n[asterisk-full]\nenabled = false\n[sshd]\nenabled = false\n",
         log.display()
     )
 }

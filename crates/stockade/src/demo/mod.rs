@@ -235,7 +235,9 @@ fn report_spared(screen: &mut Screen, recording: &Recording, daemon: &Daemon, ba
     // An address in a name, another end of the quotation, and bytes that would steer a terminal.
     let is_injected = |text: &str| injected.iter().any(|actor| text.contains(&actor.address.to_string()));
     let has_control = |text: &str| text.chars().any(char::is_control);
-    let texts = || recording.lines.iter().map(|line| line.text.trim_start());
+    // Without the thread and the source file's name.
+    let message = |text: &'static str| text.split_once(".c: ").map_or(text, |(_, message)| message);
+    let texts = || recording.lines.iter().map(|line| message(line.text));
     let plain = texts().filter(|text| is_injected(text) && !has_control(text));
     for text in plain.step_by(9).take(2).chain(texts().find(|text| has_control(text))) {
         screen.line(&[(Style::Dim, &format!("           {}", shown(text, 96)))]);
