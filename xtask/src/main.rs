@@ -8,8 +8,10 @@
     reason = "a command that talks to its developer"
 )]
 
+mod generate;
 mod graph;
 mod packages;
+mod score;
 mod test;
 
 use std::process::ExitCode;
@@ -20,6 +22,8 @@ usage: cargo xtask COMMAND
   test [--quick]      format, lints, dependency graph, generated files, all tests
                       (as root it installs the Debian packages that the tests need)
   graph [--check]     print the dependency graph, or check it against the rules
+  generate [--check]  write the documents made from the program's tables, or check that they are current
+  score [...]         our asterisk filter beside Fail2Ban's and the guide's on recorded attacks
 ";
 
 fn main() -> ExitCode {
@@ -30,6 +34,9 @@ fn main() -> ExitCode {
         ["test", "--quick"] => test::run(true),
         ["graph"] => graph::print(),
         ["graph", "--check"] => graph::check(),
+        ["generate"] => generate::run(false),
+        ["generate", "--check"] => generate::run(true),
+        ["score", ..] => score::run(args.get(1..).unwrap_or_default()),
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);

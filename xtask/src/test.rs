@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{graph, packages, root};
+use crate::{generate, graph, packages, root};
 
 /// Runs all checks in the order cheapest first; stops at the first that fails. `quick` leaves out lints and docs.
 pub(crate) fn run(quick: bool) -> Result<(), String> {
@@ -12,6 +12,8 @@ pub(crate) fn run(quick: bool) -> Result<(), String> {
     step("format", &["fmt", "--all", "--check"])?;
     println!("== graph");
     graph::check()?;
+    println!("== generated documents");
+    generate::run(true)?;
     if !quick {
         step(
             "clippy",

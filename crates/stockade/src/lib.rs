@@ -4,6 +4,8 @@
 
 pub mod check;
 pub mod client;
+pub mod demo;
+pub mod regex_tool;
 pub mod server;
 mod terminal;
 

@@ -33,8 +33,8 @@ fn main() -> ExitCode {
     match face.to_str() {
         Some("server") => stockade::client::server_main(rest),
         Some("client") => stockade::client::main(rest),
-        // regex
-        // demo
+        Some("regex") => stockade::regex_tool::run(rest),
+        Some("demo") => stockade::demo::run(rest),
         Some("-V" | "--version" | "version") => {
             print(&mut std::io::stdout(), &format!("Stockade {}\n", stockade::VERSION));
             ExitCode::SUCCESS
@@ -45,7 +45,10 @@ fn main() -> ExitCode {
         }
         other => {
             if let Some(word) = other.filter(|word| !word.is_empty()) {
-                print(&mut std::io::stderr(), &format!("stockade: no command `{}`\n\n", word.escape_debug()));
+                print(
+                    &mut std::io::stderr(),
+                    &format!("stockade: no command `{}`\n\n", word.escape_debug()),
+                );
             }
             print(&mut std::io::stderr(), HELP);
             ExitCode::from(2)

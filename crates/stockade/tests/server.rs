@@ -160,7 +160,7 @@ impl World {
 }
 
 /// One jail on our log.
-const ONE_JAIL: &str = "[DEFAULT]\nmaxretry = 3\n[sshd]\nenabled = false\n[asterisk-security]\nenabled = false\n[asterisk]\nenabled = true\nlogpath = LOG\n";
+const ONE_JAIL: &str = "[DEFAULT]\nmaxretry = 3\n[sshd]\nenabled = false\n[asterisk-security]\nenabled = false\n[asterisk-full]\nenabled = false\n[asterisk]\nenabled = true\nlogpath = LOG\n";
 
 #[test]
 fn a_line_becomes_an_element_of_the_kernels_set_and_the_stop_leaves_nothing() {
@@ -328,7 +328,7 @@ fn bad_input_names_file_line_reason_and_mend_while_the_good_jail_runs() {
     if !requires(NEEDS) {
         return;
     }
-    let jails = "[DEFAULT]\nmaxretry = 3\n[sshd]\nenabled = false\n[asterisk-security]\nenabled = false\n\
+    let jails = "[DEFAULT]\nmaxretry = 3\n[sshd]\nenabled = false\n[asterisk-security]\nenabled = false\n[asterisk-full]\nenabled = false\n\
         [asterisk]\nenabled = true\nlogpath = LOG\n\
         [broken]\nenabled = true\nfilter = broken\nlogpath = LOG\n\
         [nofilter]\nenabled = true\nfilter = nosuchfilter\nlogpath = LOG\n\
@@ -347,9 +347,9 @@ fn bad_input_names_file_line_reason_and_mend_while_the_good_jail_runs() {
     let said = daemon.stderr() + &world.log();
     for (fault, needles) in [
         ("a broken filter", vec!["filter.d/broken.conf:4", "mend"]),
-        ("a filter that does not exist", vec!["nosuchfilter", "jail.local:16"]),
-        ("a regex without a host", vec!["jail.local:21", "<HOST>"]),
-        ("a bad duration", vec!["jail.local:28", "forever", "mend"]),
+        ("a filter that does not exist", vec!["nosuchfilter", "jail.local:18"]),
+        ("a regex without a host", vec!["jail.local:23", "<HOST>"]),
+        ("a bad duration", vec!["jail.local:30", "forever", "mend"]),
         ("an unreadable log", vec!["/proc", "is a directory", "mend"]),
     ] {
         for needle in needles {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use stockade_core::JailName;
 use stockade_core::logline::Level;
-use stockade_source::{Backend, Event, FileId, Rotation, SourceId, Start, Waker, Watcher};
+use stockade_source::{Backend, Event, FileId, Rotation, SourceError, SourceId, Start, Waker, Watcher};
 
 use super::log::Log;
 use super::matching::{Block, Rules, Work, Workers};
@@ -239,9 +239,10 @@ impl State {
                     Some((jail, _)) => format!("[{jail}] {error}"),
                     None => error.to_string(),
                 };
+                // The jails that are built in wait for logs that many systems never have: no warning.
+                let level = if matches!(error, SourceError::Missing { .. }) { Level::Info } else { Level::Warning };
                 // A message of several lines for a terminal; the log has one line for each.
-                self.log
-                    .write(Level::Warning, "fail2ban.filter", &text.replace("\n  ", "; "));
+                self.log.write(level, "fail2ban.filter", &text.replace("\n  ", "; "));
             }
             _ => {}
         }
