@@ -40,13 +40,13 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     let terminal = io::stdout().is_terminal();
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     let code = match options::parse(args) {
-        Ok(Request::Say(text)) => said(writeln!(out, "{text}"), 0),
-        Ok(Request::Incomplete(text)) => said(writeln!(out, "{text}"), 255),
+        Ok(Request::Say(text)) => said(&writeln!(out, "{text}"), 0),
+        Ok(Request::Incomplete(text)) => said(&writeln!(out, "{text}"), 255),
         Ok(Request::Test(options)) => match test(&options, terminal, &mut out) {
             Ok(()) => ExitCode::SUCCESS,
             Err(Stop::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(Stop::Io(error)) => said(writeln!(out, "ERROR: {error}"), 255),
-            Err(Stop::Refused(text)) => said(writeln!(out, "ERROR: {text}"), 255),
+            Err(Stop::Io(error)) => said(&writeln!(out, "ERROR: {error}"), 255),
+            Err(Stop::Refused(text)) => said(&writeln!(out, "ERROR: {text}"), 255),
         },
         Err(text) => {
             crate::terminal::complain(&text);
@@ -59,7 +59,7 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
 }
 
 /// Exit code of a text that was written; a closed pipe is no error, nobody is listening then.
-fn said(written: io::Result<()>, code: u8) -> ExitCode {
+fn said(written: &io::Result<()>, code: u8) -> ExitCode {
     let _ = written;
     ExitCode::from(code)
 }

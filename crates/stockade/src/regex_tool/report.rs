@@ -102,7 +102,7 @@ fn failregex(rules: &[String], hits: &[Hits], verbose: bool, out: &mut impl Writ
 fn ignoreregex(rules: &[String], hits: &[u64], verbose: bool, out: &mut impl Write) -> io::Result<()> {
     let total: u64 = hits.iter().sum();
     writeln!(out, "\nIgnoreregex: {total} total")?;
-    if total == 0 && !(verbose && !rules.is_empty()) {
+    if total == 0 && (!verbose || rules.is_empty()) {
         return Ok(());
     }
     writeln!(out, "|-  #) [# of hits] regular expression")?;

@@ -30,7 +30,7 @@ pub(super) fn read(options: &Options, heading: &mut String) -> Result<Rules, Sto
         logtimezone: options.timezone.clone(),
         ..FilterSettings::default()
     };
-    check(FilterSettings { ..settings.clone() }, &zone)?;
+    check(&settings, &zone)?;
     if let Some(word) = &options.usedns {
         settings.usedns = usedns(word)?;
     }
@@ -42,28 +42,25 @@ pub(super) fn read(options: &Options, heading: &mut String) -> Result<Rules, Sto
         settings.datepattern = Some(pattern.clone());
         say_datepattern(heading, &settings, &zone)?;
     }
-    match find(options)? {
-        Some(found) => {
-            heading.push_str(&found.heading);
-            take(found.settings, options, &mut settings, heading, &zone)?;
-        }
-        None => {
-            line(heading, "failregex line", &options.regex);
-            settings.failregex.push(options.regex.clone());
-            check(settings.clone(), &zone)?;
-        }
+    if let Some(found) = find(options)? {
+        heading.push_str(&found.heading);
+        take(found.settings, options, &mut settings, heading, &zone)?;
+    } else {
+        line(heading, "failregex line", &options.regex);
+        settings.failregex.push(options.regex.clone());
+        check(&settings, &zone)?;
     }
     if let Some(regex) = &options.ignoreregex {
         line(heading, "ignoreregex line", regex);
         settings.ignoreregex.push(regex.clone());
     }
-    let filter = check(settings.clone(), &zone)?;
+    let filter = check(&settings, &zone)?;
     let frame = FilterSettings {
         failregex: Vec::new(),
         ignoreregex: Vec::new(),
         ..settings.clone()
     };
-    let frame = check(frame, &zone)?;
+    let frame = check(&frame, &zone)?;
     Ok(Rules {
         settings,
         filter,
@@ -77,8 +74,8 @@ fn line(heading: &mut String, name: &str, value: &str) {
     let _ = writeln!(heading, "Use {name:>16} : {value}");
 }
 
-fn check(settings: FilterSettings, zone: &TimeZone) -> Result<Filter, Stop> {
-    Filter::new(&settings, zone).map_err(|errors| refusal(&errors))
+fn check(settings: &FilterSettings, zone: &TimeZone) -> Result<Filter, Stop> {
+    Filter::new(settings, zone).map_err(|errors| refusal(&errors))
 }
 
 fn refusal(errors: &[FilterError]) -> Stop {
@@ -112,7 +109,7 @@ fn say_datepattern(heading: &mut String, settings: &FilterSettings, zone: &TimeZ
         maxlines: 1,
         ..FilterSettings::default()
     };
-    let filter = check(dates, zone)?;
+    let filter = check(&dates, zone)?;
     let mut names = filter.date_templates();
     let name = match (names.next(), names.next()) {
         (Some(only), None) => only,
@@ -206,7 +203,7 @@ fn take(
             ("prefregex", Value::Text(regex)) => settings.prefregex = Some(regex).filter(|regex| !regex.is_empty()),
             ("addfailregex", Value::Lines(lines)) => settings.failregex.extend(lines.into_iter().map(|line| line.text)),
             ("addignoreregex", Value::Lines(lines)) => {
-                settings.ignoreregex.extend(lines.into_iter().map(|line| line.text))
+                settings.ignoreregex.extend(lines.into_iter().map(|line| line.text));
             }
             // `journalmatch` concerns journals; the rest was given on the command line.
             _ => {}
