@@ -59,6 +59,8 @@ pub(crate) struct Commands {
     started: BTreeSet<Family>,
     /// The bans that are in place, by this action's own account.
     active: BTreeMap<FailureId, Ban>,
+    /// The bans that did not work, or only in part; they are lifted with the others.
+    failed: BTreeMap<FailureId, Ban>,
 }
 
 /// The part that comes from the configuration.
@@ -190,6 +192,7 @@ impl Commands {
             settings,
             started: BTreeSet::new(),
             active: BTreeMap::new(),
+            failed: BTreeMap::new(),
         })
     }
 
@@ -258,13 +261,24 @@ impl Commands {
             }
             self.started.insert(family);
         }
-        self.attempt(Kind::Ban, "banning", family, ban, true, context)?;
+        let outcome = self.attempt(Kind::Ban, "banning", family, ban, true, context);
         let mut kept = ban.clone();
         if !self.settings.keep_details {
             kept.matches = Vec::new();
         }
-        self.active.insert(kept.id.clone(), kept);
-        Ok(())
+        self.forget(&kept.id);
+        let list = if outcome.is_ok() {
+            &mut self.active
+        } else {
+            &mut self.failed
+        };
+        list.insert(kept.id.clone(), kept);
+        outcome
+    }
+
+    fn forget(&mut self, id: &FailureId) {
+        self.active.remove(id);
+        self.failed.remove(id);
     }
 
     pub(crate) fn unban(&mut self, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
@@ -273,11 +287,16 @@ impl Commands {
         }
         let family = self.settings.family(&ban.id);
         if !self.has_bans(family) {
+            self.forget(&ban.id);
             return Ok(());
         }
+        self.lift(family, ban, context)
+    }
+
+    fn lift(&mut self, family: Family, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
         let repair = self.settings.repair_on_unban;
         // Gone before the attempt, so that a repair on the way does not set it again.
-        self.active.remove(&ban.id);
+        self.forget(&ban.id);
         let outcome = self.attempt(Kind::Unban, "unbanning", family, ban, repair, context);
         if let Err(error) = &outcome {
             self.report_failure("unban", ban, error, context);
@@ -353,10 +372,18 @@ impl Commands {
                 outcome = Err(self.settings.command_error("flushing bans", None));
             }
             self.active.retain(|id, _| self.settings.family(id) != family);
+            self.failed.retain(|id, _| self.settings.family(id) != family);
         }
-        let left: Vec<Ban> = self.active.values().cloned().collect();
-        for ban in &left {
-            let this = self.unban(ban, context);
+        let families: BTreeSet<Family> = self.active.keys().map(|id| self.settings.family(id)).collect();
+        let failed = std::mem::take(&mut self.failed);
+        let mut left = self.active.clone();
+        left.extend(
+            failed
+                .into_iter()
+                .filter(|(id, _)| families.contains(&self.settings.family(id))),
+        );
+        for (id, ban) in &left {
+            let this = self.lift(self.settings.family(id), ban, context);
             outcome = outcome.and(this);
         }
         outcome

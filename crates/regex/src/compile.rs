@@ -450,10 +450,11 @@ impl Node {
             Node::Repeat { node, min, max, .. } if node.single().is_none() => {
                 let copies = max.unwrap_or(min.saturating_add(1)).max(1);
                 let copies = usize::try_from(copies).unwrap_or(usize::MAX);
-                let size = copies.saturating_mul(node.size().saturating_add(3));
+                let body = node.size().saturating_add(3);
+                let size = copies.saturating_mul(body);
                 // Beyond this it counts instead of being copied.
                 return if size > MAX_COPIED {
-                    node.size().saturating_add(6)
+                    body.saturating_add(3)
                 } else {
                     size
                 };

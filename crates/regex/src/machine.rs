@@ -412,6 +412,10 @@ impl Run<'_> {
 
     fn split(&mut self, pc: Pc, first: Pc, second: Pc, position: usize) -> Option<At> {
         let note = self.program.notes.get(pc)?;
+        // Also where only one way is open: a long run of such choices would be walked again from every start.
+        if self.machine.memo_on && self.was_tried(note, position) {
+            return None;
+        }
         let byte = self.bytes.get(position).copied();
         let open = |way: usize| self.first_set(way).is_none_or(|set| set.has(byte));
         match note.ways.map(|[first, second]| (open(first), open(second))) {
@@ -419,9 +423,6 @@ impl Run<'_> {
             Some((false, true)) => Some((second, position)),
             Some((false, false)) => None,
             Some((true, true)) | None => {
-                if self.machine.memo_on && self.was_tried(note, position) {
-                    return None;
-                }
                 self.machine.push(Way::Branch { pc: second, position });
                 Some((first, position))
             }
@@ -454,12 +455,12 @@ impl Run<'_> {
             }
             return Ok(Some((pc + 1, low)));
         }
-        let high = self.extent(repeat, class, pc, position, low);
-        self.charge(high - position)?;
+        let high = self.extent(repeat, class, pc, low)?;
         if repeat.kind == RepeatKind::Greedy && high > low {
             if self.machine.memo_on {
-                let (first, last) = self.machine.vain.get(pc).copied().unwrap_or((1, 0));
-                if first <= low && high <= last {
+                let current = self.before_vain(pc, low, high);
+                if current <= high {
+                    self.machine.push(Way::GiveBack { pc, low, current, high });
                     return Ok(None);
                 }
             }
@@ -498,51 +499,58 @@ impl Run<'_> {
         repeat.stop.as_ref().is_some_and(|stop| rest.starts_with(stop.needle()))
     }
 
-    /// Where the longest run of the loop that begins at `position` and is at `low` after the least iterations ends.
-    fn extent(&mut self, repeat: &Loop, class: &Class, pc: Pc, position: usize, low: usize) -> usize {
+    /// Where the longest run of the loop that is at `low` after the least iterations ends.
+    fn extent(&mut self, repeat: &Loop, class: &Class, pc: Pc, low: usize) -> Result<usize, Overrun> {
+        let mut end = low;
         if repeat.max != usize::MAX {
-            let mut end = low;
             for _ in repeat.min..repeat.max {
                 match class.length_at(self.text, end) {
                     Some(length) => end += length,
                     None => break,
                 }
             }
-            return end;
+            self.charge(end - low)?;
+            return Ok(end);
         }
-        if self.machine.memo_on
-            && let Some(&(first, last)) = self.machine.stretches.get(pc)
-            && first <= low
-            && low <= last
-        {
-            return last;
-        }
-        let mut end = self.class_end(class, low);
+        // What is known of an earlier entry at or behind this one need not be scanned again.
+        let (first, last) = match self.machine.stretches.get(pc) {
+            Some(&(first, last)) if self.machine.memo_on && low <= last => (first, last),
+            _ => (self.bytes.len(), self.bytes.len()),
+        };
+        let known = first.max(low);
+        end = self.class_end(class, low, known);
         if let Some(stop) = &repeat.stop {
-            let search_end = (end + stop.needle().len()).min(self.bytes.len());
-            let stretch = self.bytes.get(low..search_end).unwrap_or_default();
-            end = stop.find(stretch).map_or(end, |offset| end.min(low + offset));
+            let search_end = (end + stop.needle().len().saturating_sub(1)).min(self.bytes.len());
+            let unknown = self.bytes.get(low..search_end).unwrap_or_default();
+            end = stop.find(unknown).map_or(end, |offset| end.min(low + offset));
+        }
+        self.charge(end - low)?;
+        let joins = end == known;
+        if joins {
+            end = last;
         }
         if self.machine.memo_on
             && let Some(slot) = self.machine.stretches.get_mut(pc)
         {
-            *slot = (position.max(low), end);
+            *slot = (if joins { first.min(low) } else { low }, end);
         }
-        end
+        Ok(end)
     }
 
-    /// The end of the run of characters of the class from `position` on.
-    fn class_end(&self, class: &Class, position: usize) -> usize {
-        let rest = self.bytes.get(position..).unwrap_or_default();
+    /// The end of the run of characters of the class from `position` on, looking no further than `limit`.
+    fn class_end(&self, class: &Class, position: usize, limit: usize) -> usize {
+        let rest = self.bytes.get(position..limit).unwrap_or_default();
         if let Some(byte) = class.all_but {
-            return memchr::memchr(byte, rest).map_or(self.bytes.len(), |offset| position + offset);
+            return memchr::memchr(byte, rest).map_or(limit, |offset| position + offset);
         }
         let beyond = match class.beyond {
             Beyond::None => false,
             Beyond::All => true,
             Beyond::Some(_) => {
                 let mut end = position;
-                while let Some(length) = class.length_at(self.text, end) {
+                while end < limit
+                    && let Some(length) = class.length_at(self.text, end)
+                {
                     end += length;
                 }
                 return end;
@@ -551,7 +559,7 @@ impl Run<'_> {
         let belongs = |byte: u8| class.ascii.get(usize::from(byte)).copied().unwrap_or(beyond);
         rest.iter()
             .position(|&byte| !belongs(byte))
-            .map_or(self.bytes.len(), |offset| position + offset)
+            .map_or(limit, |offset| position + offset)
     }
 
     fn holds(&self, place: Assertion, position: usize) -> bool {
@@ -674,11 +682,16 @@ impl Run<'_> {
         let Some(Inst::Loop(repeat)) = program.code.get(pc) else {
             return Ok(None);
         };
+        let current = if self.machine.memo_on {
+            current.min(self.before_vain(pc, low, current))
+        } else {
+            current
+        };
         let follow = program.first_sets.get(repeat.follow);
         let given = self.bytes.get(low..current).unwrap_or_default();
         let fits = |&byte: &u8| !is_continuation(byte) && follow.is_none_or(|set| set.has(Some(byte)));
         let found = given.iter().rposition(fits);
-        self.charge(given.len() - found.unwrap_or(0))?;
+        self.charge(given.len() - found.unwrap_or_default())?;
         let Some(offset) = found else {
             self.note_vain(pc, repeat, low, high);
             return Ok(None);
@@ -697,12 +710,12 @@ impl Run<'_> {
         Ok(Some((pc + 1, position)))
     }
 
-    /// All ways out of an unbounded loop between two positions failed: entering between them again is of no use.
+    /// All ways out of an unbounded loop between two positions failed: trying them again is of no use.
     fn note_vain(&mut self, pc: Pc, repeat: &Loop, low: usize, high: usize) {
-        let plain = self.program.notes.get(pc).is_some_and(|note| note.marks.is_empty());
+        let low = self.without_idle(pc, low);
         if !self.machine.memo_on
             || self.machine.memo.is_empty()
-            || !plain
+            || low > high
             || repeat.max != usize::MAX
             || !self.program.conditional_groups.is_empty()
         {
@@ -715,6 +728,21 @@ impl Run<'_> {
                 (*first, *last) = (low, high);
             }
         }
+    }
+
+    /// Of the positions from `low` to `high` where a loop can be left, the first of those at the end that are known to
+    /// be in vain; beyond `high` if none is.
+    fn before_vain(&self, pc: Pc, low: usize, high: usize) -> usize {
+        match self.machine.vain.get(pc) {
+            Some(&(first, last)) if first <= high && high <= last => first.max(self.without_idle(pc, low)),
+            _ => high + 1,
+        }
+    }
+
+    /// Where a loop can be left without a loop around it having consumed nothing; leaving there is another state.
+    fn without_idle(&self, pc: Pc, low: usize) -> usize {
+        let idle = |note: &Note| note.marks.iter().any(|&mark| self.machine.register(mark) == low);
+        low + usize::from(self.program.notes.get(pc).is_some_and(idle))
     }
 
     fn take_more(&mut self, pc: Pc, mut position: usize, mut left: usize) -> Result<Option<At>, Overrun> {

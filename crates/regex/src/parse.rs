@@ -555,8 +555,13 @@ impl Parser<'_> {
             }
         }
         if token.is(')') {
-            self.flags = change.apply(self.flags);
             self.asked_unicode |= change.unicode;
+            // Asking for both globally is refused in the end; a group may choose.
+            self.flags = FlagChange {
+                unicode: false,
+                ..change
+            }
+            .apply(self.flags);
             return Ok(None);
         }
         if token.is('-') {

@@ -1,4 +1,4 @@
-//! Character tables of CPython 3.11 (Unicode 14.0.0), written by `tests/tables.py`.
+//! Character tables of CPython 3.11 (Unicode 14.0.0), written by `tests/cpython/tables.py`.
 
 /// `\w`: `str.isalnum` or `_`.
 #[rustfmt::skip]

@@ -98,9 +98,12 @@ impl Stage {
             ("by".to_owned(), String::new()),
         ];
         for (key, value) in options {
+            let value = value
+                .replace("CALLS", &format!("{path}/calls"))
+                .replace("WIPED", &format!("{path}/wiped"));
             match all.iter_mut().find(|(known, _)| known == key) {
-                Some((_, old)) => (*value).clone_into(old),
-                None => all.push(((*key).to_owned(), (*value).to_owned())),
+                Some((_, old)) => *old = value,
+                None => all.push(((*key).to_owned(), value)),
             }
         }
         all

@@ -534,6 +534,15 @@ fn get_jail(running: &Running, get: &JailGet, log: &super::log::Log) -> Reply {
         JailGet::Ignoreregex => filter.map_or(Value::List(Vec::new()), |filter| own(filter.ignoreregex())),
         JailGet::Prefregex => Value::from(filter.and_then(|filter| filter.prefregex()).unwrap_or_default()),
         JailGet::Banned => banned(running),
+        // Networks and names first, then addresses, as upstream lists them.
+        JailGet::IgnoreIp => Value::List(
+            running
+                .jail
+                .ignore()
+                .entries()
+                .map(|entry| Value::Addr(entry.to_string()))
+                .collect(),
+        ),
         JailGet::BannedIds(ids) => {
             let mut flags: Vec<Value> = ids
                 .iter()
@@ -544,7 +553,9 @@ fn get_jail(running: &Running, get: &JailGet, log: &super::log::Log) -> Reply {
                 _ => Value::List(flags),
             }
         }
-        JailGet::BanIp { with_time: false } => banned(running),
+        JailGet::BanIp { with_time: false } => {
+            Value::List(running.jail.bans().map(|ban| Value::from(ban.id.to_string())).collect())
+        }
         JailGet::BanIp { with_time: true } => Value::List(
             running
                 .jail
@@ -612,7 +623,14 @@ fn refusal(set: &JailSet, faults: &[String]) -> RemoteError {
 }
 
 fn banned(running: &Running) -> Value {
-    Value::List(running.jail.bans().map(|ban| Value::from(ban.id.to_string())).collect())
+    Value::List(
+        running
+            .jail
+            .bans_as_made()
+            .iter()
+            .map(|ban| Value::from(ban.id.to_string()))
+            .collect(),
+    )
 }
 
 fn pair(name: &str, value: Value) -> Value {

@@ -17,7 +17,7 @@ pub(crate) struct JailSetup {
     pub(crate) backend: String,
     pub(crate) filter: FilterSettings,
     pub(crate) settings: JailSettings,
-    /// As `get JAIL ignoreip` shows them: normalised.
+    /// Normalised, in the order they were added.
     pub(crate) ignoreip: Vec<String>,
     pub(crate) ignorecommand: Option<String>,
     pub(crate) logs: Vec<LogPath>,
@@ -200,7 +200,6 @@ impl JailSetup {
                     .collect(),
             ),
             JailGet::IgnoreSelf => Value::Bool(self.settings.ignoreself),
-            JailGet::IgnoreIp => Value::List(self.ignoreip.iter().map(|entry| Value::Addr(entry.clone())).collect()),
             JailGet::IgnoreCommand => self.ignorecommand.as_deref().map_or(Value::Bool(false), Value::from),
             JailGet::IgnoreCache => Value::None,
             JailGet::UseDns => Value::from(match self.filter.usedns {
@@ -228,7 +227,7 @@ impl JailSetup {
             JailGet::Actions => strings(self.actions.iter().map(|action| action.name.as_str())),
             JailGet::Action { .. } | JailGet::ActionProperties(_) | JailGet::ActionMethods(_) => return None,
             JailGet::Banned | JailGet::BannedIds(_) | JailGet::BanIp { .. } => return None,
-            JailGet::Prefregex | JailGet::Failregex | JailGet::Ignoreregex => return None,
+            JailGet::Prefregex | JailGet::Failregex | JailGet::Ignoreregex | JailGet::IgnoreIp => return None,
         })
     }
 

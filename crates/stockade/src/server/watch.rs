@@ -240,7 +240,11 @@ impl State {
                     None => error.to_string(),
                 };
                 // The jails that are built in wait for logs that many systems never have: no warning.
-                let level = if matches!(error, SourceError::Missing { .. }) { Level::Info } else { Level::Warning };
+                let level = if matches!(error, SourceError::Missing { .. }) {
+                    Level::Info
+                } else {
+                    Level::Warning
+                };
                 // A message of several lines for a terminal; the log has one line for each.
                 self.log.write(level, "fail2ban.filter", &text.replace("\n  ", "; "));
             }

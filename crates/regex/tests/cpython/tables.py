@@ -1,6 +1,6 @@
 """Writes crates/regex/src/tables.rs from the character tables of the running CPython.
 
-    python3 crates/regex/tests/tables.py > crates/regex/src/tables.rs
+    python3 crates/regex/tests/cpython/tables.py > crates/regex/src/tables.rs
 
 A test runs the same script and compares, so the tables cannot drift from CPython 3.11.
 """
@@ -61,7 +61,7 @@ def emit(name, kind, doc, rows):
 
 
 print(f"//! Character tables of CPython {sys.version_info[0]}.{sys.version_info[1]} "
-      f"(Unicode {unicodedata.unidata_version}), written by `tests/tables.py`.")
+      f"(Unicode {unicodedata.unidata_version}), written by `tests/cpython/tables.py`.")
 emit("WORD", "(u32, u32)", "`\\w`: `str.isalnum` or `_`.", ranges(lambda c: c.isalnum() or c == "_"))
 emit("DIGIT", "(u32, u32)", "`\\d`: `str.isdecimal`.", ranges(str.isdecimal))
 emit("SPACE", "(u32, u32)", "`\\s`: `str.isspace`.", ranges(str.isspace))

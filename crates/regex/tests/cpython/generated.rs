@@ -7,9 +7,7 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "the seed of a longer run")]
 
-mod oracle;
-
-use oracle::{Question, agree, ask_ourselves, ask_python, lacks_literals, missing_python, readable};
+use crate::oracle::{Question, agree, ask_ourselves, ask_python, lacks_literals, missing_python, readable};
 use stockade_regex::Scratch;
 
 /// xorshift64*: the same numbers everywhere for a seed.

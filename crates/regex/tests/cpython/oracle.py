@@ -42,6 +42,7 @@ def answer(flags, pattern, text):
     return "M " + " ".join(spans)
 
 
-for line in sys.stdin:
-    flags, pattern, text = line.rstrip("\n").split("\t")
-    print(answer(flags, bytes.fromhex(pattern).decode("utf-8"), bytes.fromhex(text).decode("utf-8")))
+if __name__ == "__main__":
+    for line in sys.stdin:
+        flags, pattern, text = line.rstrip("\n").split("\t")
+        print(answer(flags, bytes.fromhex(pattern).decode("utf-8"), bytes.fromhex(text).decode("utf-8")))

@@ -55,7 +55,7 @@ pub(crate) fn ask_python(questions: &[Question]) -> Vec<String> {
 
 /// Runs one of the Python scripts beside the tests.
 pub(crate) fn run_python(script: &str, input: &str) -> String {
-    let path = format!("{}/tests/{script}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/tests/cpython/{script}", env!("CARGO_MANIFEST_DIR"));
     let mut child = Command::new("python3")
         .arg(path)
         .stdin(Stdio::piped())
@@ -161,7 +161,7 @@ pub(crate) fn readable(answer: &str) -> String {
                 .chunks(2)
                 .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
                 .collect();
-            format!("refused at {position}: {}", String::from_utf8_lossy(&bytes))
+            format!("E {position} {}", String::from_utf8_lossy(&bytes))
         }
         _ => answer.to_owned(),
     }
