@@ -13,11 +13,19 @@ pub(super) const JAIL: &str = "asterisk";
 /// How long the daemon may take to be ready.
 const READY: Duration = Duration::from_secs(5);
 
-/// All that is not built in: where the log is, and that nothing else is to be watched.
-fn jail_local(log: &Path) -> String {
+/// All that is not built in: where the log is, and that no other log of this machine is to be watched.
+fn jail_local(folder: &Path, log: &Path) -> String {
+    let built_in = stockade_config::load(folder, &stockade_config::Overrides::default());
+    let others = built_in
+        .jails
+        .iter()
+        .map(|jail| jail.name.clone())
+        .filter(|name| name != JAIL);
+    let disabled: Vec<String> = others.map(|name| format!("[{name}]\nenabled = false\n")).collect();
     format!(
-        "[{JAIL}]\nenabled = true\nlogpath = {}\n[asterisk-security]\nenabled = false\n[asterisk-full]\nenabled = false\n[sshd]\nenabled = false\n",
-        log.display()
+        "[{JAIL}]\nenabled = true\nlogpath = {}\n{}",
+        log.display(),
+        disabled.concat()
     )
 }
 
@@ -173,7 +181,7 @@ impl Daemon {
 fn prepare(folder: &Path) -> std::io::Result<PathBuf> {
     let log = folder.join("full");
     File::create(&log)?;
-    fs::write(folder.join("jail.local"), jail_local(&log))?;
+    fs::write(folder.join("jail.local"), jail_local(folder, &log))?;
     Ok(log)
 }
 
@@ -206,5 +214,21 @@ impl Drop for Daemon {
         }
         // In the temporary folder; the system cleans it.
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_log_of_this_machine_is_watched() {
+        let folder = testkit::TempDir::new("demo-jails");
+        let log = prepare(folder.path()).unwrap();
+        let config = stockade_config::load(folder.path(), &stockade_config::Overrides::default());
+        let names: Vec<_> = config.jails.iter().map(|jail| jail.name.clone()).collect();
+        assert_eq!(names, [JAIL]);
+        assert!(config.disabled.len() > 1, "{:?}", config.disabled);
+        assert!(log.starts_with(folder.path()));
     }
 }
