@@ -299,29 +299,36 @@ impl Compiler {
             self.iteration(node, mark)?;
         }
         let exit = self.code.len();
+        self.patch_heads(heads, mark, exit, lazy);
+        Ok(())
+    }
+
+    fn patch_heads(&mut self, heads: Vec<(Option<Pc>, Pc)>, mark: Option<usize>, exit: Pc, lazy: bool) {
         for (check, split) in heads {
             self.patch(split, choice(split + 1, exit, lazy));
             if let (Some(check), Some(mark)) = (check, mark) {
                 self.patch(check, Inst::LoopHead { mark, exit });
             }
         }
-        Ok(())
     }
 
     fn possessive_options(&mut self, node: &Node, count: usize) -> Result<(), PatternError> {
         // Each option is taken if it matches, and never given back: an atomic group around all of them, each atomic.
         let start = self.emit(Inst::Match)?;
         let outside = std::mem::take(&mut self.marks);
-        let mut splits = Vec::new();
+        let mark = self.mark_for(node)?;
+        let mut heads = Vec::new();
         for _ in 0..count {
-            splits.push(self.emit(Inst::Match)?);
+            let check = mark.map(|_| self.emit(Inst::Match)).transpose()?;
+            heads.push((check, self.emit(Inst::Match)?));
+            if let Some(mark) = mark {
+                self.emit(Inst::Save(mark))?;
+            }
             self.sub(SubKind::Atomic, node)?;
         }
         let exit = self.emit(Inst::SubEnd { start })?;
         self.marks = outside;
-        for split in splits {
-            self.patch(split, choice(split + 1, exit, false));
-        }
+        self.patch_heads(heads, mark, exit, false);
         self.patch(
             start,
             Inst::Sub {

@@ -514,7 +514,7 @@ impl Run<'_> {
         }
         // What is known of an earlier entry at or behind this one need not be scanned again.
         let (first, last) = match self.machine.stretches.get(pc) {
-            Some(&(first, last)) if self.machine.memo_on && low <= last => (first, last),
+            Some(&(first, last)) if self.machine.memo_on && first <= last && low <= last => (first, last),
             _ => (self.bytes.len(), self.bytes.len()),
         };
         let known = first.max(low);

@@ -1,4 +1,5 @@
 //! Texts written to make a matcher slow, and patterns written to break a parser.
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 use std::fmt::Write as _;
 
