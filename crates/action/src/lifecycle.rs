@@ -1,8 +1,9 @@
 //! The life of an action of commands: start (on demand), ban, check and repair, unban, flush, stop.
 //!
-//! Upstream: behaviour spec 5.1 to 5.3. Three things are better on purpose: the repair of an action without options per
-//! family really starts it again; after a repair all active bans are set again at once, not when their owners come back;
-//! and a start that did not work is tried again at the next ban.
+//! Upstream: behaviour spec 5.1 to 5.3; `tests/oracle.rs` compares. Better on purpose: the repair of an action without options
+//! per family really starts it again; after a repair all active bans are set again at once, not when their owners come back;
+//! an action that does not start on demand starts for both families (1.0.2 leaves IPv6 unstarted); a repair for an unban
+//! starts again before it goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
