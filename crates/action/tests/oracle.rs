@@ -38,12 +38,12 @@ fn ours(options: &[(&str, &str)], steps: &[Step]) -> Vec<String> {
     let mut calls = vec![stage.calls()];
     for step in steps {
         match *step {
-            Step::Ban(id) => drop(with(|context| action.ban(&ban(id), context))),
-            Step::Unban(id) => drop(with(|context| action.unban(&ban(id), context))),
-            Step::Fail(name) => stage.fail(name),
-            Step::Succeed(name) => stage.succeed(name),
-            Step::Wipe => stage.wipe(),
-            Step::Stop => drop(with(|context| action.stop(context))),
+            Ban(id) => drop(with(|context| action.ban(&ban(id), context))),
+            Unban(id) => drop(with(|context| action.unban(&ban(id), context))),
+            Fail(name) => stage.fail(name),
+            Succeed(name) => stage.succeed(name),
+            Wipe => stage.wipe(),
+            Stop => drop(with(|context| action.stop(context))),
         }
         calls.push(stage.calls());
     }
@@ -121,15 +121,15 @@ fn theirs(options: &[(&str, &str)], steps: &[Step], expected: &[String]) -> Vec<
     calls.push(collect(expected.next().unwrap()));
     for step in steps {
         match *step {
-            Step::Ban(id) => drop(client(&["set", "j", "banip", id])),
-            Step::Unban(id) => {
+            Ban(id) => drop(client(&["set", "j", "banip", id])),
+            Unban(id) => {
                 // A ban is carried out a moment after the answer; an unban must not overtake it.
                 drop(client(&["set", "j", "unbanip", id]));
             }
-            Step::Fail(name) => stage.fail(name),
-            Step::Succeed(name) => stage.succeed(name),
-            Step::Wipe => stage.wipe(),
-            Step::Stop => {
+            Fail(name) => stage.fail(name),
+            Succeed(name) => stage.succeed(name),
+            Wipe => stage.wipe(),
+            Stop => {
                 drop(client(&["stop"]));
                 server.wait(SOON);
             }
