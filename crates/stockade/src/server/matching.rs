@@ -20,7 +20,7 @@ use super::jails::Message;
 use super::log::Log;
 
 /// Blocks waiting for a worker; when it is full the watcher waits, and the kernel keeps the bytes.
-const BLOCKS_WAITING: usize = 16;
+const BLOCKS_WAITING: usize = 4;
 
 /// How long the same complaint about the same file stays unsaid.
 const QUIET: Duration = Duration::from_secs(60);

@@ -39,7 +39,7 @@ use resolve::Resolver;
 use watch::Watch;
 
 /// Failures, answers and commands that wait for the thread of the jails; when it is full, workers and clients wait.
-const WAITING: usize = 8192;
+const WAITING: usize = 1024;
 
 /// Exit code of every failed start, as upstream's.
 const FAILED: u8 = 255;
