@@ -199,3 +199,53 @@ fn lines_that_match_nothing_are_printed_with_invert() {
         "nothing\nexit code Some(0)\n"
     );
 }
+
+/// Sample logs whose report may differ, and why.
+const DIFFERENT: [(&str, &str); 5] = [
+    ("ejabberd-auth", "rules over several lines"),
+    ("guacamole", "rules over several lines"),
+    ("mongodb-auth", "rules over several lines"),
+    ("slapd", "rules over several lines"),
+    ("sshd", "192.030.0.6 is no address: its leading zero may mean octal"),
+];
+
+#[test]
+fn reports_on_the_sample_logs_what_fail2ban_reports() {
+    if !testkit::requires(&["fail2ban-regex"]) {
+        return;
+    }
+    let mut compared = 0;
+    for log in testkit::package_files("fail2ban") {
+        let Some(name) = log.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        let filter = Path::new("/etc/fail2ban/filter.d").join(format!("{name}.conf"));
+        let sample = log.parent().is_some_and(|parent| parent.ends_with("files/logs"));
+        if !sample || !filter.exists() || DIFFERENT.iter().any(|(other, _)| *other == name) {
+            continue;
+        }
+        let words = [log.to_str().unwrap(), name];
+        let theirs = output(Command::new("fail2ban-regex"), &words, Path::new("/"));
+        assert!(theirs.contains("\nLines: "), "{name}: {theirs}");
+        assert_eq!(normal(&ours(&words, Path::new("/"))), normal(&theirs), "{name}");
+        compared += 1;
+    }
+    println!("{compared} sample logs compared");
+    assert!(compared > 0 || testkit::package_files("fail2ban").is_empty());
+}
+
+/// A report without what differs on purpose: we follow a later Fail2Ban in one date format and in the expression for
+/// IPv6, and the order of templates, which tells how the search went and not what was found, is not compared.
+fn normal(report: &str) -> Vec<String> {
+    let report = report.replace("|::){1,7}", "|:){1,7}").replace(
+        "(?:T|  ?)Ex24hourExMinuteExSecond",
+        "(?:-|T|  ?)Ex24hour:?ExMinute:?ExSecond",
+    );
+    let mut lines: Vec<String> = report.lines().map(str::to_owned).collect();
+    let begin = lines.iter().position(|line| line.starts_with("Date template hits"));
+    let end = lines.iter().position(|line| line.starts_with("Lines:"));
+    if let (Some(begin), Some(end)) = (begin, end) {
+        lines[begin..end].sort();
+    }
+    lines
+}

@@ -216,28 +216,23 @@ impl<'a> Tally<'a> {
         match seen.verdict {
             Verdict::Match(found) => {
                 let mut any = self.hit(found.rule, &failure::ids(&found.who), found.at);
+                let mut harmless = false;
                 for &rule in seen.hits.iter().filter(|rule| **rule != found.rule) {
-                    let ids = self.ids_of_rule(rule, line, clock);
-                    any |= self.hit(rule, &ids, found.at);
+                    match self.verdict_of(rule, line, clock) {
+                        Verdict::Match(beside) => any |= self.hit(rule, &failure::ids(&beside.who), found.at),
+                        Verdict::Ignored => harmless |= self.counts_as_harmless(rule),
+                        _ => {}
+                    }
                 }
-                if any {
+                if harmless {
+                    self.ignored.add(line, self.options.ignored);
+                } else if any {
                     self.matched.add(line, self.options.matched);
                 } else {
                     self.missed.add(line, self.options.missed);
                 }
             }
-            Verdict::Ignored => {
-                if let Some(count) = seen
-                    .ignored_by
-                    .first()
-                    .and_then(|&index| self.ignoreregex.get_mut(index))
-                {
-                    *count += 1;
-                } else if let Some(hits) = seen.hits.first().and_then(|&rule| self.failregex.get_mut(rule)) {
-                    hits.count += 1;
-                }
-                self.ignored.add(line, self.options.ignored);
-            }
+            Verdict::Ignored => self.line_without_failure(line, &seen.ignored_by, &seen.hits),
             Verdict::Overrun(_) => {
                 self.overruns += 1;
                 self.missed.add(line, self.options.missed);
@@ -258,20 +253,57 @@ impl<'a> Tally<'a> {
         true
     }
 
-    /// Whom a rule names that matches beside another one. Seldom asked, so the rule is compiled each time.
-    fn ids_of_rule(&self, rule: usize, line: &[u8], clock: Clock) -> Vec<String> {
+    /// A line that an `ignoreregex` takes out, or that only adds to what is known of a session.
+    fn line_without_failure(&mut self, line: &[u8], ignored_by: &[usize], hits: &[usize]) {
+        if let Some(count) = ignored_by.first().and_then(|&index| self.ignoreregex.get_mut(index)) {
+            *count += 1;
+            return self.ignored.add(line, self.options.ignored);
+        }
+        let Some(&rule) = hits.first() else {
+            return self.ignored.add(line, self.options.ignored);
+        };
+        if !self.is_harmless(rule) {
+            // A failure whose address other lines of the session tell: Fail2Ban counts the line as matched.
+            if let Some(hits) = self.failregex.get_mut(rule) {
+                hits.count += 1;
+            }
+            return self.matched.add(line, self.options.matched);
+        }
+        // Without all checks Fail2Ban does not hear of harmless lines.
+        if self.options.check_all {
+            self.counts_as_harmless(rule);
+            self.ignored.add(line, self.options.ignored);
+        } else {
+            self.missed.add(line, self.options.missed);
+        }
+    }
+
+    /// Whether a rule is there for lines that are no failure.
+    fn is_harmless(&self, rule: usize) -> bool {
+        let rule = self.rules.settings.failregex.get(rule);
+        rule.is_some_and(|rule| rule.contains("<F-NOFAIL>") || rule.contains("<F-MLFGAINED>"))
+    }
+
+    fn counts_as_harmless(&mut self, rule: usize) -> bool {
+        let harmless = self.is_harmless(rule);
+        if let Some(hits) = self.failregex.get_mut(rule).filter(|_| harmless) {
+            hits.count += 1;
+        }
+        harmless
+    }
+
+    /// What a rule makes of a line that matches beside another one. Seldom asked, so the rule is compiled each time.
+    fn verdict_of(&self, rule: usize, line: &[u8], clock: Clock) -> Verdict {
         let failregex = self.rules.settings.failregex.get(rule).cloned().into_iter().collect();
         let alone = FilterSettings {
             failregex,
             ignoreregex: Vec::new(),
             ..self.rules.settings.clone()
         };
-        match Filter::new(&alone, &jiff::tz::TimeZone::system())
-            .map(|filter| filter.judge(line, clock, &mut Memory::default()))
-        {
-            Ok(Verdict::Match(found)) => failure::ids(&found.who),
-            _ => Vec::new(),
-        }
+        let filter = Filter::new(&alone, &jiff::tz::TimeZone::system());
+        filter.map_or(Verdict::Miss, |filter| {
+            filter.judge(line, clock, &mut Memory::default())
+        })
     }
 }
 
