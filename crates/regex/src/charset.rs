@@ -111,6 +111,12 @@ impl CharSet {
         &self.ranges
     }
 
+    /// The part above ASCII.
+    pub(crate) fn beyond_ascii(&self) -> Vec<(u32, u32)> {
+        let high = self.ranges.iter().filter(|range| range.1 >= 0x80);
+        high.map(|range| (range.0.max(0x80), range.1)).collect()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }

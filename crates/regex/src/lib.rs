@@ -4,6 +4,10 @@
 //! by a backtracking machine that finds what CPython finds, group by group. The machine has a step budget; where it
 //! trips and the pattern is regular, the `regex` crate decides in linear time.
 //!
+//! Known differences: `\N{name}` and the flag `t` are refused, and so are groups nested more than 200 deep; where CPython
+//! 3.11 has a slip we do not follow it (stale groups after a failed alternative inside a possessive repetition, and a
+//! leading `(?a:` class, whose Unicode meaning it uses to find where a match may start).
+//!
 //! ```
 //! use stockade_regex::{Flags, Regex, Scratch};
 //!
@@ -21,12 +25,16 @@ mod charset;
 mod compile;
 mod error;
 mod escape;
+mod first;
+mod group;
+mod inline_flags;
 mod linear;
 mod literals;
 mod lower;
 mod machine;
 mod parse;
 mod program;
+mod repetition;
 mod rewrite;
 mod tables;
 mod token;

@@ -12,6 +12,9 @@ const MAX_CLASS: u32 = 6;
 /// A repetition of more than this is not spelt out.
 const MAX_REPETITIONS: u32 = 4;
 
+/// Shorter literals are in most lines.
+const MIN_NEEDED: usize = 3;
+
 type Literals = Vec<String>;
 
 /// The rarest set of literals of which each match contains one, sorted; none contains a line feed.
@@ -22,6 +25,15 @@ pub(crate) fn required(root: &Node) -> Option<Vec<Vec<u8>>> {
         .into_iter()
         .min_by(|a, b| commonness(a).total_cmp(&commonness(b)))?;
     Some(without_covered(best).into_iter().map(String::into_bytes).collect())
+}
+
+/// The rarest single literal that each match contains, if it is long enough to be worth looking for.
+pub(crate) fn required_one(root: &Node) -> Option<String> {
+    let mut candidates = Vec::new();
+    collect(root, &mut candidates);
+    let single = candidates.into_iter().filter(|texts| texts.len() == 1);
+    let best = single.min_by(|a, b| commonness(a).total_cmp(&commonness(b)))?;
+    best.into_iter().next().filter(|literal| literal.len() >= MIN_NEEDED)
 }
 
 /// Adds every set found of which each match of the node contains one.

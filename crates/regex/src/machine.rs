@@ -12,10 +12,10 @@
 //! the whole part fails.
 
 use crate::Budget;
-use crate::ast::{Assertion, RepeatKind};
+use crate::ast::Assertion;
 use crate::charset::{Case, is_word, to_lower};
 use crate::error::Overrun;
-use crate::program::{Beyond, Class, FirstSet, Inst, Loop, Note, Pc, Program, Start, SubKind};
+use crate::program::{Class, FirstSet, Inst, Note, Pc, Program, Start, SubKind};
 
 const UNSET: usize = usize::MAX;
 /// 8 MiB of bits: a line of 64 KiB for a pattern of a thousand places.
@@ -31,15 +31,18 @@ pub(crate) struct Machine {
     trail: Vec<(usize, usize)>,
     stack: Vec<Frame>,
     parts: Vec<OpenPart>,
-    memo: Vec<u64>,
+    pub(crate) memo: Vec<u64>,
     /// Memo entries made inside the open parts.
     memo_log: Vec<usize>,
-    memo_on: bool,
+    pub(crate) memo_on: bool,
     /// By instruction, for unbounded loops: positions from which leaving was tried in vain.
-    vain: Vec<(usize, usize)>,
+    pub(crate) vain: Vec<(usize, usize)>,
     /// By instruction, for unbounded loops: the last stretch of text found to belong to the class.
-    stretches: Vec<(usize, usize)>,
+    pub(crate) stretches: Vec<(usize, usize)>,
     steps: u64,
+    /// Whether the text was asked for the literal every match needs.
+    asked: bool,
+    hopeless: bool,
     groups: usize,
     matched: bool,
 }
@@ -52,7 +55,7 @@ struct Frame {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Way {
+pub(crate) enum Way {
     Branch {
         pc: Pc,
         position: usize,
@@ -87,7 +90,7 @@ struct OpenPart {
 }
 
 /// Where the machine goes on.
-type At = (Pc, usize);
+pub(crate) type At = (Pc, usize);
 
 impl Machine {
     /// Searches `text`; on `true` the groups are in the registers.
@@ -116,6 +119,8 @@ impl Machine {
         self.parts.clear();
         self.memo_log.clear();
         self.memo_on = false;
+        self.asked = false;
+        self.hopeless = false;
         self.steps = 0;
         self.matched = false;
     }
@@ -141,7 +146,7 @@ impl Machine {
         self.steps
     }
 
-    fn register(&self, index: usize) -> usize {
+    pub(crate) fn register(&self, index: usize) -> usize {
         self.registers.get(index).copied().unwrap_or(UNSET)
     }
 
@@ -169,7 +174,7 @@ impl Machine {
         }
     }
 
-    fn push(&mut self, way: Way) {
+    pub(crate) fn push(&mut self, way: Way) {
         self.stack.push(Frame {
             way,
             trail: self.trail.len(),
@@ -178,12 +183,12 @@ impl Machine {
 }
 
 /// One search.
-struct Run<'r> {
-    program: &'r Program,
-    text: &'r str,
-    bytes: &'r [u8],
-    budget: Budget,
-    machine: &'r mut Machine,
+pub(crate) struct Run<'r> {
+    pub(crate) program: &'r Program,
+    pub(crate) text: &'r str,
+    pub(crate) bytes: &'r [u8],
+    pub(crate) budget: Budget,
+    pub(crate) machine: &'r mut Machine,
 }
 
 impl Run<'_> {
@@ -198,6 +203,9 @@ impl Run<'_> {
                 return Ok(true);
             }
             self.charge(start.saturating_sub(position))?;
+            if self.is_hopeless() {
+                break;
+            }
             position = match self.bytes.get(start) {
                 None => break,
                 Some(_) => self.next_boundary(start),
@@ -242,7 +250,7 @@ impl Run<'_> {
         position + 1 + rest.iter().take_while(|&&byte| is_continuation(byte)).count()
     }
 
-    fn charge(&mut self, bytes: usize) -> Result<(), Overrun> {
+    pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), Overrun> {
         let steps = u64::try_from(bytes / BYTES_PER_STEP).unwrap_or(u64::MAX);
         self.machine.steps = self.machine.steps.saturating_add(steps + 1);
         if self.machine.steps > self.budget.steps {
@@ -270,7 +278,7 @@ impl Run<'_> {
     }
 
     /// Whether this place and position was tried before; notes that it is tried now.
-    fn was_tried(&mut self, note: &Note, position: usize) -> bool {
+    pub(crate) fn was_tried(&mut self, note: &Note, position: usize) -> bool {
         if self.machine.memo.is_empty() {
             return false;
         }
@@ -350,7 +358,7 @@ impl Run<'_> {
                 Some((next, position))
             }
             Inst::Assert(place) => self.holds(*place, position).then_some((next, position)),
-            Inst::Sub { kind, end } => self.enter_part(pc, *kind, *end, position),
+            Inst::Sub { kind, end } => return self.enter_part(pc, *kind, *end, position),
             Inst::SubEnd { .. } => self.leave_part(position),
             Inst::LookLiteral { literal, negative } => {
                 (rest.starts_with(literal) != *negative).then_some((next, position))
@@ -429,139 +437,6 @@ impl Run<'_> {
         }
     }
 
-    fn enter_loop(&mut self, repeat: &Loop, pc: Pc, position: usize) -> Result<Option<At>, Overrun> {
-        let program = self.program;
-        let Some(class) = program.classes.get(repeat.class) else {
-            return Ok(None);
-        };
-        let Some(low) = self.skip(repeat, class, position) else {
-            return Ok(None);
-        };
-        if repeat.kind == RepeatKind::Lazy {
-            if repeat.max > repeat.min {
-                let left = if repeat.max == usize::MAX {
-                    usize::MAX
-                } else {
-                    repeat.max - repeat.min
-                };
-                if self.machine.memo_on && left == usize::MAX && self.loop_was_tried(pc, low) {
-                    return Ok(None);
-                }
-                self.machine.push(Way::TakeMore {
-                    pc,
-                    position: low,
-                    left,
-                });
-            }
-            return Ok(Some((pc + 1, low)));
-        }
-        let high = self.extent(repeat, class, pc, low)?;
-        if repeat.kind == RepeatKind::Greedy && high > low {
-            if self.machine.memo_on {
-                let current = self.before_vain(pc, low, high);
-                if current <= high {
-                    self.machine.push(Way::GiveBack { pc, low, current, high });
-                    return Ok(None);
-                }
-            }
-            self.machine.push(Way::GiveBack {
-                pc,
-                low,
-                current: high,
-                high,
-            });
-            if self.machine.memo_on && self.loop_was_tried(pc, high) {
-                return Ok(None);
-            }
-        }
-        Ok(Some((pc + 1, high)))
-    }
-
-    /// The memo's answer for leaving (or, if lazy and unbounded, also staying in) a loop at a position.
-    fn loop_was_tried(&mut self, pc: Pc, position: usize) -> bool {
-        let program = self.program;
-        program.notes.get(pc).is_some_and(|note| self.was_tried(note, position))
-    }
-
-    /// The position after the iterations that must be.
-    fn skip(&self, repeat: &Loop, class: &Class, mut position: usize) -> Option<usize> {
-        for _ in 0..repeat.min {
-            if self.stops(repeat, position) {
-                return None;
-            }
-            position += class.length_at(self.text, position)?;
-        }
-        Some(position)
-    }
-
-    fn stops(&self, repeat: &Loop, position: usize) -> bool {
-        let rest = self.bytes.get(position..).unwrap_or_default();
-        repeat.stop.as_ref().is_some_and(|stop| rest.starts_with(stop.needle()))
-    }
-
-    /// Where the longest run of the loop that is at `low` after the least iterations ends.
-    fn extent(&mut self, repeat: &Loop, class: &Class, pc: Pc, low: usize) -> Result<usize, Overrun> {
-        let mut end = low;
-        if repeat.max != usize::MAX {
-            for _ in repeat.min..repeat.max {
-                match class.length_at(self.text, end) {
-                    Some(length) => end += length,
-                    None => break,
-                }
-            }
-            self.charge(end - low)?;
-            return Ok(end);
-        }
-        // What is known of an earlier entry at or behind this one need not be scanned again.
-        let (first, last) = match self.machine.stretches.get(pc) {
-            Some(&(first, last)) if self.machine.memo_on && first <= last && low <= last => (first, last),
-            _ => (self.bytes.len(), self.bytes.len()),
-        };
-        let known = first.max(low);
-        end = self.class_end(class, low, known);
-        if let Some(stop) = &repeat.stop {
-            let search_end = (end + stop.needle().len().saturating_sub(1)).min(self.bytes.len());
-            let unknown = self.bytes.get(low..search_end).unwrap_or_default();
-            end = stop.find(unknown).map_or(end, |offset| end.min(low + offset));
-        }
-        self.charge(end - low)?;
-        let joins = end == known;
-        if joins {
-            end = last;
-        }
-        if self.machine.memo_on
-            && let Some(slot) = self.machine.stretches.get_mut(pc)
-        {
-            *slot = (if joins { first.min(low) } else { low }, end);
-        }
-        Ok(end)
-    }
-
-    /// The end of the run of characters of the class from `position` on, looking no further than `limit`.
-    fn class_end(&self, class: &Class, position: usize, limit: usize) -> usize {
-        let rest = self.bytes.get(position..limit).unwrap_or_default();
-        if let Some(byte) = class.all_but {
-            return memchr::memchr(byte, rest).map_or(limit, |offset| position + offset);
-        }
-        let beyond = match class.beyond {
-            Beyond::None => false,
-            Beyond::All => true,
-            Beyond::Some(_) => {
-                let mut end = position;
-                while end < limit
-                    && let Some(length) = class.length_at(self.text, end)
-                {
-                    end += length;
-                }
-                return end;
-            }
-        };
-        let belongs = |byte: u8| class.ascii.get(usize::from(byte)).copied().unwrap_or(beyond);
-        rest.iter()
-            .position(|&byte| !belongs(byte))
-            .map_or(limit, |offset| position + offset)
-    }
-
     fn holds(&self, place: Assertion, position: usize) -> bool {
         let before = position.checked_sub(1).and_then(|index| self.bytes.get(index));
         let rest = self.bytes.get(position..).unwrap_or_default();
@@ -604,20 +479,19 @@ impl Run<'_> {
         Ok(Some(end))
     }
 
-    fn enter_part(&mut self, pc: Pc, kind: SubKind, end: Pc, position: usize) -> Option<At> {
+    fn enter_part(&mut self, pc: Pc, kind: SubKind, end: Pc, position: usize) -> Result<Option<At>, Overrun> {
         let mut from = position;
         if let SubKind::Look {
             behind: Some(width),
             negative,
         } = kind
+            && width > 0
         {
+            self.charge(width)?;
             let before = self.text.get(..position).unwrap_or_default();
-            match width {
-                0 => {}
-                _ => match before.char_indices().rev().nth(width - 1) {
-                    Some((index, _)) => from = index,
-                    None => return negative.then_some((end, position)),
-                },
+            match before.char_indices().rev().nth(width - 1) {
+                Some((index, _)) => from = index,
+                None => return Ok(negative.then_some((end, position))),
             }
         }
         let (stack, trail, log) = (
@@ -635,7 +509,7 @@ impl Run<'_> {
             log,
         });
         self.machine.push(Way::PartFails);
-        Some((pc + 1, from))
+        Ok(Some((pc + 1, from)))
     }
 
     /// The inmost part has matched: its other ways are dropped.
@@ -658,8 +532,24 @@ impl Run<'_> {
         }
     }
 
+    /// Whether the text lacks a literal that every match has. Asked once, when the first way has failed: most searches
+    /// end before, at the first character.
+    #[inline]
+    fn is_hopeless(&mut self) -> bool {
+        if !self.machine.asked {
+            self.machine.asked = true;
+            let needed = self.program.needed.as_ref();
+            self.machine.hopeless = needed.is_some_and(|needed| needed.find(self.bytes).is_none());
+        }
+        self.machine.hopeless
+    }
+
     /// Takes the last way not tried yet.
     fn back(&mut self) -> Result<Option<At>, Overrun> {
+        if !self.machine.stack.is_empty() && self.is_hopeless() {
+            self.machine.stack.clear();
+            self.machine.parts.clear();
+        }
         loop {
             let Some(frame) = self.machine.stack.pop() else {
                 return Ok(None);
@@ -677,114 +567,6 @@ impl Run<'_> {
         }
     }
 
-    fn give_back(&mut self, pc: Pc, low: usize, current: usize, high: usize) -> Result<Option<At>, Overrun> {
-        let program = self.program;
-        let Some(Inst::Loop(repeat)) = program.code.get(pc) else {
-            return Ok(None);
-        };
-        let current = if self.machine.memo_on {
-            current.min(self.before_vain(pc, low, current))
-        } else {
-            current
-        };
-        let follow = program.first_sets.get(repeat.follow);
-        let given = self.bytes.get(low..current).unwrap_or_default();
-        let fits = |&byte: &u8| !is_continuation(byte) && follow.is_none_or(|set| set.has(Some(byte)));
-        let found = given.iter().rposition(fits);
-        self.charge(given.len() - found.unwrap_or_default())?;
-        let Some(offset) = found else {
-            self.note_vain(pc, repeat, low, high);
-            return Ok(None);
-        };
-        let position = low + offset;
-        // Also when nothing is left to give: popping it then notes that all was in vain.
-        self.machine.push(Way::GiveBack {
-            pc,
-            low,
-            current: position,
-            high,
-        });
-        if self.machine.memo_on && self.loop_was_tried(pc, position) {
-            return Ok(None);
-        }
-        Ok(Some((pc + 1, position)))
-    }
-
-    /// All ways out of an unbounded loop between two positions failed: trying them again is of no use.
-    fn note_vain(&mut self, pc: Pc, repeat: &Loop, low: usize, high: usize) {
-        let low = self.without_idle(pc, low);
-        if !self.machine.memo_on
-            || self.machine.memo.is_empty()
-            || low > high
-            || repeat.max != usize::MAX
-            || !self.program.conditional_groups.is_empty()
-        {
-            return;
-        }
-        if let Some((first, last)) = self.machine.vain.get_mut(pc) {
-            if *first <= high && low <= *last {
-                (*first, *last) = ((*first).min(low), (*last).max(high));
-            } else {
-                (*first, *last) = (low, high);
-            }
-        }
-    }
-
-    /// Of the positions from `low` to `high` where a loop can be left, the first of those at the end that are known to
-    /// be in vain; beyond `high` if none is.
-    fn before_vain(&self, pc: Pc, low: usize, high: usize) -> usize {
-        match self.machine.vain.get(pc) {
-            Some(&(first, last)) if first <= high && high <= last => first.max(self.without_idle(pc, low)),
-            _ => high + 1,
-        }
-    }
-
-    /// Where a loop can be left without a loop around it having consumed nothing; leaving there is another state.
-    fn without_idle(&self, pc: Pc, low: usize) -> usize {
-        let idle = |note: &Note| note.marks.iter().any(|&mark| self.machine.register(mark) == low);
-        low + usize::from(self.program.notes.get(pc).is_some_and(idle))
-    }
-
-    fn take_more(&mut self, pc: Pc, mut position: usize, mut left: usize) -> Result<Option<At>, Overrun> {
-        let program = self.program;
-        let Some(Inst::Loop(repeat)) = program.code.get(pc) else {
-            return Ok(None);
-        };
-        let Some(class) = program.classes.get(repeat.class) else {
-            return Ok(None);
-        };
-        let follow = program.first_sets.get(repeat.follow);
-        let start = position;
-        loop {
-            if left == 0 || self.stops(repeat, position) {
-                return Ok(None);
-            }
-            let Some(length) = class.length_at(self.text, position) else {
-                return Ok(None);
-            };
-            position += length;
-            if left != usize::MAX {
-                left -= 1;
-            }
-            if follow.is_none_or(|set| set.has(self.bytes.get(position).copied())) {
-                break;
-            }
-        }
-        self.charge(position - start)?;
-        if self.machine.memo_on && self.loop_was_tried(pc, position) {
-            if left == usize::MAX {
-                // Staying in the loop from here was tried then, too.
-                return Ok(None);
-            }
-            self.machine.push(Way::TakeMore { pc, position, left });
-            return Ok(None);
-        }
-        if left > 0 {
-            self.machine.push(Way::TakeMore { pc, position, left });
-        }
-        Ok(Some((pc + 1, position)))
-    }
-
     fn part_fails(&mut self) -> Option<At> {
         let part = self.machine.parts.pop()?;
         // What was tried in vain inside stays so.
@@ -796,6 +578,6 @@ impl Run<'_> {
     }
 }
 
-fn is_continuation(byte: u8) -> bool {
+pub(crate) fn is_continuation(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }

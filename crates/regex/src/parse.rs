@@ -2,18 +2,18 @@
 //!
 //! The order in which things are read and refused follows CPython 3.11, since the first refusal is the one reported.
 
-use std::fmt::Write;
 use std::ops::Range;
 
 use crate::Flags;
-use crate::ast::{Assertion, Ast, Node, RepeatKind, Side};
-use crate::charset::{Case, CharSet, ClassItem, is_word};
+use crate::ast::{Assertion, Ast, Node, RepeatKind};
+use crate::charset::{Case, CharSet, ClassItem};
 use crate::error::PatternError;
 use crate::escape::{self, Escape};
+use crate::group::Opened;
 use crate::token::{Token, Tokens};
 
 /// Deeper groups are refused: parsing and compiling recurse once per level.
-const MAX_DEPTH: usize = 200;
+pub(crate) const MAX_DEPTH: usize = 200;
 /// sre's `MAXREPEAT`.
 const TOO_MANY_REPEATS: u32 = u32::MAX;
 
@@ -62,30 +62,31 @@ pub(crate) fn parse(pattern: &str, flags: Flags) -> Result<Ast, PatternError> {
     }
 }
 
-struct Parser<'p> {
-    tokens: Tokens<'p>,
+/// A pattern being read.
+pub(crate) struct Parser<'p> {
+    pub(crate) tokens: Tokens<'p>,
     /// Global flags; `(?i)` at the start adds to them.
-    flags: Flags,
-    asked_unicode: bool,
+    pub(crate) flags: Flags,
+    pub(crate) asked_unicode: bool,
     /// Width of each group once it is closed.
-    widths: Vec<Option<Width>>,
-    names: Vec<(Box<str>, usize)>,
+    pub(crate) widths: Vec<Option<Width>>,
+    pub(crate) names: Vec<(Box<str>, usize)>,
     /// Inside a look-behind: the groups there were when it began.
-    look_behind_groups: Option<usize>,
+    pub(crate) look_behind_groups: Option<usize>,
     /// `(?(1)…)`: checked when all groups are known.
-    number_tests: Vec<(usize, Range<usize>)>,
+    pub(crate) number_tests: Vec<(usize, Range<usize>)>,
     /// CPython reports these only after the whole pattern has been read.
-    late_error: Option<PatternError>,
+    pub(crate) late_error: Option<PatternError>,
 }
 
 /// What holds for the part of the pattern being read.
 #[derive(Clone, Copy)]
-struct Scope {
-    flags: Flags,
-    verbose: bool,
-    depth: usize,
+pub(crate) struct Scope {
+    pub(crate) flags: Flags,
+    pub(crate) verbose: bool,
+    pub(crate) depth: usize,
     /// Not inside any group.
-    top: bool,
+    pub(crate) top: bool,
 }
 
 /// What a quantifier may do with the item before it.
@@ -97,7 +98,7 @@ enum ItemKind {
 }
 
 impl Parser<'_> {
-    fn alternation(&mut self, mut scope: Scope) -> Result<Node, PatternError> {
+    pub(crate) fn alternation(&mut self, mut scope: Scope) -> Result<Node, PatternError> {
         if scope.depth > MAX_DEPTH {
             let start = self.tokens.position();
             return Err(self
@@ -119,7 +120,7 @@ impl Parser<'_> {
         Ok(Node::Alternate(branches))
     }
 
-    fn sequence(&mut self, mut scope: Scope, first: bool) -> Result<Node, PatternError> {
+    pub(crate) fn sequence(&mut self, mut scope: Scope, first: bool) -> Result<Node, PatternError> {
         let mut items: Vec<(Node, ItemKind)> = Vec::new();
         while let Some(token) = self.tokens.peek() {
             if token.is('|') || token.is(')') {
@@ -314,330 +315,11 @@ impl Parser<'_> {
         Ok(Some((min, max)))
     }
 
-    fn group(&mut self, open: Token, scope: Scope) -> Result<Opened, PatternError> {
-        if !self.tokens.eat('?')? {
-            return self.capture(open, scope, None).map(Opened::Node);
-        }
-        let Some(kind) = self.tokens.take()? else {
-            return Err(self.unexpected_end());
-        };
-        if kind.escaped {
-            return Err(self.unknown_extension(open, kind));
-        }
-        let inner = Scope {
-            depth: scope.depth + 1,
-            top: false,
-            ..scope
-        };
-        match kind.character {
-            'P' => self.python_extension(open, scope),
-            ':' => self.body(open, inner).map(Opened::Node),
-            '>' => Ok(Opened::Node(Node::Atomic(Box::new(self.body(open, inner)?)))),
-            '#' => loop {
-                if self.tokens.peek().is_none() {
-                    return Err(self.tokens.error("missing ), unterminated comment", open.start));
-                }
-                if self.tokens.take()?.is_some_and(|token| token.is(')')) {
-                    return Ok(Opened::Nothing);
-                }
-            },
-            '=' | '!' => {
-                let node = self.body(open, inner)?;
-                let negative = kind.character == '!';
-                Ok(Opened::Node(Node::Look {
-                    node: Box::new(node),
-                    side: Side::Ahead,
-                    negative,
-                }))
-            }
-            '<' => self.look_behind(open, inner).map(Opened::Node),
-            '(' => self.conditional(open, inner).map(Opened::Node),
-            character if is_flag(character) || character == '-' => match self.inline_flags(kind)? {
-                None => Ok(Opened::GlobalFlags),
-                Some(change) => {
-                    let flags = change.apply(scope.flags);
-                    let verbose = (scope.verbose || change.on.verbose) && !change.off.verbose;
-                    self.body(
-                        open,
-                        Scope {
-                            flags,
-                            verbose,
-                            ..inner
-                        },
-                    )
-                    .map(Opened::Node)
-                }
-            },
-            _ => Err(self.unknown_extension(open, kind)),
-        }
-    }
-
-    /// The alternation inside a group, and its closing parenthesis.
-    fn body(&mut self, open: Token, scope: Scope) -> Result<Node, PatternError> {
-        let node = self.alternation(scope)?;
-        self.close(open)?;
-        Ok(node)
-    }
-
-    fn close(&mut self, open: Token) -> Result<(), PatternError> {
-        if self.tokens.eat(')')? {
-            return Ok(());
-        }
-        Err(self.tokens.error("missing ), unterminated subpattern", open.start))
-    }
-
-    fn capture(&mut self, open: Token, scope: Scope, name: Option<(&str, Range<usize>)>) -> Result<Node, PatternError> {
-        let group = self.widths.len();
-        if let Some((name, span)) = name {
-            if let Some(&(_, earlier)) = self.names.iter().find(|(known, _)| **known == *name) {
-                let message = format!(
-                    "redefinition of group name {} as group {group}; was group {earlier}",
-                    quoted(name)
-                );
-                return Err(PatternError::new(message, span));
-            }
-            self.names.push((name.into(), group));
-        }
-        self.widths.push(None);
-        let node = self.body(
-            open,
-            Scope {
-                depth: scope.depth + 1,
-                top: false,
-                ..scope
-            },
-        )?;
-        let width = self.width(&node);
-        if let Some(slot) = self.widths.get_mut(group) {
-            *slot = Some(width);
-        }
-        Ok(Node::Group(group, Box::new(node)))
-    }
-
-    fn python_extension(&mut self, open: Token, scope: Scope) -> Result<Opened, PatternError> {
-        if self.tokens.eat('<')? {
-            let (name, span) = self.group_name('>')?;
-            return self.capture(open, scope, Some((&name, span))).map(Opened::Node);
-        }
-        if self.tokens.eat('=')? {
-            let (name, span) = self.group_name(')')?;
-            let group = self.named_group(&name, &span)?;
-            if !self.is_closed(group) {
-                return Err(PatternError::new("cannot refer to an open group", span));
-            }
-            self.check_look_behind(group)?;
-            return Ok(Opened::Node(Node::Backreference {
-                group,
-                case: case(scope.flags),
-            }));
-        }
-        let Some(token) = self.tokens.take()? else {
-            return Err(self.unexpected_end());
-        };
-        let written = self.tokens.text(token.start..token.end);
-        Err(self
-            .tokens
-            .error(format!("unknown extension ?P{written}"), open.start + 1))
-    }
-
-    fn group_name(&mut self, terminator: char) -> Result<(String, Range<usize>), PatternError> {
-        let (name, span) = self.tokens.take_until(terminator, "group name")?;
-        if is_identifier(name) {
-            return Ok((name.to_owned(), span));
-        }
-        Err(PatternError::new(
-            format!("bad character in group name {}", quoted(name)),
-            span,
-        ))
-    }
-
-    fn named_group(&self, name: &str, span: &Range<usize>) -> Result<usize, PatternError> {
-        let known = self.names.iter().find(|(known, _)| **known == *name);
-        known
-            .map(|&(_, group)| group)
-            .ok_or_else(|| PatternError::new(format!("unknown group name {}", quoted(name)), span.clone()))
-    }
-
-    fn look_behind(&mut self, open: Token, inner: Scope) -> Result<Node, PatternError> {
-        let Some(kind) = self.tokens.take()? else {
-            return Err(self.unexpected_end());
-        };
-        if !kind.is('=') && !kind.is('!') {
-            let written = self.tokens.text(kind.start..kind.end);
-            return Err(self
-                .tokens
-                .error(format!("unknown extension ?<{written}"), open.start + 1));
-        }
-        let outer = self.look_behind_groups;
-        self.look_behind_groups = outer.or(Some(self.widths.len()));
-        let node = self.alternation(inner)?;
-        self.look_behind_groups = outer;
-        self.close(open)?;
-        let (min, max) = self.width(&node);
-        let span = open.start..self.tokens.position();
-        let width = usize::try_from(min).unwrap_or(usize::MAX);
-        if min > u64::from(u32::MAX) {
-            self.late_error
-                .get_or_insert(PatternError::new("looks too much behind", span));
-        } else if min != max {
-            self.late_error
-                .get_or_insert(PatternError::new("look-behind requires fixed-width pattern", span));
-        }
-        Ok(Node::Look {
-            node: Box::new(node),
-            side: Side::Behind(width),
-            negative: kind.is('!'),
-        })
-    }
-
-    fn conditional(&mut self, open: Token, inner: Scope) -> Result<Node, PatternError> {
-        let (name, span) = self.tokens.take_until(')', "group name")?;
-        let group = if is_identifier(name) {
-            self.named_group(name, &span)?
-        } else {
-            let Some(group) = python_integer(name) else {
-                return Err(PatternError::new(
-                    format!("bad character in group name {}", quoted(name)),
-                    span,
-                ));
-            };
-            if group == 0 {
-                return Err(PatternError::new("bad group number", span));
-            }
-            // sre's MAXGROUPS on 64-bit machines.
-            if group >= usize::try_from(i32::MAX / 2).unwrap_or(usize::MAX) {
-                return Err(PatternError::new(format!("invalid group reference {group}"), span));
-            }
-            if !self.number_tests.iter().any(|(known, _)| *known == group) {
-                self.number_tests.push((group, span));
-            }
-            group
-        };
-        self.check_look_behind(group)?;
-        if inner.depth > MAX_DEPTH {
-            return Err(self
-                .tokens
-                .error(format!("groups are nested more than {MAX_DEPTH} deep"), open.start));
-        }
-        let yes = self.sequence(inner, false)?;
-        let mut no = Node::Empty;
-        if self.tokens.eat('|')? {
-            no = self.sequence(inner, false)?;
-            if self.tokens.peek_is('|') {
-                let here = self.tokens.position();
-                return Err(self
-                    .tokens
-                    .error("conditional backref with more than two branches", here));
-            }
-        }
-        self.close(open)?;
-        Ok(Node::Conditional {
-            group,
-            yes: Box::new(yes),
-            no: Box::new(no),
-        })
-    }
-
-    /// Flags after `(?`; `None` if they are global, that is, closed by `)`.
-    fn inline_flags(&mut self, first: Token) -> Result<Option<FlagChange>, PatternError> {
-        let mut change = FlagChange::default();
-        let mut token = first;
-        if !token.is('-') {
-            loop {
-                self.turn_on(&mut change, token)?;
-                token = self.flag_token("missing -, : or )")?;
-                if token.is(')') || token.is('-') || token.is(':') {
-                    break;
-                }
-                if token.escaped || !is_flag(token.character) {
-                    return Err(self.not_a_flag(token, "missing -, : or )"));
-                }
-            }
-        }
-        if token.is(')') {
-            self.asked_unicode |= change.unicode;
-            // Asking for both globally is refused in the end; a group may choose.
-            self.flags = FlagChange {
-                unicode: false,
-                ..change
-            }
-            .apply(self.flags);
-            return Ok(None);
-        }
-        if token.is('-') {
-            token = self.flag_token("missing flag")?;
-            if token.escaped || !is_flag(token.character) {
-                return Err(self.not_a_flag(token, "missing flag"));
-            }
-            loop {
-                if matches!(token.character, 'a' | 'u' | 'L') {
-                    let message = "bad inline flags: cannot turn off flags 'a', 'u' and 'L'";
-                    return Err(self.tokens.error(message, self.tokens.position()));
-                }
-                set_flag(&mut change.off, token.character);
-                token = self.flag_token("missing :")?;
-                if token.is(':') {
-                    break;
-                }
-                if token.escaped || !is_flag(token.character) {
-                    return Err(self.not_a_flag(token, "missing :"));
-                }
-            }
-        }
-        let both = |pick: fn(Flags) -> bool| pick(change.on) && pick(change.off);
-        if both(|flags| flags.ignore_case)
-            || both(|flags| flags.multi_line)
-            || both(|flags| flags.dot_all)
-            || both(|flags| flags.verbose)
-        {
-            return Err(self
-                .tokens
-                .error("bad inline flags: flag turned on and off", token.start));
-        }
-        Ok(Some(change))
-    }
-
-    fn turn_on(&self, change: &mut FlagChange, token: Token) -> Result<(), PatternError> {
-        let here = self.tokens.position();
-        match token.character {
-            'L' => {
-                let message = "bad inline flags: cannot use 'L' flag with a str pattern";
-                return Err(self.tokens.error(message, here));
-            }
-            // sre's undocumented template flag, gone in 3.13, makes every repetition an error.
-            't' => {
-                return Err(self
-                    .tokens
-                    .error("bad inline flags: flag 't' is not supported", token.start));
-            }
-            'u' => change.unicode = true,
-            character => set_flag(&mut change.on, character),
-        }
-        if change.unicode && change.on.ascii {
-            let message = "bad inline flags: flags 'a', 'u' and 'L' are incompatible";
-            return Err(self.tokens.error(message, here));
-        }
-        Ok(())
-    }
-
-    fn flag_token(&mut self, missing: &str) -> Result<Token, PatternError> {
-        match self.tokens.take()? {
-            Some(token) => Ok(token),
-            None => Err(self.tokens.error(missing, self.tokens.position())),
-        }
-    }
-
-    fn not_a_flag(&self, token: Token, missing: &str) -> PatternError {
-        let unknown = !token.escaped && token.character.is_alphabetic();
-        self.tokens
-            .error(if unknown { "unknown flag" } else { missing }, token.start)
-    }
-
-    fn is_closed(&self, group: usize) -> bool {
+    pub(crate) fn is_closed(&self, group: usize) -> bool {
         self.widths.get(group).is_some_and(Option::is_some)
     }
 
-    fn check_look_behind(&self, group: usize) -> Result<(), PatternError> {
+    pub(crate) fn check_look_behind(&self, group: usize) -> Result<(), PatternError> {
         let Some(groups) = self.look_behind_groups else {
             return Ok(());
         };
@@ -652,18 +334,8 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn unexpected_end(&self) -> PatternError {
-        self.tokens.error("unexpected end of pattern", self.tokens.position())
-    }
-
-    fn unknown_extension(&self, open: Token, kind: Token) -> PatternError {
-        let written = self.tokens.text(kind.start..kind.end);
-        self.tokens
-            .error(format!("unknown extension ?{written}"), open.start + 1)
-    }
-
     /// Fewest and most characters the node matches.
-    fn width(&self, node: &Node) -> Width {
+    pub(crate) fn width(&self, node: &Node) -> Width {
         match node {
             Node::Empty | Node::Assert(_) | Node::Look { .. } => (0, 0),
             Node::Char(_) | Node::Set(_) => (1, 1),
@@ -694,52 +366,9 @@ impl Parser<'_> {
     }
 }
 
-type Width = (u64, u64);
+pub(crate) type Width = (u64, u64);
 
-/// What a parenthesis turned out to be.
-enum Opened {
-    Node(Node),
-    Nothing,
-    GlobalFlags,
-}
-
-/// `(?on-off:`
-#[derive(Clone, Copy, Default)]
-struct FlagChange {
-    on: Flags,
-    off: Flags,
-    unicode: bool,
-}
-
-impl FlagChange {
-    fn apply(self, flags: Flags) -> Flags {
-        let pick = |was: bool, on: bool, off: bool| (was || on) && !off;
-        Flags {
-            ignore_case: pick(flags.ignore_case, self.on.ignore_case, self.off.ignore_case),
-            multi_line: pick(flags.multi_line, self.on.multi_line, self.off.multi_line),
-            dot_all: pick(flags.dot_all, self.on.dot_all, self.off.dot_all),
-            verbose: pick(flags.verbose, self.on.verbose, self.off.verbose),
-            ascii: pick(flags.ascii, self.on.ascii, self.unicode),
-        }
-    }
-}
-
-fn is_flag(character: char) -> bool {
-    matches!(character, 'a' | 'i' | 'L' | 'm' | 's' | 't' | 'u' | 'x')
-}
-
-fn set_flag(flags: &mut Flags, character: char) {
-    match character {
-        'a' => flags.ascii = true,
-        'i' => flags.ignore_case = true,
-        'm' => flags.multi_line = true,
-        's' => flags.dot_all = true,
-        'x' => flags.verbose = true,
-        _ => {}
-    }
-}
-
-fn case(flags: Flags) -> Case {
+pub(crate) fn case(flags: Flags) -> Case {
     match (flags.ignore_case, flags.ascii) {
         (false, _) => Case::Exact,
         (true, false) => Case::Unicode,
@@ -750,56 +379,4 @@ fn case(flags: Flags) -> Case {
 fn literal(code: u32, flags: Flags) -> Node {
     let set = CharSet::literal(code, case(flags));
     set.only().map_or(Node::Set(set), Node::Char)
-}
-
-fn is_identifier(name: &str) -> bool {
-    let mut characters = name.chars();
-    let starts = characters
-        .next()
-        .is_some_and(|first| first == '_' || first.is_alphabetic());
-    starts && characters.all(|character| is_word(character, false))
-}
-
-/// Python's `int()` on text, as far as ASCII goes.
-fn python_integer(text: &str) -> Option<usize> {
-    let text = text.trim();
-    let text = text.strip_prefix('+').unwrap_or(text);
-    let negative_zero = text
-        .strip_prefix('-')
-        .filter(|rest| rest.bytes().all(|byte| byte == b'0'));
-    let text = negative_zero.unwrap_or(text);
-    if text.starts_with('_') || text.ends_with('_') || text.contains("__") {
-        return None;
-    }
-    let digits: String = text.chars().filter(|&character| character != '_').collect();
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    Some(digits.parse().unwrap_or(usize::MAX))
-}
-
-/// Python's `repr` of a text.
-fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
-    let mut out = String::from(quote);
-    for character in text.chars() {
-        match character {
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            _ if character == quote => out.extend(['\\', quote]),
-            _ if character.is_ascii_control() => {
-                // Writing to a String cannot fail.
-                let _ = write!(out, "\\x{:02x}", u32::from(character));
-            }
-            _ => out.push(character),
-        }
-    }
-    out.push(quote);
-    out
 }

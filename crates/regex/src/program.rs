@@ -1,7 +1,7 @@
 //! The instructions of the matching machine. Written by `compile`, run by `machine`.
 
 use crate::ast::{Assertion, RepeatKind};
-use crate::charset::{Case, CharSet};
+use crate::charset::{Case, Category, CharSet, is_word};
 
 /// Index of an instruction.
 pub(crate) type Pc = usize;
@@ -110,40 +110,54 @@ pub(crate) struct Class {
 pub(crate) enum Beyond {
     None,
     All,
+    /// What `\w` takes or leaves: the commonest long table, not copied into each pattern.
+    Word {
+        negated: bool,
+    },
     Some(CharSet),
 }
 
-/// Which bytes can come first: by byte, the last entry is the end of the text.
+/// Which bytes can come first, and whether the text may end there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FirstSet {
-    pub(crate) bytes: [bool; 256],
+    bits: [u64; 4],
     pub(crate) end: bool,
 }
 
 impl FirstSet {
     pub(crate) fn none() -> Self {
         Self {
-            bytes: [false; 256],
+            bits: [0; 4],
             end: false,
         }
     }
 
     pub(crate) fn all() -> Self {
         Self {
-            bytes: [true; 256],
+            bits: [u64::MAX; 4],
             end: true,
         }
     }
 
+    pub(crate) fn add(&mut self, byte: u8) {
+        if let Some(bits) = self.bits.get_mut(usize::from(byte >> 6)) {
+            *bits |= 1 << (byte & 63);
+        }
+    }
+
+    #[inline]
     pub(crate) fn has(&self, byte: Option<u8>) -> bool {
         match byte {
-            Some(byte) => self.bytes.get(usize::from(byte)).copied().unwrap_or(true),
+            Some(byte) => self
+                .bits
+                .get(usize::from(byte >> 6))
+                .is_none_or(|bits| bits >> (byte & 63) & 1 == 1),
             None => self.end,
         }
     }
 
     pub(crate) fn is_all(&self) -> bool {
-        self.end && self.bytes.iter().all(|&byte| byte)
+        *self == Self::all()
     }
 }
 
@@ -173,6 +187,8 @@ pub(crate) struct Program {
     /// Groups asked for by conditionals: part of the state the memo knows.
     pub(crate) conditional_groups: Vec<usize>,
     pub(crate) start: Start,
+    /// A literal without which a text has no match.
+    pub(crate) needed: Option<Box<memchr::memmem::Finder<'static>>>,
 }
 
 /// Where a match can begin.
@@ -197,16 +213,17 @@ impl Class {
         for (code, slot) in (0..).zip(ascii.iter_mut()) {
             *slot = set.contains(code);
         }
-        let high: Vec<(u32, u32)> = set
-            .ranges()
-            .iter()
-            .filter(|range| range.1 >= 0x80)
-            .map(|range| (range.0.max(0x80), range.1))
-            .collect();
+        let high = set.beyond_ascii();
         let beyond = match *high.as_slice() {
             [] => Beyond::None,
             [(0x80, last)] if last == u32::from(char::MAX) => Beyond::All,
-            _ => Beyond::Some(CharSet::from_ranges(high)),
+            _ => [false, true]
+                .into_iter()
+                .find(|&negated| CharSet::category(Category::Word, negated, false).beyond_ascii() == high)
+                .map_or_else(
+                    || Beyond::Some(CharSet::from_ranges(high.clone())),
+                    |negated| Beyond::Word { negated },
+                ),
         };
         let mut missing = (0_u8..)
             .zip(ascii.iter())
@@ -244,6 +261,7 @@ impl Class {
         let has = match &self.beyond {
             Beyond::None => false,
             Beyond::All => true,
+            Beyond::Word { negated } => is_word(character, false) != *negated,
             Beyond::Some(set) => set.contains(u32::from(character)),
         };
         has.then_some(character.len_utf8())

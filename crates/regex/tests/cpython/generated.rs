@@ -7,8 +7,8 @@
 )]
 #![expect(clippy::disallowed_methods, reason = "the seed of a longer run")]
 
-use crate::oracle::{Question, agree, ask_ourselves, ask_python, lacks_literals, missing_python, readable};
-use stockade_regex::Scratch;
+use crate::oracle::{Question, agree, ask_ourselves, ask_python, lacks_literals, missing_python, readable, spans};
+use stockade_regex::{Budget, Flags, Regex, Scratch};
 
 /// xorshift64*: the same numbers everywhere for a seed.
 struct Random(u64);
@@ -33,6 +33,22 @@ impl Random {
 const ATOMS: &[&str] = &[
     "a", "b", "c", "ab", "A", "1", " ", ".", "\\w", "\\d", "\\s", "\\W", "\\S", "\\D", "[ab]", "[^a]", "[a-c1]",
     "[^b\\d]", "[\\W]", "\\.", "-", "é", "[é-ü]", "\\n", "k", "S", "_", "[^\\s,]", "ba", "\\x61", "\\u00e9", "\\141",
+];
+/// Few letters and many repetitions: what makes a search long, and the memo work.
+const LOOPING: &[&str] = &[
+    "a",
+    "b",
+    "[ab]",
+    ".",
+    "a*",
+    "a+",
+    "[^b]*",
+    "(?:a|ab)*",
+    "a*?",
+    "(?:(?!ba).)*",
+    "b?",
+    "aa",
+    "[a-c]+",
 ];
 const PLACES: &[&str] = &["^", "$", "\\b", "\\B", "\\A", "\\Z"];
 const QUANTIFIERS: &[&str] = &[
@@ -107,6 +123,7 @@ const TEXT: &[&str] = &[
 
 struct Writer<'r> {
     random: &'r mut Random,
+    atoms: &'static [&'static str],
     groups: usize,
     named: usize,
 }
@@ -136,7 +153,7 @@ impl Writer<'_> {
         let mut item = if depth > 0 && self.random.below(2) == 0 {
             self.group(depth - 1)
         } else {
-            self.random.pick(ATOMS).into()
+            self.random.pick(self.atoms).into()
         };
         if self.random.below(3) == 0 {
             item.push_str(self.random.pick(QUANTIFIERS));
@@ -198,6 +215,59 @@ fn text(random: &mut Random) -> String {
     (0..random.below(14)).map(|_| random.pick(TEXT)).collect()
 }
 
+/// CPython would take hours for these; the machine without memo is compared with CPython elsewhere.
+#[test]
+fn the_memo_changes_no_answer() {
+    let mut random = Random(seed() + 2);
+    let mut scratch = Scratch::default();
+    let (mut compared, mut linear) = (0, 0);
+    let search = |regex: &Regex, text: &str, scratch: &mut Scratch| match regex.search(text, scratch) {
+        Ok(true) => Some(spans(regex, scratch)),
+        Ok(false) => Some("N".into()),
+        Err(_) => None,
+    };
+    for _ in 0..6_000 {
+        let pattern = Writer {
+            random: &mut random,
+            atoms: LOOPING,
+            groups: 0,
+            named: 0,
+        }
+        .alternation(3);
+        let with_memo = Budget {
+            steps: 1_000_000,
+            steps_without_memo: 0,
+        };
+        let without_memo = Budget {
+            steps: 100_000,
+            steps_without_memo: u64::MAX,
+        };
+        let Ok(with_memo) = Regex::with_budget(&pattern, Flags::default(), with_memo) else {
+            continue;
+        };
+        let without_memo = Regex::with_budget(&pattern, Flags::default(), without_memo).unwrap();
+        for _ in 0..4 {
+            let text: String = (0..20 + random.below(40))
+                .map(|_| random.pick(&["a", "a", "a", "b", "é"]))
+                .collect();
+            let Some(ours) = search(&with_memo, &text, &mut scratch) else {
+                continue;
+            };
+            if let Some(plain) = search(&without_memo, &text, &mut scratch) {
+                assert_eq!(ours, plain, "{pattern:?} on {text:?}");
+                compared += 1;
+            }
+            if let Some(found) = with_memo.search_linear(&text, &mut scratch) {
+                let theirs = if found { spans(&with_memo, &scratch) } else { "N".into() };
+                assert_eq!(ours, theirs, "{pattern:?} on {text:?}, linear engine");
+                linear += 1;
+            }
+        }
+    }
+    println!("{compared} searches with and without memo, {linear} also by the linear engine, no difference");
+    assert!(compared > 10_000);
+}
+
 fn compare(questions: &[Question]) {
     let theirs = ask_python(questions);
     assert_eq!(theirs.len(), questions.len());
@@ -256,6 +326,7 @@ fn generated_patterns_match_as_in_cpython() {
     for _ in 0..6_000 {
         let pattern = Writer {
             random: &mut random,
+            atoms: ATOMS,
             groups: 0,
             named: 0,
         }
