@@ -68,6 +68,8 @@ impl Default for Budget {
 
 /// A long text has a right to more steps: the bound stays linear.
 const STEPS_PER_BYTE: u64 = 32;
+/// But no text to more than this: some 20 ms.
+const MAX_STEPS_FOR_LENGTH: u64 = 4_000_000;
 
 /// Flags as `re.compile` takes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,7 +124,10 @@ impl Regex {
     /// Fails if the step budget ran out and the pattern is not regular: nobody knows whether it matches.
     pub fn search(&self, text: &str, scratch: &mut Scratch) -> Result<bool, Overrun> {
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        let steps = self.budget.steps.saturating_add(length.saturating_mul(STEPS_PER_BYTE));
+        let steps = self
+            .budget
+            .steps
+            .saturating_add(length.saturating_mul(STEPS_PER_BYTE).min(MAX_STEPS_FOR_LENGTH));
         match scratch
             .machine
             .search(&self.program, text, Budget { steps, ..self.budget })

@@ -20,6 +20,8 @@ use crate::program::{Class, FirstSet, Inst, Note, Pc, Program, Start, SubKind};
 const UNSET: usize = usize::MAX;
 /// 8 MiB of bits: a line of 64 KiB for a pattern of a thousand places.
 const MAX_MEMO_WORDS: usize = 1 << 20;
+/// Ways not tried yet; some 50 MB. A line that needs more is given up like one that needs too many steps.
+const MAX_FRAMES: usize = 1 << 20;
 /// Scanning this many bytes counts as one step.
 const BYTES_PER_STEP: usize = 32;
 
@@ -253,7 +255,7 @@ impl Run<'_> {
     pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), Overrun> {
         let steps = u64::try_from(bytes / BYTES_PER_STEP).unwrap_or(u64::MAX);
         self.machine.steps = self.machine.steps.saturating_add(steps + 1);
-        if self.machine.steps > self.budget.steps {
+        if self.machine.steps > self.budget.steps || self.machine.stack.len() > MAX_FRAMES {
             return Err(Overrun);
         }
         if !self.machine.memo_on && self.machine.steps > self.budget.steps_without_memo {

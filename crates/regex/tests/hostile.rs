@@ -104,6 +104,20 @@ fn a_pattern_that_is_not_regular_reports_the_overrun() {
 }
 
 #[test]
+fn patterns_are_shared_between_threads_and_scratch_between_patterns() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let (first, second) = (regex("(a)(b)?"), regex("x|(?P<y>y)"));
+    shared(&first);
+    let mut scratch = Scratch::default();
+    assert_eq!(first.search("ab", &mut scratch), Ok(true));
+    assert_eq!(second.search("y", &mut scratch), Ok(true));
+    assert_eq!((scratch.group(1), scratch.group(2)), (Some(0..1), None));
+    assert_eq!(first.search("b", &mut scratch), Ok(false));
+    assert_eq!(scratch.group(0), None);
+    assert_eq!(second.names(), [("y".into(), 1)]);
+}
+
+#[test]
 fn a_line_of_ten_megabytes_needs_no_stack() {
     let text = format!("{}!", "ab".repeat(5 << 20));
     let mut scratch = Scratch::default();
