@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use stockade_core::JailName;
 use stockade_core::logline::Level;
 use stockade_filter::{Clock, Filter, Memory, Verdict};
+use stockade_source::lines;
 
 use super::jails::Message;
 use super::log::Log;
@@ -233,14 +234,6 @@ impl Worker {
         let (level, text) = message();
         self.log.write(level, "fail2ban.filter", &text);
     }
-}
-
-/// The lines of a block without their ends.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split_inclusive(|byte| *byte == b'\n').map(|line| {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        line.strip_suffix(b"\r").unwrap_or(line)
-    })
 }
 
 /// The beginning of a line for a message; control characters are shown by the log itself.
