@@ -57,7 +57,7 @@ pub(crate) fn ask_python(questions: &[Question]) -> Vec<String> {
 pub(crate) fn run_python(script: &str, input: &str) -> String {
     let path = format!("{}/tests/cpython/{script}", env!("CARGO_MANIFEST_DIR"));
     let mut child = Command::new("python3")
-        .arg(path)
+        .args(["-B", &path])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
