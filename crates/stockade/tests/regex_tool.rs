@@ -1,4 +1,10 @@
 //! `fail2ban-regex`, beside the one of Fail2Ban where that is installed.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::format_collect,
+    reason = "test code"
+)]
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;

@@ -1,5 +1,5 @@
 //! A whole server in a private network namespace: lines go in, elements of the kernel's sets come out.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 use std::fs::OpenOptions;
 use std::io::Write;

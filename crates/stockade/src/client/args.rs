@@ -288,7 +288,7 @@ mod tests {
         }
         assert_eq!(run("-vvq -- -c").verbosity, 1);
         assert_eq!(run("-v -- -c").words, ["-c"]);
-        assert_eq!(run("-fb").foreground, false);
+        assert!(!run("-fb").foreground);
     }
 
     #[test]

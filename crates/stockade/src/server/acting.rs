@@ -82,13 +82,12 @@ impl Acting {
                 .map(|kernel| Box::new(kernel) as Box<dyn stockade_firewall::Firewall>)
                 .map_err(|error| format!("action `{}`: {error}", action.name()))?;
             action.attach(firewall);
-            match &self.firewall {
-                Some(inbox) => inbox.clone(),
-                None => {
-                    let inbox = self.spawn("firewall", false)?;
-                    self.firewall = Some(inbox.clone());
-                    inbox
-                }
+            if let Some(inbox) = &self.firewall {
+                inbox.clone()
+            } else {
+                let inbox = self.spawn("firewall", false)?;
+                self.firewall = Some(inbox.clone());
+                inbox
             }
         } else {
             self.spawn(&format!("{jail}/{}", action.name()), true)?
@@ -166,16 +165,16 @@ impl Thread {
         match run {
             Run::Bans(bans, counters) => self.with(key, counters, |action, context| action.ban_many(&bans, context)),
             Run::Unbans(bans, counters) => {
-                self.with(key, counters, |action, context| action.unban_many(&bans, context))
+                self.with(key, counters, |action, context| action.unban_many(&bans, context));
             }
             Run::One(job) => match job {
                 Job::Adopt(_) | Job::Ban(..) | Job::Unban(..) => {}
                 Job::UnbanAll => self.with(key, Counters::default(), Action::flush),
                 Job::Prolong(ban, counters) => {
-                    self.with(key, counters, |action, context| action.prolong(&ban, context))
+                    self.with(key, counters, |action, context| action.prolong(&ban, context));
                 }
                 Job::Recheck(ban, counters) => {
-                    self.with(key, counters, |action, context| action.already_banned(&ban, context))
+                    self.with(key, counters, |action, context| action.already_banned(&ban, context));
                 }
                 Job::Change(properties) => self.with(key, Counters::default(), |action, context| {
                     let outcome = action.set_properties(&properties);
@@ -256,9 +255,9 @@ mod tests {
     use super::*;
     use stockade_core::{FailureId, Fields, Seconds, Timestamp, Until};
 
-    fn ban(address: &str) -> Box<Ban> {
+    fn ban(address: &str) -> Ban {
         let since = Timestamp::from_secs(0);
-        Box::new(Ban {
+        Ban {
             id: FailureId::parse(address),
             since,
             until: Until::Forever,
@@ -267,7 +266,7 @@ mod tests {
             matches: Vec::new(),
             fields: Fields::default(),
             restored: false,
-        })
+        }
     }
 
     #[test]
@@ -275,11 +274,11 @@ mod tests {
         let key = |action: &str| (JailName::new("j").unwrap(), action.to_owned());
         let counters = Counters::default();
         let jobs = vec![
-            (key("a"), Job::Ban(ban("192.0.2.1"), counters)),
-            (key("b"), Job::Ban(ban("192.0.2.1"), counters)),
-            (key("a"), Job::Ban(ban("192.0.2.2"), counters)),
-            (key("a"), Job::Unban(ban("192.0.2.1"), counters)),
-            (key("a"), Job::Ban(ban("192.0.2.1"), counters)),
+            (key("a"), Job::Ban(Box::new(ban("192.0.2.1")), counters)),
+            (key("b"), Job::Ban(Box::new(ban("192.0.2.1")), counters)),
+            (key("a"), Job::Ban(Box::new(ban("192.0.2.2")), counters)),
+            (key("a"), Job::Unban(Box::new(ban("192.0.2.1")), counters)),
+            (key("a"), Job::Ban(Box::new(ban("192.0.2.1")), counters)),
         ];
         let shown: Vec<String> = runs(jobs)
             .iter()

@@ -74,23 +74,22 @@ impl Jails {
     /// Makes a change. The jail is made if it is not there; it runs only once it is started.
     pub(crate) fn commit(&mut self, prepared: Prepared) {
         let Prepared { setup, rules, actions } = prepared;
-        let place = match self.position(&setup.name) {
-            Some(place) => place,
-            None => {
-                self.say(
-                    Level::Info,
-                    "fail2ban.server",
-                    &format!("Creating new jail '{}'", setup.name),
-                );
-                self.jails.push(Running {
-                    jail: Jail::new(setup.name.clone(), setup.settings.clone()),
-                    setup: JailSetup::new(setup.name.clone(), &setup.backend),
-                    rules: None,
-                    lanes: Vec::new(),
-                    started: false,
-                });
-                self.jails.len().saturating_sub(1)
-            }
+        let place = if let Some(place) = self.position(&setup.name) {
+            place
+        } else {
+            self.say(
+                Level::Info,
+                "fail2ban.server",
+                &format!("Creating new jail '{}'", setup.name),
+            );
+            self.jails.push(Running {
+                jail: Jail::new(setup.name.clone(), setup.settings.clone()),
+                setup: JailSetup::new(setup.name.clone(), &setup.backend),
+                rules: None,
+                lanes: Vec::new(),
+                started: false,
+            });
+            self.jails.len().saturating_sub(1)
         };
         let Some(running) = self.jails.get_mut(place) else {
             return;

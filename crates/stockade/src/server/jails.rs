@@ -54,6 +54,7 @@ pub(crate) struct Running {
 }
 
 /// All jails, and the ways to the other threads.
+#[expect(clippy::struct_field_names, reason = "the jails are what it is about")]
 pub(crate) struct Jails {
     /// In the order in which they were made.
     pub(crate) jails: Vec<Running>,

@@ -78,7 +78,7 @@ impl JailSetup {
                 self.ignoreip.remove(place);
             }
             JailSet::IgnoreCommand(command) => {
-                self.ignorecommand = Some(command.clone()).filter(|command| !command.is_empty())
+                self.ignorecommand = Some(command.clone()).filter(|command| !command.is_empty());
             }
             JailSet::IgnoreCache(text) => {
                 // It only spares Fail2Ban repeated look-ups; ours are remembered anyway.
@@ -131,7 +131,7 @@ impl JailSetup {
                 }
             }
             JailSet::DatePattern(pattern) => {
-                self.filter.datepattern = Some(pattern.clone()).filter(|pattern| !pattern.is_empty())
+                self.filter.datepattern = Some(pattern.clone()).filter(|pattern| !pattern.is_empty());
             }
             JailSet::LogTimeZone(zone) => self.filter.logtimezone.clone_from(zone),
             JailSet::MaxMatches(number) => self.settings.maxmatches = usize::try_from(*number).unwrap_or(0),

@@ -222,7 +222,7 @@ impl State {
                 );
             }
             Event::Gone { path, .. } => {
-                self.info(&format!("Removed logfile: '{}', waiting for a new one", path.display()))
+                self.info(&format!("Removed logfile: '{}', waiting for a new one", path.display()));
             }
             Event::Closed { file } => {
                 if let Some(known) = self.files.remove(file) {
