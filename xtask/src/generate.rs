@@ -15,8 +15,14 @@ pub(crate) fn run(check: bool) -> Result<(), String> {
     let files = [
         ("docs/generated/commands.md", commands()),
         ("docs/generated/builtin.md", builtin()),
-        ("docs/generated/fail2ban-client.1", manual("fail2ban-client", "configure and control the server", true)),
-        ("docs/generated/fail2ban-server.1", manual("fail2ban-server", "watch logs and ban those who fail", false)),
+        (
+            "docs/generated/fail2ban-client.1",
+            manual("fail2ban-client", "configure and control the server", true),
+        ),
+        (
+            "docs/generated/fail2ban-server.1",
+            manual("fail2ban-server", "watch logs and ban those who fail", false),
+        ),
     ];
     let mut stale = Vec::new();
     for (name, text) in files {
@@ -34,18 +40,33 @@ pub(crate) fn run(check: bool) -> Result<(), String> {
         fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
         println!("wrote {name}");
     }
-    if stale.is_empty() { Ok(()) } else { Err(format!("not current: {}; mend: cargo xtask generate", stale.join(", "))) }
+    if stale.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("not current: {}; mend: cargo xtask generate", stale.join(", ")))
+    }
 }
 
 fn commands() -> String {
-    let mut out = String::from("# Commands of the server\n\nAs `fail2ban-client` takes them. Made by `cargo xtask generate` from the table in `crates/protocol`.\n");
+    let mut out = String::from(
+        "# Commands of the server\n\nAs `fail2ban-client` takes them. Made by `cargo xtask generate` from the table in `crates/protocol`.\n",
+    );
     let mut section = None;
     for command in COMMANDS {
         if section != Some(command.section) {
             section = Some(command.section);
-            let _ = write!(out, "\n## {}\n\n| command | what it does |\n|---|---|\n", sentence(command.section.title()));
+            let _ = write!(
+                out,
+                "\n## {}\n\n| command | what it does |\n|---|---|\n",
+                sentence(command.section.title())
+            );
         }
-        let _ = writeln!(out, "| `{}` | {} |", command.usage.replace('|', "\\|"), command.help.replace('|', "\\|"));
+        let _ = writeln!(
+            out,
+            "| `{}` | {} |",
+            command.usage.replace('|', "\\|"),
+            command.help.replace('|', "\\|")
+        );
     }
     out
 }
@@ -106,15 +127,28 @@ fn manual(name: &str, what: &str, commands: bool) -> String {
         }
     }
     out.push_str(".SH EXIT STATUS\n0 if all went well, 255 otherwise.\n.SH SEE ALSO\n");
-    let others = ["fail2ban-client", "fail2ban-server"].into_iter().filter(|other| *other != name);
-    let _ = writeln!(out, "{}", others.map(|other| format!(".BR {other} (1)")).collect::<Vec<_>>().join(",\n"));
+    let others = ["fail2ban-client", "fail2ban-server"]
+        .into_iter()
+        .filter(|other| *other != name);
+    let _ = writeln!(
+        out,
+        "{}",
+        others
+            .map(|other| format!(".BR {other} (1)"))
+            .collect::<Vec<_>>()
+            .join(",\n")
+    );
     out
 }
 
 /// Text that roff takes as it is.
 fn roff(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
-    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+    if text.starts_with(['.', '\'']) {
+        format!("\\&{text}")
+    } else {
+        text
+    }
 }
 
 fn sentence(title: &str) -> String {

@@ -332,11 +332,19 @@ fn clean_up(
 ) -> Result<(), String> {
     screen.title("  and back again");
     let answer = daemon.ask(&["unban", "--all"])?;
-    let left = match kernel.list(&target()) {
-        Ok(elements) => elements.len(),
-        // With nobody banned the sets may be gone.
-        Err(error) if error.is_missing() => 0,
-        Err(error) => return Err(error.to_string()),
+    // The answer says what was decided; the kernel is told by another thread at the same time.
+    let deadline = Instant::now() + Duration::from_secs(1);
+    let left = loop {
+        let left = match kernel.list(&target()) {
+            Ok(elements) => elements.len(),
+            // With nobody banned the sets may be gone.
+            Err(error) if error.is_missing() => 0,
+            Err(error) => return Err(error.to_string()),
+        };
+        if left == 0 || Instant::now() > deadline {
+            break left;
+        }
+        std::thread::sleep(Duration::from_millis(1));
     };
     screen.fact(
         "unban",
