@@ -209,7 +209,7 @@ fn show_ban(screen: &mut Screen, address: IpAddr, ban: Ban, failures: usize, act
 
 /// Those who were left alone, rightly or not.
 fn report_spared(screen: &mut Screen, recording: &Recording, daemon: &Daemon, bans: &BTreeMap<IpAddr, Ban>) {
-    screen.title("  legitimate users                         failures");
+    screen.title("  legitimate users             failures");
     for actor in recording.with_role(Role::Legitimate) {
         let (style, word) = if bans.contains_key(&actor.address) {
             (Style::Bad, "BANNED")
