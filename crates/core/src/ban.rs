@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::failure::Fields;
 use crate::{Ban, FailureId, Seconds, Timestamp, Until};
 
-/// So many bytes of log lines are kept with the bans at most; beyond it a ban is kept without its lines.
+/// So many bytes of log lines and fields are kept with the bans at most; beyond it a ban is kept without them.
 ///
 /// They serve the tags of `actionunban` only; what `actionban` gets is always whole.
 const MAX_TEXT_BYTES: usize = 16 << 20;
@@ -58,6 +59,7 @@ impl BanList {
             self.text_bytes += text_bytes(&kept);
         } else {
             kept.matches = Vec::new();
+            kept.fields = Fields::default();
         }
         let number = self.next_number;
         self.next_number += 1;
@@ -139,7 +141,7 @@ impl BanList {
 }
 
 fn text_bytes(ban: &Ban) -> usize {
-    ban.matches.iter().map(|line| line.text.len()).sum()
+    ban.matches.iter().map(|line| line.text.len()).sum::<usize>() + ban.fields.bytes()
 }
 
 /// The length of a ban from `since` to `until` in whole seconds; `forever` is what the jail writes for no end.

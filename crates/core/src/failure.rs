@@ -46,6 +46,11 @@ impl Fields {
         }
     }
 
+    /// How many bytes the names and values have.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|(key, value)| key.len() + value.len()).sum()
+    }
+
     /// All fields, in the order they were set.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (&**key, &**value))

@@ -60,8 +60,11 @@ impl FailureId {
     }
 
     /// A network, or the address if the network holds just one.
+    ///
+    /// A network of IPv4-mapped addresses is the one of IPv4: its packets are those of IPv4, so the rules of whom not to ban must see it
+    /// as such too.
     pub fn from_net(net: IpNet) -> Self {
-        let net = net.trunc();
+        let net = canonical(net.trunc());
         if net.prefix_len() == net.max_prefix_len() {
             Self::Addr(net.addr().to_canonical())
         } else {
@@ -77,6 +80,17 @@ impl FailureId {
             Self::Text(_) => None,
         }
     }
+}
+
+/// `::ffff:192.0.2.0/120` is `192.0.2.0/24`.
+fn canonical(net: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = net else { return net };
+    mapped
+        .addr()
+        .to_ipv4_mapped()
+        .zip(mapped.prefix_len().checked_sub(96))
+        .and_then(|(address, length)| IpNet::new(address.into(), length).ok())
+        .unwrap_or(net)
 }
 
 /// The prefix length that `/24` or `/255.255.255.0` means for an address; one that is too long means the whole address.
@@ -117,6 +131,10 @@ mod tests {
             ("192.0.2.7/33", "192.0.2.7"),
             ("192.0.2.7/255.255.255.0", "192.0.2.0/24"),
             ("2001:db8::1/ffff:ffff::", "2001:db8::/32"),
+            ("::ffff:192.0.2.9/120", "192.0.2.0/24"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::ffff:192.0.2.9/128", "192.0.2.9"),
+            ("::/1", "::/1"),
             ("192.0.2.7/", "192.0.2.7/"),
             ("192.0.2.7/+4", "192.0.2.7/+4"),
             ("10.0.0.0/255.0.255.0", "10.0.0.0/255.0.255.0"),

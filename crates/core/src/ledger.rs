@@ -12,7 +12,7 @@ use crate::{Failure, FailureId, LineText, Seconds, Timestamp};
 /// Only somebody who owns more addresses than this gets anything from it, and gets as much from failing once per address.
 const MAX_REMEMBERED: usize = 1_000_000;
 
-/// So many bytes of log lines are kept at most; beyond it failures still count, but their lines are not kept.
+/// So many bytes of log lines and fields are kept at most; beyond it failures still count, but their text is not kept.
 const MAX_TEXT_BYTES: usize = 32 << 20;
 
 /// What is known of one id while it is counted.
@@ -34,7 +34,7 @@ pub struct Ticket {
 
 impl Ticket {
     fn text_bytes(&self) -> usize {
-        self.matches.iter().map(|line| line.text.len()).sum()
+        self.matches.iter().map(|line| line.text.len()).sum::<usize>() + self.fields.bytes()
     }
 }
 
@@ -73,13 +73,18 @@ impl FailureLedger {
             self.forget_eldest();
         }
         let room = self.text_bytes < MAX_TEXT_BYTES;
-        let new = || Ticket {
-            first: at,
-            last: at,
-            fields,
-            ..Ticket::default()
+        let mut before = None;
+        let new = || {
+            before = Some(0);
+            Ticket {
+                first: at,
+                last: at,
+                fields: if room { fields } else { Fields::default() },
+                ..Ticket::default()
+            }
         };
         let ticket = self.tickets.entry(id.clone()).or_insert_with(new);
+        let before = before.unwrap_or_else(|| ticket.text_bytes());
         if at > ticket.last {
             ticket.last = at;
             let start = at - findtime;
@@ -90,7 +95,6 @@ impl FailureLedger {
         }
         ticket.retry = ticket.retry.saturating_add(attempts);
         ticket.failures = ticket.failures.saturating_add(attempts);
-        let before = ticket.text_bytes();
         if room {
             ticket.matches.extend(lines);
         }

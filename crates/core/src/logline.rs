@@ -101,10 +101,26 @@ pub fn render(line: &LogLine, local: &dyn Fn(Timestamp) -> String) -> (&'static 
     (logger, level, format!("[{}] {text}", line.jail))
 }
 
+/// Whether a character of foreign text would deceive whoever reads it: it moves the cursor, ends a line for some programs, or changes the
+/// direction of what follows.
+pub fn misleads(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
 fn shown(id: &FailureId) -> String {
+    let whole = match id {
+        FailureId::Addr(_) | FailureId::Net(_) => return id.to_string(),
+        FailureId::Text(text) => text,
+    };
     let mut text = String::new();
-    for character in id.to_string().chars() {
-        if character.is_control() {
+    let mut rest = whole.chars().peekable();
+    while let Some(character) = rest.next() {
+        // `x] Ban 192.0.2.1` would be read as the ban of somebody else by those who read this log, as `recidive` does.
+        let ends_jail = character == ']' && rest.peek().is_some_and(|next| next.is_whitespace());
+        if ends_jail {
+            text.extend(character.escape_unicode());
+        } else if misleads(character) {
             text.extend(character.escape_default());
         } else {
             text.push(character);
@@ -184,6 +200,19 @@ mod tests {
     }
 
     #[test]
+    fn an_id_cannot_turn_the_direction_of_the_line_it_stands_in() {
+        let line = LogLine {
+            jail: JailName::new("j").unwrap(),
+            event: Event::Found(
+                FailureId::Text("a\u{202e}b\u{2028}c ä [d]".into()),
+                Timestamp::from_secs(0),
+            ),
+        };
+        let (_, _, text) = render(&line, &|_| "now".to_owned());
+        assert_eq!(text, "[j] Found a\\u{202e}b\\u{2028}c ä [d] - now");
+    }
+
+    #[test]
     fn an_id_cannot_forge_a_second_line() {
         let id = FailureId::Text("x\n2026-11-22 14:07:54 [1]: NOTICE  [sshd] Ban 192.0.2.1\u{1b}[2J".into());
         let line = LogLine {
@@ -193,7 +222,7 @@ mod tests {
         let (_, _, text) = render(&line, &|_| String::new());
         assert_eq!(
             text,
-            "[j] Ban x\\n2026-11-22 14:07:54 [1]: NOTICE  [sshd] Ban 192.0.2.1\\u{1b}[2J"
+            "[j] Ban x\\n2026-11-22 14:07:54 [1]: NOTICE  [sshd\\u{5d} Ban 192.0.2.1\\u{1b}[2J"
         );
     }
 }

@@ -19,6 +19,9 @@ pub(crate) struct Captured<'a> {
     pub(crate) dns: Option<&'a str>,
 }
 
+/// An id that is no address: longer ones would fill memory and log, and no action could use them.
+const LONGEST_ID: usize = 1024;
+
 /// No name is longer in DNS.
 const LONGEST_NAME: usize = 253;
 
@@ -30,6 +33,9 @@ pub(crate) fn determine(captured: Captured<'_>, usedns: UseDns) -> Result<Option
         .map(|text| text.trim_end_matches('\n'))
         .filter(|text| !text.is_empty())
     {
+        if fid.len() > LONGEST_ID {
+            return Err("longer than an id can be");
+        }
         let id = fid
             .parse::<IpAddr>()
             .map_or_else(|_| FailureId::Text(fid.into()), |ip| FailureId::Addr(ip.to_canonical()));
@@ -69,12 +75,14 @@ fn network(address: IpAddr, length: &str) -> Result<FailureId, &'static str> {
     let length = length.parse::<u8>().map_err(|_| "not a valid prefix length")?;
     // Upstream takes 33 and more for the longest prefix.
     let length = length.min(longest);
-    if length == 0 {
-        return Err("the network of all addresses");
-    }
-    IpNet::new(address, length)
+    let id = IpNet::new(address, length)
         .map(FailureId::from_net)
-        .map_err(|_| "not a valid prefix length")
+        .map_err(|_| "not a valid prefix length")?;
+    // `::ffff:0:0/96` is it too.
+    match id {
+        FailureId::Net(net) if net.prefix_len() == 0 => Err("the network of all addresses"),
+        id => Ok(id),
+    }
 }
 
 fn name(name: &str, usedns: UseDns) -> Result<Who, &'static str> {
@@ -187,7 +195,13 @@ mod tests {
             cidr: Some("112"),
             ..Captured::default()
         };
-        assert_eq!(shown(mapped), "id ::ffff:1.2.0.0/112");
+        assert_eq!(shown(mapped), "id 1.2.0.0/16");
+        let everybody = Captured {
+            ip6: Some("::ffff:0:0"),
+            cidr: Some("96"),
+            ..Captured::default()
+        };
+        assert_eq!(shown(everybody), "unusable: the network of all addresses");
     }
 
     #[test]
@@ -198,6 +212,14 @@ mod tests {
                 ..Captured::default()
             }),
             "text \"abc-123\""
+        );
+        let long = "x".repeat(2000);
+        assert_eq!(
+            shown(Captured {
+                fid: Some(&long),
+                ..Captured::default()
+            }),
+            "unusable: longer than an id can be"
         );
         assert_eq!(
             shown(Captured {

@@ -15,6 +15,12 @@ use crate::{Clock, DateHit, Examination, Filter, Match, Memory, Verdict, Who};
 /// Seconds within which a date is believed while the log is followed, and for which a date serves dateless lines.
 const BELIEVED: i64 = 60;
 
+/// So much of a line is kept for mails and tags; rules see all of it.
+const LINE_KEPT: usize = 8 << 10;
+
+/// So much of a field's value is kept: no program takes a longer user name.
+pub(crate) const FIELD_KEPT: usize = 4 << 10;
+
 /// How thoroughly to look.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
@@ -197,9 +203,10 @@ impl Filter {
                 return Ok(Verdict::Ignored);
             }
         }
+        let kept = beginning(text, LINE_KEPT);
         let line = LineText {
-            text: text.into(),
-            date: cut.clone(),
+            text: kept.into(),
+            date: if cut.end <= kept.len() { cut.clone() } else { 0..0 },
         };
         Ok(self.conclude(hit, line, at, clock, memory))
     }
@@ -313,9 +320,14 @@ fn add_fields(rule: &Rule, text: &str, scratch: &Scratch, fields: &mut Fields) {
             continue;
         }
         if let Some(value) = scratch.group(*number).and_then(|range| text.get(range)) {
-            fields.set(name, value);
+            fields.set(name, beginning(value, FIELD_KEPT));
         }
     }
+}
+
+/// At most so many bytes of a text, in whole characters.
+pub(crate) fn beginning(text: &str, limit: usize) -> &str {
+    text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
 }
 
 /// `alt_user`, `alt_user1`, `alt_user_2` stand in for a missing `user`.

@@ -12,6 +12,8 @@ const SESSIONS: usize = 100;
 const LIFETIME: i64 = 300 * 1_000_000;
 /// Lines and users kept of one connection; a log writer must not fill the memory.
 const KEPT: usize = 50;
+/// Bytes of lines kept of one connection; the last line is kept whatever its length.
+const KEPT_BYTES: usize = 64 << 10;
 
 /// All connections one jail remembers.
 #[derive(Debug, Default)]
@@ -123,9 +125,14 @@ impl Session {
             self.pending = false;
             self.lines.clear();
         }
-        if self.lines.len() >= KEPT {
-            self.lines.remove(0);
-        }
+        let mut room = KEPT_BYTES.saturating_sub(step.line.text.len());
+        let fitting = self.lines.iter().rev().take(KEPT - 1).take_while(|line| {
+            let fits = line.text.len() <= room;
+            room = room.saturating_sub(line.text.len());
+            fits
+        });
+        let excess = self.lines.len().saturating_sub(fitting.count());
+        self.lines.drain(..excess);
         self.lines.push(step.line);
         if helper && !self.pending {
             return None;
@@ -137,7 +144,8 @@ impl Session {
         self.pending = false;
         let mut fields = self.fields.clone();
         if !self.users.is_empty() {
-            fields.set("users", &self.users.join(", "));
+            let users = self.users.join(", ");
+            fields.set("users", crate::matcher::beginning(&users, crate::matcher::FIELD_KEPT));
         }
         Some(Delivery {
             who,

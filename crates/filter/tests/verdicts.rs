@@ -222,3 +222,47 @@ fn tuples_and_stand_ins_are_put_together_as_upstream_does() {
     assert_eq!(found.fields.get("user"), Some("bob"));
     assert_eq!(found.who, Who::Id(FailureId::Text("('a', 'b')".into())));
 }
+
+#[test]
+fn of_a_long_line_all_is_judged_and_the_beginning_is_kept() {
+    let user = "ä".repeat(30_000);
+    let line = format!("2026-11-22 11:59:59 fail {user} from 192.0.2.7");
+    let found = found(judge(
+        &settings(&["^\\s*fail <F-USER>.*?</F-USER> from <ADDR>$"]),
+        &line,
+    ));
+    assert_eq!(found.who, Who::Id(FailureId::parse("192.0.2.7")));
+    let kept = &found.lines.first().unwrap().text;
+    assert!(
+        line.starts_with(&**kept) && (8000..=8192).contains(&kept.len()),
+        "{}",
+        kept.len()
+    );
+    let name = found.fields.get("user").unwrap();
+    assert!(
+        user.starts_with(name) && (4000..=4096).contains(&name.len()),
+        "{}",
+        name.len()
+    );
+    assert!(found.fields.get("ip4").is_some_and(|ip4| ip4 == "192.0.2.7"));
+}
+
+#[test]
+fn a_connection_that_fills_its_memory_keeps_its_latest_lines() {
+    let rules = settings(&[
+        "^\\s*c<F-MLFID>\\d+</F-MLFID> <F-NOFAIL>note</F-NOFAIL> .*$",
+        "^\\s*c<F-MLFID>\\d+</F-MLFID> fail from <ADDR>$",
+    ]);
+    let filter = Filter::new(&rules, &TimeZone::UTC).unwrap();
+    let mut memory = Memory::default();
+    for number in 0..40 {
+        let line = format!("c1 note {number} {}", "x".repeat(50_000));
+        let verdict = filter.judge(line.as_bytes(), clock(true), &mut memory);
+        assert!(matches!(verdict, Verdict::Ignored), "{verdict:?}");
+    }
+    let found = found(filter.judge(b"c1 fail from 192.0.2.7", clock(true), &mut memory));
+    let bytes: usize = found.lines.iter().map(|line| line.text.len()).sum();
+    assert!((40 << 10..=64 << 10).contains(&bytes), "{bytes}");
+    assert_eq!(&*found.lines.last().unwrap().text, "c1 fail from 192.0.2.7");
+    assert!(found.lines.iter().rev().nth(1).unwrap().text.starts_with("c1 note 39 "));
+}

@@ -15,12 +15,12 @@ pub(crate) fn error(text: &str) {
     ));
 }
 
-/// Text for a terminal: line ends and tabs stay, other control characters are shown, so that what an attacker wrote into
-/// a log cannot move the cursor.
+/// Text for a terminal: line ends and tabs stay, other characters that deceive are shown, so that what an attacker wrote
+/// into a log can neither move the cursor nor turn the direction of the text.
 pub(crate) fn shown(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
-        if character.is_control() && !matches!(character, '\n' | '\t') {
+        if stockade_core::logline::misleads(character) && !matches!(character, '\n' | '\t') {
             out.extend(character.escape_default());
         } else {
             out.push(character);

@@ -239,6 +239,8 @@ fn push_visible(line: &mut String, text: &str) {
             line.push_str("\\n");
         } else if c.is_control() {
             let _ = write!(line, "\\x{:02x}", c as u32);
+        } else if stockade_core::logline::misleads(c) {
+            line.extend(c.escape_unicode());
         } else {
             line.push(c);
         }
