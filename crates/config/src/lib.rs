@@ -29,7 +29,7 @@ mod merge;
 pub mod options;
 mod server;
 mod setting;
-mod shell_words;
+pub mod shell_words;
 pub mod tags;
 mod tool;
 

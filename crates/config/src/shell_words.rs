@@ -1,9 +1,9 @@
-//! Words as a shell splits them: what `journalmatch` is written in.
+//! Words as a shell splits them: what `journalmatch` is written in, and what an operator types.
 
 /// The words of `text`, or `None` if a quotation mark is not closed or a backslash ends it.
 ///
 /// As Python's `shlex.split` without comments.
-pub(crate) fn split(text: &str) -> Option<Vec<String>> {
+pub fn split(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut characters = text.chars();
@@ -53,5 +53,7 @@ mod tests {
         assert_eq!(words, ["a=x y", "+", "b=q\"z\\n", "c d", "#e", ""]);
         assert_eq!(split("a='x y + b"), None);
         assert_eq!(split("a\\"), None);
+        assert_eq!(split("  status  jp ").unwrap(), ["status", "jp"]);
+        assert!(split("").unwrap().is_empty());
     }
 }

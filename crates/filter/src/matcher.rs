@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use stockade_core::{Fields, LineText, Timestamp};
+use stockade_core::{Arrival, Fields, LineText, Reading, Seconds, Timestamp};
 use stockade_regex::{Overrun, Scratch};
 
 use crate::date::Found;
@@ -420,13 +420,10 @@ impl Memory {
             return Some(recent.map_or(clock.now, |last| last.min(clock.now)));
         };
         self.last_date = Some(at);
-        let age = now.saturating_sub(at.secs());
-        if clock.in_operation {
-            return Some(if age.abs() > BELIEVED { clock.now } else { at });
+        let reading = if clock.in_operation { Reading::Operation } else { Reading::CatchUp };
+        match Arrival::of(at, clock.now, reading, Seconds(clock.findtime)) {
+            Arrival::At(at) | Arrival::Shifted(at) => Some(at),
+            Arrival::TooOld => None,
         }
-        if age > clock.findtime {
-            return None;
-        }
-        Some(at.min(clock.now))
     }
 }
