@@ -124,11 +124,31 @@ pub struct Memory {
     dates: DateState,
     /// The last date read; serves lines without one.
     last_date: Option<Timestamp>,
+    dating: Dating,
     sessions: Sessions,
     scratch: Scratch,
     /// Groups of the prefregex, needed while the failregex is searched.
     prefix: Scratch,
     buffers: line::Buffers,
+}
+
+/// How the time of the last line was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dating {
+    /// The line has a date, or the one before it was recent enough to serve.
+    #[default]
+    Read,
+    /// The line has this date, too far from now to be true of a line just written: it counts as happening now.
+    Shifted(Timestamp),
+    /// There is no date: while a log is followed the line counts as happening now, while catching up not at all.
+    None,
+}
+
+impl Memory {
+    /// How the time of the last line was found.
+    pub fn dating(&self) -> Dating {
+        self.dating
+    }
 }
 
 /// Where reading stands; decides how dates far from now are taken (behaviour spec 3.7).
@@ -177,6 +197,8 @@ pub enum Verdict {
     Unusable(&'static str),
     /// Older than findtime while catching up.
     TooOld,
+    /// A rule matched while catching up, but when it happened is not known: it may be long ago.
+    Undated,
     /// A failure.
     Match(Match),
     /// The step budget of this rule (a `failregex`'s number; `None` for the others) ran out.

@@ -10,7 +10,7 @@ use crate::failregex::{Groups, Rule};
 use crate::host::{self, Captured};
 use crate::line;
 use crate::mlfid::Step;
-use crate::{Clock, DateHit, Examination, Filter, Match, Memory, Verdict, Who};
+use crate::{Clock, DateHit, Dating, Examination, Filter, Match, Memory, Verdict, Who};
 
 /// Seconds within which a date is believed while the log is followed, and for which a date serves dateless lines.
 const BELIEVED: i64 = 60;
@@ -83,6 +83,7 @@ impl Filter {
         let verdict = self.rules_on(text, subject, &cut, at, clock, memory, None);
         memory.buffers.subject = buffer;
         match verdict {
+            Ok(Verdict::Match(_)) if memory.dating == Dating::None && !clock.in_operation => Verdict::Undated,
             Ok(verdict) => verdict,
             Err((rule, Overrun)) => Verdict::Overrun(rule),
         }
@@ -417,12 +418,22 @@ impl Memory {
         let now = clock.now.secs();
         let Some(at) = dated else {
             let recent = self.last_date.filter(|last| now.saturating_sub(last.secs()) < BELIEVED);
+            self.dating = if recent.is_some() { Dating::Read } else { Dating::None };
             return Some(recent.map_or(clock.now, |last| last.min(clock.now)));
         };
         self.last_date = Some(at);
-        let reading = if clock.in_operation { Reading::Operation } else { Reading::CatchUp };
+        self.dating = Dating::Read;
+        let reading = if clock.in_operation {
+            Reading::Operation
+        } else {
+            Reading::CatchUp
+        };
         match Arrival::of(at, clock.now, reading, Seconds(clock.findtime)) {
-            Arrival::At(at) | Arrival::Shifted(at) => Some(at),
+            Arrival::At(at) => Some(at),
+            Arrival::Shifted(shifted) => {
+                self.dating = Dating::Shifted(at);
+                Some(shifted)
+            }
             Arrival::TooOld => None,
         }
     }

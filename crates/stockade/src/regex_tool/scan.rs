@@ -237,7 +237,9 @@ impl<'a> Tally<'a> {
                 self.overruns += 1;
                 self.missed.add(line, self.options.missed);
             }
-            Verdict::Miss | Verdict::Unusable(_) | Verdict::TooOld => self.missed.add(line, self.options.missed),
+            Verdict::Miss | Verdict::Unusable(_) | Verdict::TooOld | Verdict::Undated => {
+                self.missed.add(line, self.options.missed)
+            }
         }
     }
 

@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use stockade_core::JailName;
 use stockade_core::logline::Level;
-use stockade_filter::{Clock, Filter, Memory, Verdict};
+use stockade_filter::{Clock, Dating, Filter, Memory, Verdict};
 use stockade_source::lines;
 
 use super::jails::Message;
-use super::log::Log;
+use super::log::{Log, local};
 
 /// Blocks waiting for a worker; when it is full the watcher waits, and the kernel keeps the bytes.
 const BLOCKS_WAITING: usize = 4;
@@ -28,6 +28,9 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// How long an exhausted step budget of the same jail stays unsaid.
 const QUIET_OVERRUN: Duration = Duration::from_secs(3600);
+
+/// How long doubts about the dates of the same file stay unsaid.
+const QUIET_DATES: Duration = Duration::from_secs(24 * 3600);
 
 /// What the workers need to know of a jail. Shared with the thread that owns the jail, which may change `findtime`.
 pub(crate) struct Rules {
@@ -180,6 +183,7 @@ impl Worker {
         };
         match verdict {
             Verdict::Match(found) => {
+                self.doubt_date(block, rules, line, memory.dating());
                 // The receiver lives as long as the server: when it is gone, so is the interest in this failure.
                 let _ = self.jails.send(Message::Found {
                     jail: rules.jail.clone(),
@@ -187,6 +191,7 @@ impl Worker {
                 });
             }
             Verdict::Miss | Verdict::Ignored | Verdict::TooOld => {}
+            Verdict::Undated => self.doubt_date(block, rules, line, Dating::None),
             Verdict::Unusable(why) => self.complain(block, "unusable", QUIET, || {
                 (
                     Level::Warning,
@@ -212,6 +217,43 @@ impl Worker {
                 )
             }),
         }
+    }
+
+    /// Says that the date of a line that matches cannot be right, or cannot be read.
+    fn doubt_date(&mut self, block: &Block, rules: &Rules, line: &[u8], dating: Dating) {
+        let zone = self.log.zone().clone();
+        let (kind, what) = match dating {
+            Dating::Read => return,
+            Dating::Shifted(date) => (
+                "shifted",
+                format!(
+                    "dated {}, more than a minute from now: it counts as happening now; why: a wrong time zone, or lines that \
+                     arrive late; mend: set logtimezone",
+                    local(date, &zone)
+                ),
+            ),
+            Dating::None if block.in_operation => (
+                "undated",
+                "without a date that can be read: it counts as happening now; mend: set datepattern".to_owned(),
+            ),
+            Dating::None => (
+                "undated",
+                "without a date that can be read and was there before the start: it is passed over, as it may be old; \
+                 mend: set datepattern"
+                    .to_owned(),
+            ),
+        };
+        self.complain(block, kind, QUIET_DATES, || {
+            (
+                Level::Warning,
+                format!(
+                    "[{}] a line of {} matches and is {what}: {}",
+                    rules.jail,
+                    block.path.display(),
+                    shown(line)
+                ),
+            )
+        });
     }
 
     /// Says something about a file that an outsider may have caused, at most once in `quiet`.
