@@ -252,6 +252,15 @@ impl Action {
         }
     }
 
+    /// Looks whether what a native action has in the kernel is still there, and makes it whole if not, or if something could not be done
+    /// before. Costs little when nothing is amiss. An action of commands is checked when it bans.
+    pub fn check(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        match &mut self.kind {
+            Kind::Commands(_) => Ok(()),
+            Kind::Native(native) => native.check(context),
+        }
+    }
+
     /// Lifts all bans: `actionflush`, or one by one where there is none.
     pub fn flush(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
         match &mut self.kind {

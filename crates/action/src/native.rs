@@ -20,6 +20,12 @@ pub(crate) struct Native {
     firewall: Option<Box<dyn Firewall>>,
     prepared: bool,
     active: BTreeMap<IpNet, Until>,
+    /// It was started and not stopped: what it has is to be in the kernel.
+    running: bool,
+    /// The kernel may hold something else than `active`: a change could not be made.
+    behind: bool,
+    /// What went wrong in the last check, which is told once.
+    told: Option<String>,
 }
 
 impl Native {
@@ -32,6 +38,9 @@ impl Native {
             firewall: None,
             prepared: false,
             active: BTreeMap::new(),
+            running: false,
+            behind: false,
+            told: None,
         }
     }
 
@@ -53,8 +62,10 @@ impl Native {
     }
 
     pub(crate) fn start(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        self.running = true;
         let outcome = self.prepare();
         if let Err(error) = &outcome {
+            self.told = Some(error.to_string());
             let text = format!("Failed to start jail '{}' action '{}': {error}", self.jail, self.name);
             context.say(ACTIONS, Level::Error, text);
         }
@@ -131,6 +142,8 @@ impl Native {
             context.say(ACTIONS, Level::Notice, text);
             self.active.clear();
         }
+        self.running = false;
+        self.behind = false;
         if !std::mem::take(&mut self.prepared) {
             return Ok(());
         }
@@ -150,8 +163,69 @@ impl Native {
         Ok(())
     }
 
-    /// Applies changes. If somebody has removed the sets, makes them again, with all active bans.
+    /// Looks whether all is in the kernel that should be; if not, makes it again.
+    ///
+    /// Other programs empty the firewall (`nft flush ruleset`, a restart of nftables.service); until the next ban nothing else would notice.
+    pub(crate) fn check(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        if !self.running {
+            return Ok(());
+        }
+        let target = self.target.clone();
+        let why = if self.behind || !self.prepared {
+            "not all bans could be set".to_owned()
+        } else {
+            match self.with(|firewall| firewall.check(&target)) {
+                Ok(()) => {
+                    self.told = None;
+                    return Ok(());
+                }
+                Err(ActionError::Firewall { error, .. }) if error.is_missing() => error.to_string(),
+                // What there is cannot be told now; a change would fail, and say so.
+                Err(error) => return Err(error),
+            }
+        };
+        let outcome = self.restore(context.now);
+        let (level, text) = match &outcome {
+            Ok(()) => (Level::Warning, format!("{why}; made again with all bans")),
+            Err(error) => (Level::Error, format!("{error}; it is tried again every few seconds")),
+        };
+        if outcome.is_ok() || self.told.as_ref() != Some(&text) {
+            let text = format!("[{}] action '{}': {text}", self.jail, self.name);
+            context.say(ACTIONS, level, text);
+        }
+        self.told = outcome.is_err().then_some(text);
+        outcome
+    }
+
+    /// Brings the kernel to what is active, whatever it holds.
+    fn restore(&mut self, now: Timestamp) -> Result<(), ActionError> {
+        self.prepare()?;
+        let target = self.target.clone();
+        let mut held = Vec::new();
+        self.with(|firewall| firewall.list(&target).map(|elements| held = elements))?;
+        let gone = held.iter().map(|element| element.net);
+        let gone = gone.filter(|net| !self.active.contains_key(net)).map(Change::Remove);
+        let changes: Vec<Change> = self.all(now).chain(gone).collect();
+        self.with(|firewall| firewall.apply(&target, &changes))?;
+        self.behind = false;
+        Ok(())
+    }
+
+    /// All active bans as changes.
+    fn all(&self, now: Timestamp) -> impl Iterator<Item = Change> {
+        self.active
+            .iter()
+            .map(move |(net, until)| Change::Add(*net, lasting(*until, now)))
+    }
+
+    /// Applies changes. If somebody has removed the sets, makes them again, with all active bans. What fails is tried again by `check`.
     fn apply(&mut self, changes: &[Change], context: &mut Context<'_>) -> Result<(), ActionError> {
+        let outcome = self.try_apply(changes, context);
+        self.behind |= outcome.is_err();
+        outcome
+    }
+
+    fn try_apply(&mut self, changes: &[Change], context: &mut Context<'_>) -> Result<(), ActionError> {
         if !self.prepared {
             self.prepare()?;
         }
@@ -166,15 +240,9 @@ impl Native {
         );
         context.say(ACTIONS, Level::Warning, text);
         self.prepare()?;
-        let now = context.now;
-        let all: Vec<Change> = self
-            .active
-            .iter()
-            .map(|(net, until)| Change::Add(*net, lasting(*until, now)))
-            .collect();
         // Bans first, so that a removal among the changes has the last word.
         let removals = changes.iter().filter(|change| matches!(change, Change::Remove(_)));
-        let all: Vec<Change> = all.iter().chain(removals).copied().collect();
+        let all: Vec<Change> = self.all(context.now).chain(removals.copied()).collect();
         self.with(|firewall| firewall.apply(&target, &all))
     }
 

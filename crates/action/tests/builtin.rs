@@ -208,6 +208,100 @@ fn the_native_action_bans_in_one_go_and_heals_itself() {
     assert!(shared.0.lock().unwrap().list(&target).is_err());
 }
 
+#[test]
+fn a_check_makes_again_what_others_removed_and_makes_up_for_what_was_refused() {
+    let mut action = actions("nftables-native[name=mine, port=22]").remove(0);
+    let target = action.native_target().unwrap().clone();
+    let shared = Shared::default();
+    let refusing = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    action.attach(Box::new(Refusing(shared.clone(), refusing.clone())));
+    let listed = || -> Vec<String> {
+        let held = shared.0.lock().unwrap().list(&target);
+        held.map_or_else(
+            |_| vec!["no sets".to_owned()],
+            |held| held.iter().map(|element| element.net.to_string()).collect(),
+        )
+    };
+    let (outcome, _) = with(|context| action.check(context));
+    assert!(
+        outcome.is_ok() && listed() == ["no sets"],
+        "what was not started is not checked"
+    );
+    let (outcome, _) = with(|context| action.start(context));
+    assert!(outcome.is_ok());
+    let (outcome, _) = with(|context| action.ban(&ban("192.0.2.1"), context));
+    assert!(outcome.is_ok());
+
+    let (outcome, reports) = with(|context| action.check(context));
+    assert!(
+        outcome.is_ok() && reports.is_empty(),
+        "nothing to tell: {}",
+        texts(&reports)
+    );
+    shared.0.lock().unwrap().forget();
+    let (outcome, reports) = with(|context| action.check(context));
+    assert!(
+        outcome.is_ok() && texts(&reports).contains("made again with all bans"),
+        "{}",
+        texts(&reports)
+    );
+    assert_eq!(listed(), ["192.0.2.1/32"]);
+
+    refusing.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (outcome, _) = with(|context| action.ban(&ban("192.0.2.2"), context));
+    assert!(outcome.is_err());
+    let (outcome, _) = with(|context| action.unban(&ban("192.0.2.1"), context));
+    assert!(outcome.is_err());
+    let (outcome, first) = with(|context| action.check(context));
+    let (_, second) = with(|context| action.check(context));
+    assert!(
+        outcome.is_err() && !first.is_empty() && second.is_empty(),
+        "a failure that lasts is told once"
+    );
+    refusing.store(false, std::sync::atomic::Ordering::Relaxed);
+    let (outcome, _) = with(|context| action.check(context));
+    assert!(outcome.is_ok());
+    assert_eq!(
+        listed(),
+        ["192.0.2.2/32"],
+        "the ban and the unban that were refused are made up for"
+    );
+
+    let (outcome, _) = with(|context| action.stop(context));
+    assert!(outcome.is_ok());
+    let (outcome, _) = with(|context| action.check(context));
+    assert!(outcome.is_ok() && listed() == ["no sets"], "what was stopped stays so");
+}
+
+/// Refuses all changes while it is told to.
+struct Refusing(Shared, std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+impl stockade_firewall::Firewall for Refusing {
+    fn prepare(&mut self, target: &stockade_firewall::Target) -> Result<(), stockade_firewall::FirewallError> {
+        self.0.prepare(target)
+    }
+    fn apply(
+        &mut self,
+        target: &stockade_firewall::Target,
+        changes: &[stockade_firewall::Change],
+    ) -> Result<(), stockade_firewall::FirewallError> {
+        if self.1.load(std::sync::atomic::Ordering::Relaxed) {
+            let (table, name) = (target.table.clone(), target.name.clone());
+            return Err(stockade_firewall::FirewallError::Missing { table, name });
+        }
+        self.0.apply(target, changes)
+    }
+    fn list(
+        &mut self,
+        target: &stockade_firewall::Target,
+    ) -> Result<Vec<stockade_firewall::Element>, stockade_firewall::FirewallError> {
+        self.0.list(target)
+    }
+    fn remove(&mut self, target: &stockade_firewall::Target) -> Result<(), stockade_firewall::FirewallError> {
+        self.0.remove(target)
+    }
+}
+
 /// A firewall in memory that the test can look into.
 #[derive(Clone, Default)]
 struct Shared(std::sync::Arc<std::sync::Mutex<Memory>>);

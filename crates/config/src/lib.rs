@@ -74,6 +74,9 @@ pub struct Config {
     pub disabled: Vec<String>,
     /// Everything that was found wrong or doubtful, in the order of reading.
     pub diagnostics: Vec<Diagnostic>,
+    /// Files of `jail.*` that are there and cannot be read: what the jails should be is not known. A server that runs
+    /// is best left as it is; its `ignoreip`, for one, may stand in such a file.
+    pub unreadable: Vec<String>,
 }
 
 /// Reads the configuration under `dir`, with the built-in one behind it.
@@ -84,7 +87,8 @@ pub fn load(dir: &Path, overrides: &Overrides) -> Config {
     let presets = [("fail2ban_version", version), ("fail2ban_confpath", &*directory)];
     let mut diagnostics = Vec::new();
     let server = server::read(&tree, &presets, overrides, &mut diagnostics);
-    let (jails, disabled) = match tree.read("jail", &presets, &mut diagnostics) {
+    let (merged, unreadable) = tree.read_all("jail", &presets, &mut diagnostics);
+    let (jails, disabled) = match merged {
         Some(merged) => jail::Jails {
             tree: &tree,
             presets: &presets,
@@ -101,5 +105,6 @@ pub fn load(dir: &Path, overrides: &Overrides) -> Config {
         jails,
         disabled,
         diagnostics,
+        unreadable,
     }
 }

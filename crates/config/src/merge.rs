@@ -144,6 +144,17 @@ impl Tree {
         presets: &[(&str, &str)],
         findings: &mut Vec<Diagnostic>,
     ) -> Option<Merged> {
+        self.read_all(base, presets, findings).0
+    }
+
+    /// The same, and which of the files are there but cannot be read.
+    pub(crate) fn read_all(
+        &self,
+        base: impl AsRef<Path>,
+        presets: &[(&str, &str)],
+        findings: &mut Vec<Diagnostic>,
+    ) -> (Option<Merged>, Vec<String>) {
+        let mut unreadable = Vec::new();
         let mut merged = Merged::default();
         for (option, value) in presets {
             merged.preset(option, value);
@@ -151,14 +162,15 @@ impl Tree {
         let base = self.dir.join(base);
         let mut mains = vec![with_suffix(&base, ".conf")];
         let directory = with_suffix(&base, ".d");
-        mains.extend(self.listed(&directory, ".conf", findings));
+        mains.extend(self.listed(&directory, ".conf", &mut unreadable, findings));
         mains.push(with_suffix(&base, ".local"));
-        mains.extend(self.listed(&directory, ".local", findings));
+        mains.extend(self.listed(&directory, ".local", &mut unreadable, findings));
         let mut reading = Reading {
             tree: self,
             presets,
             within: Vec::new(),
             files: Vec::new(),
+            unreadable,
             findings,
         };
         for main in mains {
@@ -166,15 +178,15 @@ impl Tree {
                 reading.with_includes(&main, file);
             }
         }
-        let files = reading.files;
+        let Reading { files, unreadable, .. } = reading;
         if files.is_empty() {
-            return None;
+            return (None, unreadable);
         }
         for (name, file) in files {
             merged.files.push(name);
             merged.add(file);
         }
-        Some(merged)
+        (Some(merged), unreadable)
     }
 
     /// Where a file that is no ini file stands, if it does (`action.d/smtp.py`).
@@ -185,11 +197,18 @@ impl Tree {
 
     /// Files of a `.d` directory by name.
     #[expect(clippy::unused_self, reason = "disk only today, but it is the tree that knows")]
-    fn listed(&self, directory: &Path, suffix: &str, findings: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    fn listed(
+        &self,
+        directory: &Path,
+        suffix: &str,
+        unreadable: &mut Vec<String>,
+        findings: &mut Vec<Diagnostic>,
+    ) -> Vec<PathBuf> {
         let entries = match fs::read_dir(directory) {
             Ok(entries) => entries,
             Err(error) => {
                 if error.kind() != std::io::ErrorKind::NotFound {
+                    unreadable.push(directory.to_string_lossy().into_owned());
                     let what = format!("the directory {} cannot be read: {error}", directory.display());
                     findings.push(
                         Diagnostic::error(what, Place::file(&directory.to_string_lossy()))
@@ -222,6 +241,10 @@ impl Tree {
             name: Arc::clone(&name),
             reason,
         };
+        // Looked at first: to open a pipe would wait for somebody to write to it.
+        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(failed("it is not a regular file".to_owned()));
+        }
         match fs::File::open(path) {
             Ok(file) => {
                 let metadata = file.metadata().map_err(|error| failed(error.to_string()))?;
@@ -293,6 +316,7 @@ struct Reading<'a> {
     /// that is included at two places is read at both, as Fail2Ban does.
     within: Vec<PathBuf>,
     files: Vec<(Arc<str>, IniFile)>,
+    unreadable: Vec<String>,
     findings: &'a mut Vec<Diagnostic>,
 }
 
@@ -311,6 +335,7 @@ impl Reading<'_> {
             }
             Ok(None) => None,
             Err(Unreadable { name, reason }) => {
+                self.unreadable.push(name.to_string());
                 let what = format!("{name} cannot be read: {reason}");
                 let found = Diagnostic::error(what, Place::file(&name)).why("its settings are missing");
                 self.findings.push(found.mend("check its type, owner, mode and size"));

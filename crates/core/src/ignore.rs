@@ -203,6 +203,16 @@ impl IgnoreList {
         self.name_addresses.insert(name.into(), addresses);
     }
 
+    /// Tells that a name could not be looked up: its last addresses stay valid, if it had any.
+    pub fn set_name_failed(&mut self, name: &str) {
+        self.name_addresses.entry(name.into()).or_default();
+    }
+
+    /// Whether there is a name of which nothing was told yet.
+    pub fn has_unknown_names(&self) -> bool {
+        self.names().any(|name| !self.name_addresses.contains_key(name))
+    }
+
     /// The paths of files with entries.
     pub fn files(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter_map(|entry| match entry {

@@ -53,6 +53,13 @@ pub enum SourceError {
         /// How many are read.
         limit: usize,
     },
+    /// The glob leads through too many directories; only some of them were looked at.
+    TooWide {
+        /// The glob.
+        pattern: PathBuf,
+        /// How many directory entries are looked at.
+        limit: usize,
+    },
     /// The kernel refused a watch; the path is polled instead.
     Watch {
         /// The path.
@@ -114,6 +121,12 @@ impl fmt::Display for SourceError {
                  make the glob in `logpath` narrower",
                 pattern.display()
             ),
+            Self::TooWide { pattern, limit } => write!(
+                f,
+                "`{}` leads to more than {limit} directory entries, the rest is not looked at\n  why: links can make \
+                 directories without end\n  mend: write fewer `*` for directories in `logpath`",
+                pattern.display()
+            ),
             Self::Watch { path, error } => write!(
                 f,
                 "`{}` is polled, not watched\n  why: {error}\n  mend: raise fs.inotify.max_user_watches if that limit was met; \
@@ -142,7 +155,11 @@ impl Error for SourceError {
             | Self::Watch { error, .. }
             | Self::Inotify { error }
             | Self::Wait { error } => Some(error),
-            Self::Missing { .. } | Self::NotAFile { .. } | Self::LineTooLong { .. } | Self::TooManyFiles { .. } => None,
+            Self::Missing { .. }
+            | Self::NotAFile { .. }
+            | Self::LineTooLong { .. }
+            | Self::TooManyFiles { .. }
+            | Self::TooWide { .. } => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::SourceError;
 use crate::event::{Event, FileId, Rotation, SourceId, Start};
 use crate::notify;
-use crate::resolve::{FILE_LIMIT, Interest, Obstacle, Resolution, resolve};
+use crate::resolve::{FILE_LIMIT, Interest, Obstacle, Resolution, WALK_LIMIT, resolve};
 use crate::tail::{self, Identity, Tail};
 use crate::watcher::Watcher;
 
@@ -411,6 +411,15 @@ impl Watcher {
                 SourceError::TooManyFiles {
                     pattern: pattern.to_owned(),
                     limit: FILE_LIMIT,
+                },
+            ));
+        }
+        if resolution.too_wide {
+            problems.push((
+                (pattern.to_owned(), 4),
+                SourceError::TooWide {
+                    pattern: pattern.to_owned(),
+                    limit: WALK_LIMIT,
                 },
             ));
         }

@@ -14,6 +14,9 @@ use crate::glob;
 /// Files per glob; each takes a descriptor, and the usual limit of descriptors is 1024 or more.
 pub(crate) const FILE_LIMIT: usize = 512;
 
+/// Directory entries looked at per glob. Links make directories without end of few, and the whole server waits meanwhile.
+pub(crate) const WALK_LIMIT: usize = 20_000;
+
 /// As the kernel's own limit.
 const LINK_LIMIT: usize = 40;
 
@@ -43,6 +46,9 @@ pub(crate) struct Resolution {
     /// What stands in the way.
     pub(crate) obstacles: Vec<Obstacle>,
     pub(crate) too_many: bool,
+    /// The walk was ended at [`WALK_LIMIT`].
+    pub(crate) too_wide: bool,
+    walked: usize,
 }
 
 #[derive(Debug)]
@@ -81,6 +87,11 @@ pub(crate) fn resolve(pattern: &Path) -> Resolution {
     };
     let mut todo = vec![start];
     while let Some(place) = todo.pop() {
+        found.walked += 1;
+        if found.walked > WALK_LIMIT {
+            found.too_wide = true;
+            break;
+        }
         walk(place, &mut todo, &mut found);
     }
     found.files.sort();
@@ -132,10 +143,15 @@ fn walk(mut place: Place, todo: &mut Vec<Place>, found: &mut Resolution) {
             return;
         }
     };
-    for entry in entries
-        .flatten()
-        .filter(|entry| glob::fits(&step.name, &entry.file_name()))
-    {
+    for entry in entries.flatten() {
+        found.walked += 1;
+        if found.walked > WALK_LIMIT {
+            found.too_wide = true;
+            return;
+        }
+        if !glob::fits(&step.name, &entry.file_name()) {
+            continue;
+        }
         let step = Step {
             name: entry.file_name(),
             from_link: false,
@@ -255,6 +271,25 @@ mod tests {
             [Obstacle::Unreadable { .. }]
         ));
         assert_eq!(shown(&base.join("logs/../way/n*")), [base.join("logs/../way/now")]);
+    }
+
+    #[test]
+    fn a_glob_into_directories_without_end_comes_to_an_end() {
+        let dir = TempDir::new("endless");
+        let base = fs::canonicalize(dir.path()).unwrap();
+        for name in ["a", "b", "c"] {
+            symlink(".", base.join(name)).unwrap();
+        }
+        dir.write("x.log", "");
+        let begun = std::time::Instant::now();
+        let found = resolve(&base.join("*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/*/x.log"));
+        assert!(found.too_wide);
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(20),
+            "{:?}",
+            begun.elapsed()
+        );
+        assert!(!resolve(&base.join("*/x.log")).too_wide);
     }
 
     #[test]

@@ -30,9 +30,25 @@ const FAILED: u8 = 255;
 /// Where the configuration is unless `-c` says otherwise.
 const CONFIG: &str = "/etc/fail2ban";
 
-/// The configuration in a folder, as commands.
-pub(crate) fn read_stream(config: &Path, overrides: &Overrides) -> Vec<Vec<Value>> {
-    stream::commands(&crate::check::load(config, overrides))
+/// The configuration in a folder, as commands, for a server that runs. Fails if it cannot be read: then the server is best left as it is.
+pub(crate) fn read_stream(folder: &Path, overrides: &Overrides) -> Result<Vec<Vec<Value>>, String> {
+    let missing = !folder.is_dir();
+    let config = crate::check::load(folder, overrides);
+    // Whoever has no folder runs on the built-in configuration, and nothing can have changed.
+    if config.unreadable.is_empty() && !missing {
+        return Ok(stream::commands(&config));
+    }
+    let what = if missing {
+        format!("the folder {} is not there", folder.display())
+    } else {
+        unreadable(&config)
+    };
+    Err(format!("{what}; nothing is changed; mend: check it, and reload"))
+}
+
+/// Which files of the jails cannot be read.
+fn unreadable(config: &Config) -> String {
+    format!("the configuration cannot be read: {}", config.unreadable.join(", "))
 }
 
 /// Runs as `fail2ban-client`; `typed` is the command line without the program's name.
@@ -249,6 +265,10 @@ impl Client {
             return ExitCode::from(FAILED);
         }
         self.tell_diagnostics();
+        if !self.config.unreadable.is_empty() {
+            report::error(&format!("{}; nothing is changed", unreadable(&self.config)));
+            return ExitCode::from(FAILED);
+        }
         let mut commands = stream::server_commands(&self.config.server);
         match jail {
             None => commands.extend(stream::jail_commands(&self.config.jails)),

@@ -1,19 +1,43 @@
 //! Threads that act: bans become firewall changes and commands.
 //!
 //! All native actions share the thread `firewall`, which puts whatever waits into one transaction. Each action of commands has a thread of its
-//! own, so that a mail that waits for a hanging whois delays no ban.
+//! own, so that a mail that waits for a hanging whois delays no ban. How actions end is in [`super::stopping`].
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use stockade_action::{Action, Context, Counters};
-use stockade_core::JailName;
 use stockade_core::effect::Ban;
 use stockade_core::logline::Level;
+use stockade_core::{FailureId, Fields, JailName};
 
 use super::log::Log;
+
+/// How often the kernel is asked whether our sets and rules are still there; an answer takes some 50 µs.
+const CHECK: Duration = Duration::from_secs(10);
+
+/// Bytes of log lines and fields that wait for one action; beyond it bans wait without them. A hanging action must not fill the memory.
+const TEXT_WAITING: usize = 32 << 20;
+
+/// Jobs that wait for one action; beyond it bans are passed over, and made when their owners are seen again.
+const JOBS_WAITING: usize = 200_000;
+
+/// So long a new action waits for the one before it of the same name to end; it ends earlier (see [`super::stopping`]).
+const PREDECESSOR: Duration = Duration::from_secs(60);
+
+/// What an action is to do about a ban.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    Ban,
+    Unban,
+    /// The ban lasts longer now.
+    Prolong,
+    /// The id is banned and fails on.
+    Recheck,
+}
 
 /// What an action is to do.
 pub(crate) enum Job {
@@ -22,9 +46,8 @@ pub(crate) enum Job {
     Ban(Box<Ban>, Counters),
     Unban(Box<Ban>, Counters),
     UnbanAll,
-    /// The ban lasts longer now.
-    Prolong(Box<Ban>, Counters),
-    /// The id is banned and fails on.
+    /// How long the ban lasts is in [`Shared::prolonged`], where a later end replaces an earlier one.
+    Prolong(FailureId, Counters),
     Recheck(Box<Ban>, Counters),
     /// New values of properties.
     Change(Vec<(String, String)>),
@@ -35,12 +58,36 @@ pub(crate) enum Job {
 /// Names an action on its thread.
 type Key = (JailName, String);
 
+/// What both ends of a lane know of it.
+#[derive(Default)]
+pub(super) struct Shared {
+    jobs: AtomicUsize,
+    text_bytes: AtomicUsize,
+    /// Whose recheck waits: one is enough, however often they fail.
+    rechecked: Mutex<HashSet<FailureId>>,
+    prolonged: Mutex<HashMap<FailureId, Box<Ban>>>,
+    /// It is to end: what waits before the end is passed over.
+    pub(super) hurry: AtomicBool,
+    /// The thread that runs its commands, by the kernel's number; 0 while there is none.
+    pub(super) thread: AtomicI32,
+    /// When jobs were last passed over, so that it is told once a minute.
+    told: Mutex<Option<Instant>>,
+}
+
+struct Work {
+    key: Key,
+    shared: Arc<Shared>,
+    job: Job,
+}
+
 /// The way to one action.
 #[derive(Clone)]
 pub(crate) struct Lane {
     key: Key,
     native: bool,
-    inbox: Sender<(Key, Job)>,
+    inbox: Sender<Work>,
+    pub(super) shared: Arc<Shared>,
+    log: Arc<Log>,
 }
 
 impl Lane {
@@ -49,15 +96,134 @@ impl Lane {
         &self.key.1
     }
 
+    /// The jail it acts for.
+    pub(crate) fn jail(&self) -> &JailName {
+        &self.key.0
+    }
+
     /// Whether it changes the kernel's sets itself.
     pub(crate) fn is_native(&self) -> bool {
         self.native
     }
 
-    /// Hands over a job. It never waits: what waits here is at most what is banned.
+    /// Hands over a job about a ban. It never waits; what waits here is bounded, as the action may hang.
+    pub(crate) fn about(&self, about: About, ban: &Ban, counters: Counters) {
+        let shared = &self.shared;
+        if about != About::Unban && shared.jobs.load(Ordering::Relaxed) >= JOBS_WAITING {
+            self.complain();
+            return;
+        }
+        match about {
+            // To the kernel's sets, a ban that is made again is one that is made; nobody reads its lines.
+            About::Ban | About::Prolong | About::Recheck if self.native => {
+                if about != About::Recheck || self.is_first_recheck(&ban.id) {
+                    self.give(Job::Ban(Box::new(without_text(ban)), counters));
+                }
+            }
+            About::Ban => self.give(Job::Ban(Box::new(self.within_limits(ban)), counters)),
+            About::Unban => self.give(Job::Unban(Box::new(self.within_limits(ban)), counters)),
+            About::Prolong => {
+                let ban = Box::new(self.within_limits(ban));
+                let bytes = text_bytes(&ban);
+                let id = ban.id.clone();
+                let before = lock(&shared.prolonged).insert(id.clone(), ban);
+                shared.text_bytes.fetch_add(bytes, Ordering::Relaxed);
+                match before {
+                    Some(before) => shared.release(&before),
+                    None => self.give(Job::Prolong(id, counters)),
+                }
+            }
+            About::Recheck => {
+                if self.is_first_recheck(&ban.id) {
+                    self.give(Job::Recheck(Box::new(self.within_limits(ban)), counters));
+                }
+            }
+        }
+    }
+
+    fn is_first_recheck(&self, id: &FailureId) -> bool {
+        lock(&self.shared.rechecked).insert(id.clone())
+    }
+
+    fn within_limits(&self, ban: &Ban) -> Ban {
+        let waiting = self.shared.text_bytes.load(Ordering::Relaxed);
+        if waiting.saturating_add(text_bytes(ban)) > TEXT_WAITING {
+            without_text(ban)
+        } else {
+            ban.clone()
+        }
+    }
+
+    /// Hands over a job.
     pub(crate) fn give(&self, job: Job) {
+        self.shared.jobs.fetch_add(1, Ordering::Relaxed);
+        if let Job::Ban(ban, _) | Job::Unban(ban, _) | Job::Recheck(ban, _) = &job {
+            self.shared.text_bytes.fetch_add(text_bytes(ban), Ordering::Relaxed);
+        }
+        let (key, shared) = (self.key.clone(), Arc::clone(&self.shared));
         // The thread ends only after Stop, and after that nothing more is given.
-        let _ = self.inbox.send((self.key.clone(), job));
+        let _ = self.inbox.send(Work { key, shared, job });
+    }
+
+    fn complain(&self) {
+        let mut told = lock(&self.shared.told);
+        if told.is_some_and(|told| told.elapsed() < Duration::from_secs(60)) {
+            return;
+        }
+        *told = Some(Instant::now());
+        let text = format!(
+            "[{}] {JOBS_WAITING} bans wait for action `{}`, the next ones are passed over; why: its commands are slower than bans are made; mend: \
+             make them faster, or set a shorter `timeout`",
+            self.key.0, self.key.1
+        );
+        self.log.write(Level::Error, "fail2ban.actions", &text);
+    }
+}
+
+impl Shared {
+    /// A job does not wait any more.
+    fn taken(&self, job: &Job) {
+        self.jobs.fetch_sub(1, Ordering::Relaxed);
+        match job {
+            Job::Ban(ban, _) | Job::Recheck(ban, _) => {
+                self.release(ban);
+                lock(&self.rechecked).remove(&ban.id);
+            }
+            Job::Unban(ban, _) => self.release(ban),
+            _ => {}
+        }
+    }
+
+    fn release(&self, ban: &Ban) {
+        self.text_bytes.fetch_sub(text_bytes(ban), Ordering::Relaxed);
+    }
+
+    fn take_prolonged(&self, id: &FailureId) -> Option<Box<Ban>> {
+        let ban = lock(&self.prolonged).remove(id)?;
+        self.release(&ban);
+        Some(ban)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn text_bytes(ban: &Ban) -> usize {
+    let lines = ban.matches.iter().map(|line| line.text.len());
+    let fields = ban
+        .fields
+        .iter()
+        .map(|(key, value)| key.len().saturating_add(value.len()));
+    lines.chain(fields).sum()
+}
+
+fn without_text(ban: &Ban) -> Ban {
+    Ban {
+        id: ban.id.clone(),
+        matches: Vec::new(),
+        fields: Fields::default(),
+        ..*ban
     }
 }
 
@@ -65,12 +231,18 @@ impl Lane {
 pub(crate) struct Acting {
     log: Arc<Log>,
     /// The thread of the native actions; started with the first.
-    firewall: Option<Sender<(Key, Job)>>,
+    firewall: Option<Sender<Work>>,
+    /// By action, what is disconnected when its thread has ended.
+    ends: HashMap<Key, Receiver<()>>,
 }
 
 impl Acting {
     pub(crate) fn new(log: Arc<Log>) -> Self {
-        Self { log, firewall: None }
+        Self {
+            log,
+            firewall: None,
+            ends: HashMap::new(),
+        }
     }
 
     /// Gives an action its thread and starts it. Fails if there is no thread or no connection to the kernel.
@@ -85,94 +257,142 @@ impl Acting {
             if let Some(inbox) = &self.firewall {
                 inbox.clone()
             } else {
-                let inbox = self.spawn("firewall", false)?;
+                let inbox = self.spawn("firewall", None)?;
                 self.firewall = Some(inbox.clone());
                 inbox
             }
         } else {
-            self.spawn(&format!("{jail}/{}", action.name()), true)?
+            self.spawn(&format!("{jail}/{}", action.name()), Some(&key))?
         };
-        let lane = Lane { key, native, inbox };
+        let lane = Lane {
+            key,
+            native,
+            inbox,
+            shared: Arc::default(),
+            log: Arc::clone(&self.log),
+        };
         lane.give(Job::Adopt(Box::new(action)));
         Ok(lane)
     }
 
-    fn spawn(&self, name: &str, alone: bool) -> Result<Sender<(Key, Job)>, String> {
-        // Without a limit: at most what is banned waits here, and the thread that owns the jails must never wait.
+    /// `alone`: the thread is for this action only, and begins when the one before it of this name has ended.
+    fn spawn(&mut self, name: &str, alone: Option<&Key>) -> Result<Sender<Work>, String> {
+        // Without a limit, since the thread that owns the jails must never wait; see `Lane::about` for what may wait here.
         let (sender, inbox) = channel();
+        let (alive, end) = channel();
+        self.ends
+            .retain(|_, end| !matches!(end.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected)));
+        let predecessor = alone.and_then(|key| self.ends.insert(key.clone(), end));
         let thread = Thread {
             actions: HashMap::new(),
             log: Arc::clone(&self.log),
-            alone,
+            alone: alone.is_some(),
+            checked: Instant::now(),
         };
         std::thread::Builder::new()
             .name(name.chars().take(15).collect())
-            .spawn(move || thread.run(&inbox))
+            .spawn(move || {
+                // Nothing is ever sent: it is told by the end of the other thread.
+                let _ = predecessor.map(|end| end.recv_timeout(PREDECESSOR));
+                thread.run(&inbox);
+                drop::<Sender<()>>(alive);
+            })
             .map(|_| sender)
             .map_err(|error| format!("no thread for action `{name}`: {error}"))
-    }
-}
-
-/// Stops these actions side by side; `false` if some are not done in time.
-pub(crate) fn stop(lanes: Vec<Lane>, limit: Duration) -> bool {
-    let (sender, done) = channel();
-    for lane in lanes {
-        lane.give(Job::Stop(sender.clone()));
-    }
-    drop(sender);
-    let deadline = Instant::now() + limit;
-    loop {
-        match done.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(()) => {}
-            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return true,
-            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => return false,
-        }
     }
 }
 
 struct Thread {
     actions: HashMap<Key, Action>,
     log: Arc<Log>,
-    /// One action only: the thread ends with it.
+    /// One action of commands only: the thread ends with it.
     alone: bool,
+    checked: Instant,
 }
 
 impl Thread {
-    fn run(mut self, inbox: &Receiver<(Key, Job)>) {
-        while let Ok((key, job)) = inbox.recv() {
-            let mut waiting: Vec<(Key, Job)> = vec![(key, job)];
-            // Whatever has come in the meantime goes into the same transaction.
-            waiting.extend(inbox.try_iter());
-            for (key, run) in runs(waiting) {
-                self.perform(&key, run);
+    fn run(mut self, inbox: &Receiver<Work>) {
+        loop {
+            let work = if self.alone {
+                inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                inbox.recv_timeout(CHECK.saturating_sub(self.checked.elapsed()))
+            };
+            match work {
+                Ok(work) if self.alone => {
+                    self.one(work);
+                    if self.actions.is_empty() {
+                        return;
+                    }
+                }
+                // Whatever has come in the meantime goes into the same transaction.
+                Ok(work) => {
+                    let waiting = std::iter::once(work).chain(inbox.try_iter());
+                    let jobs = waiting.inspect(|work| work.shared.taken(&work.job));
+                    for (key, run) in runs(jobs.map(|work| (work.key, work.job))) {
+                        self.perform(&key, run);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
-            if self.alone && self.actions.is_empty() {
-                return;
+            if !self.alone && self.checked.elapsed() >= CHECK {
+                self.check();
             }
         }
     }
 
-    fn perform(&mut self, key: &Key, run: Run) {
-        if let Run::One(Job::Adopt(action)) = run {
-            for warning in action.warnings() {
-                self.log
-                    .write(Level::Warning, "fail2ban.action", &format!("[{}] {warning}", key.0));
-            }
-            self.actions.insert(key.clone(), *action);
-            self.with(key, Counters::default(), Action::start);
-            return;
+    /// Makes whole what somebody else has removed from the kernel, or what could not be done before.
+    fn check(&mut self) {
+        let keys: Vec<Key> = self.actions.keys().cloned().collect();
+        for key in keys {
+            self.with(&key, Counters::default(), Action::check);
         }
+        self.checked = Instant::now();
+    }
+
+    /// One job of an action of commands.
+    fn one(&mut self, work: Work) {
+        let Work { key, shared, job } = work;
+        shared.taken(&job);
+        shared
+            .thread
+            .store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
+        let job = match job {
+            Job::Adopt(_) | Job::Stop(_) => job,
+            // All bans that were made are lifted at the end; those that were not need not be made.
+            _ if shared.hurry.load(Ordering::Relaxed) => return,
+            Job::Prolong(id, counters) => match shared.take_prolonged(&id) {
+                Some(ban) => {
+                    self.with(&key, counters, |action, context| action.prolong(&ban, context));
+                    return;
+                }
+                None => return,
+            },
+            job => job,
+        };
+        for (key, run) in runs(std::iter::once((key, job))) {
+            self.perform(&key, run);
+        }
+    }
+
+    fn perform(&mut self, key: &Key, run: Run) {
         match run {
             Run::Bans(bans, counters) => self.with(key, counters, |action, context| action.ban_many(&bans, context)),
             Run::Unbans(bans, counters) => {
                 self.with(key, counters, |action, context| action.unban_many(&bans, context));
             }
             Run::One(job) => match job {
-                Job::Adopt(_) | Job::Ban(..) | Job::Unban(..) => {}
-                Job::UnbanAll => self.with(key, Counters::default(), Action::flush),
-                Job::Prolong(ban, counters) => {
-                    self.with(key, counters, |action, context| action.prolong(&ban, context));
+                Job::Adopt(action) => {
+                    for warning in action.warnings() {
+                        self.log
+                            .write(Level::Warning, "fail2ban.action", &format!("[{}] {warning}", key.0));
+                    }
+                    self.actions.insert(key.clone(), *action);
+                    self.with(key, Counters::default(), Action::start);
                 }
+                Job::Ban(..) | Job::Unban(..) | Job::Prolong(..) => {}
+                Job::UnbanAll => self.with(key, Counters::default(), Action::flush),
                 Job::Recheck(ban, counters) => {
                     self.with(key, counters, |action, context| action.already_banned(&ban, context));
                 }
@@ -225,27 +445,30 @@ enum Run {
     One(Job),
 }
 
-/// Joins bans, and unbans, of the same action that follow each other. An id that comes twice begins a new run, so that order holds.
-fn runs(jobs: Vec<(Key, Job)>) -> Vec<(Key, Run)> {
+/// Joins bans, and unbans, of the same action that follow each other, so that the order of an action's jobs holds.
+fn runs(jobs: impl Iterator<Item = (Key, Job)>) -> Vec<(Key, Run)> {
     let mut runs: Vec<(Key, Run)> = Vec::new();
+    // Where each action's latest run stands.
+    let mut latest: HashMap<Key, usize> = HashMap::new();
     for (key, job) in jobs {
-        let last = runs
-            .iter()
-            .rposition(|(other, _)| *other == key)
-            .and_then(|place| runs.get_mut(place));
-        match (job, last) {
+        let last = latest.get(&key).and_then(|place| runs.get_mut(*place));
+        let run = match (job, last) {
             (Job::Ban(ban, counters), Some((_, Run::Bans(bans, latest)))) => {
                 bans.push(*ban);
                 *latest = counters;
+                continue;
             }
             (Job::Unban(ban, counters), Some((_, Run::Unbans(bans, latest)))) => {
                 bans.push(*ban);
                 *latest = counters;
+                continue;
             }
-            (Job::Ban(ban, counters), _) => runs.push((key, Run::Bans(vec![*ban], counters))),
-            (Job::Unban(ban, counters), _) => runs.push((key, Run::Unbans(vec![*ban], counters))),
-            (job, _) => runs.push((key, Run::One(job))),
-        }
+            (Job::Ban(ban, counters), _) => Run::Bans(vec![*ban], counters),
+            (Job::Unban(ban, counters), _) => Run::Unbans(vec![*ban], counters),
+            (job, _) => Run::One(job),
+        };
+        latest.insert(key.clone(), runs.len());
+        runs.push((key, run));
     }
     runs
 }
@@ -253,7 +476,7 @@ fn runs(jobs: Vec<(Key, Job)>) -> Vec<(Key, Run)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stockade_core::{FailureId, Fields, Seconds, Timestamp, Until};
+    use stockade_core::{LineText, Seconds, Timestamp, Until};
 
     fn ban(address: &str) -> Ban {
         let since = Timestamp::from_secs(0);
@@ -269,6 +492,25 @@ mod tests {
         }
     }
 
+    /// A lane nobody works at.
+    fn lane(native: bool) -> (Lane, Receiver<Work>) {
+        let (inbox, waiting) = channel();
+        let log = Log::open(
+            super::super::log::Target::Stderr,
+            Level::Critical,
+            jiff::tz::TimeZone::UTC,
+        )
+        .unwrap();
+        let lane = Lane {
+            key: (JailName::new("j").unwrap(), "a".to_owned()),
+            native,
+            inbox,
+            shared: Arc::default(),
+            log: Arc::new(log),
+        };
+        (lane, waiting)
+    }
+
     #[test]
     fn joins_bans_of_one_action_and_keeps_a_ban_and_its_unban_in_order() {
         let key = |action: &str| (JailName::new("j").unwrap(), action.to_owned());
@@ -280,7 +522,7 @@ mod tests {
             (key("a"), Job::Unban(Box::new(ban("192.0.2.1")), counters)),
             (key("a"), Job::Ban(Box::new(ban("192.0.2.1")), counters)),
         ];
-        let shown: Vec<String> = runs(jobs)
+        let shown: Vec<String> = runs(jobs.into_iter())
             .iter()
             .map(|((_, action), run)| match run {
                 Run::Bans(bans, _) => format!("{action} ban {}", bans.len()),
@@ -289,5 +531,66 @@ mod tests {
             })
             .collect();
         assert_eq!(shown, ["a ban 2", "b ban 1", "a unban 1", "a ban 1"]);
+    }
+
+    #[test]
+    fn whoever_fails_on_while_an_action_hangs_waits_there_once() {
+        let counters = Counters::default();
+        for native in [false, true] {
+            let (lane, waiting) = lane(native);
+            for _ in 0..1000 {
+                lane.about(About::Recheck, &ban("192.0.2.1"), counters);
+            }
+            lane.about(About::Recheck, &ban("192.0.2.2"), counters);
+            let jobs: Vec<Work> = waiting.try_iter().collect();
+            assert_eq!(jobs.len(), 2, "native: {native}");
+            for work in &jobs {
+                work.shared.taken(&work.job);
+            }
+            lane.about(About::Recheck, &ban("192.0.2.1"), counters);
+            assert_eq!(waiting.try_iter().count(), 1, "it may wait again once it was looked at");
+        }
+        let (lane, waiting) = lane(false);
+        for end in 1..1000 {
+            let mut longer = ban("192.0.2.1");
+            longer.until = Until::At(Timestamp::from_secs(end));
+            lane.about(About::Prolong, &longer, counters);
+        }
+        assert_eq!(waiting.try_iter().count(), 1);
+        let last = lane.shared.take_prolonged(&FailureId::parse("192.0.2.1")).unwrap();
+        assert_eq!(
+            last.until,
+            Until::At(Timestamp::from_secs(999)),
+            "the last end is the one that counts"
+        );
+    }
+
+    #[test]
+    fn bans_that_wait_for_a_hanging_action_do_not_fill_the_memory() {
+        let (lane, waiting) = lane(false);
+        let long = LineText {
+            text: "x".repeat(64 << 10).into(),
+            date: 0..0,
+        };
+        for number in 0..2000_u32 {
+            let mut ban = ban(&std::net::Ipv4Addr::from(number).to_string());
+            ban.matches = vec![long.clone()];
+            lane.about(About::Ban, &ban, Counters::default());
+        }
+        let jobs: Vec<Work> = waiting.try_iter().collect();
+        let kept: usize = jobs
+            .iter()
+            .map(|work| match &work.job {
+                Job::Ban(ban, _) => text_bytes(ban),
+                _ => 0,
+            })
+            .sum();
+        assert_eq!(jobs.len(), 2000, "each ban is made");
+        assert!((30 << 20..=TEXT_WAITING).contains(&kept), "{kept}");
+        for work in jobs {
+            work.shared.taken(&work.job);
+        }
+        assert_eq!(lane.shared.text_bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(lane.shared.jobs.load(Ordering::Relaxed), 0);
     }
 }

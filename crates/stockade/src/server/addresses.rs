@@ -1,8 +1,30 @@
-//! This host's own addresses, for `ignoreself`.
+//! This host's own addresses, for `ignoreself`, and files of addresses, for `ignoreip`.
 //!
 //! The kernel lists them in two text files; no name is looked up, so a wrong host name can neither shield nor expose anybody.
 
+use std::fs::OpenOptions;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::OpenOptionsExt;
+
+/// A file of addresses is read up to this length: a million addresses.
+const LIST_LIMIT_BYTES: u64 = 16 << 20;
+
+/// Reads a file that `ignoreip` names. Never waits: a pipe or a device is an error.
+pub(crate) fn list(path: &str) -> io::Result<String> {
+    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if metadata.len() > LIST_LIMIT_BYTES {
+        return Err(io::Error::other("it is larger than 16 MiB"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LIST_LIMIT_BYTES).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
 
 /// All addresses of all interfaces, as they are now; sorted.
 pub(crate) fn own() -> Vec<IpAddr> {
@@ -59,6 +81,18 @@ mod tests {
             ipv6(v6),
             ["2001:db8::10".parse::<Ipv6Addr>().unwrap(), Ipv6Addr::LOCALHOST]
         );
+    }
+
+    #[test]
+    fn a_list_of_addresses_is_a_regular_file_of_bounded_length() {
+        for path in ["/dev/zero", "/proc", "/nonexistent"] {
+            assert!(list(path).is_err(), "{path}");
+        }
+        let file = std::env::temp_dir().join(format!("stockade-list-{}", std::process::id()));
+        std::fs::write(&file, b"192.0.2.1 # \xff\n").unwrap();
+        let content = list(&file.to_string_lossy()).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert!(content.starts_with("192.0.2.1 # "));
     }
 
     #[test]

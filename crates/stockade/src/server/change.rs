@@ -5,20 +5,54 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use stockade_action::Action;
+use stockade_action::{Action, Counters};
 use stockade_core::logline::Level;
 use stockade_core::{Effects, Jail, JailName};
 use stockade_filter::{Filter, FilterError};
 
-use super::acting::{self, Job, Lane};
+use super::acting::{About, Job, Lane};
 use super::jails::{Jails, Running, carry_out};
+use super::log::Log;
 use super::matching::Rules;
 use super::setup::{ActionSetup, JailSetup};
+use super::stopping::Stopping;
 
-/// Actions have this long to lift bans and to send what waits, when a jail stops.
-const STOP_LIMIT: Duration = Duration::from_secs(45);
+/// A jail that starts waits so long until the names in its `ignoreip` are looked up: what its logs hold already could ban an administrator.
+const NAMES_LIMIT: Duration = Duration::from_secs(5);
+
+/// A reload waits so long for the actions of jails that are gone; those that take longer end beside what goes on.
+const STOP_AT_ONCE: Duration = Duration::from_secs(1);
+
+/// Jails that are ending.
+pub(crate) struct Leaving {
+    names: Vec<JailName>,
+    stopping: Stopping,
+    log: Arc<Log>,
+}
+
+impl Leaving {
+    /// Waits until the actions have ended, which takes less than a minute whatever they do, and says so.
+    pub(crate) fn finish(self) {
+        let left = self.stopping.finish();
+        if !left.is_empty() {
+            self.log.write(
+                Level::Error,
+                "fail2ban.actions",
+                &format!(
+                    "these actions did not stop in time and are left behind: {}; why: their commands hang (see above); mend: look for their \
+                     processes, and set `timeout` in the actions",
+                    left.join(", ")
+                ),
+            );
+        }
+        for name in self.names {
+            self.log
+                .write(Level::Info, "fail2ban.jail", &format!("Jail '{name}' stopped"));
+        }
+    }
+}
 
 /// A change that can be made.
 pub(crate) struct Prepared {
@@ -88,6 +122,7 @@ impl Jails {
                 rules: None,
                 lanes: Vec::new(),
                 started: false,
+                held_back: None,
             });
             self.jails.len().saturating_sub(1)
         };
@@ -138,6 +173,7 @@ impl Jails {
             return Err(faults);
         }
         running.started = true;
+        running.held_back = Some(Instant::now() + NAMES_LIMIT);
         self.announce(place);
         let bare = JailSetup::new(name.clone(), "");
         self.change_actions(place, &bare, actions);
@@ -215,10 +251,13 @@ impl Jails {
         };
         let (gone, kept): (Vec<Lane>, Vec<Lane>) = std::mem::take(&mut running.lanes).into_iter().partition(replaced);
         running.lanes = kept;
-        for lane in gone {
-            // It goes on by itself; a hanging command of a removed action must not hold up the others.
-            lane.give(Job::Stop(std::sync::mpsc::channel().0));
-        }
+        let names = Vec::new();
+        // They end by themselves; a hanging command of a removed action must not hold up the others.
+        let leaving = (!gone.is_empty()).then(|| Leaving {
+            names,
+            stopping: Stopping::begin(gone),
+            log: Arc::clone(&self.log),
+        });
         let (changed, new): (Vec<Action>, Vec<Action>) = actions
             .into_iter()
             .partition(|action| running.lanes.iter().any(|lane| lane.name() == action.name()));
@@ -232,42 +271,74 @@ impl Jails {
         }
         for action in new {
             match self.acting.lane(&running.setup.name, action) {
-                Ok(lane) => {
-                    for ban in running.jail.bans() {
-                        lane.give(Job::Ban(Box::new(ban.clone()), stockade_action::Counters::default()));
-                    }
-                    running.lanes.push(lane);
-                }
+                Ok(lane) => running.take_up(lane),
                 Err(fault) => faults.push(fault),
             }
         }
-        // The order of the configuration, which new actions may have broken.
-        let order: Vec<String> = running.setup.actions.iter().map(|action| action.name.clone()).collect();
-        running
-            .lanes
-            .sort_by_key(|lane| order.iter().position(|name| name == lane.name()));
+        running.order_lanes();
         let name = running.setup.name.clone();
         for fault in faults {
-            self.say(Level::Error, "fail2ban.actions", &format!("[{name}] {fault}"));
+            self.say(
+                Level::Error,
+                "fail2ban.actions",
+                &format!("[{name}] {fault}; it is tried again every minute"),
+            );
+        }
+        if let Some(leaving) = leaving {
+            self.aside(|| leaving.finish());
         }
     }
 
-    fn read_logs(&self, place: usize) {
+    /// Tries again to give those actions a thread that could not have one (no descriptor or memory was left).
+    pub(crate) fn complete_actions(&mut self, place: usize) {
         let Some(running) = self.jails.get(place) else { return };
+        let missing = |action: &&ActionSetup| !running.lanes.iter().any(|lane| lane.name() == action.name);
+        if !running.started || !running.setup.actions.iter().any(|action| missing(&action)) {
+            return;
+        }
+        let actions = running.setup.actions.iter().filter(missing);
+        let built =
+            actions.filter_map(|action| Action::new(&running.setup.name, &action.name, &action.properties).ok());
+        let (built, setup) = (built.collect(), running.setup.clone());
+        self.change_actions(place, &setup, built);
+    }
+
+    /// Does something that may take long beside the jails.
+    pub(crate) fn aside(&mut self, what: impl FnOnce() + Send + 'static) {
+        self.asides.retain(|thread| !thread.is_finished());
+        match std::thread::Builder::new().name("aside".into()).spawn(what) {
+            Ok(thread) => self.asides.push(thread),
+            Err(error) => self.say(
+                Level::Error,
+                "fail2ban.server",
+                &format!("no thread to wait for the end of actions: {error}; they end unseen"),
+            ),
+        }
+    }
+
+    /// Reads a jail's logs as it is set up to, once it may.
+    pub(crate) fn read_logs(&mut self, place: usize) {
+        let Some(running) = self.jails.get_mut(place) else {
+            return;
+        };
+        if running.held_back.is_some_and(|until| until > Instant::now()) && running.jail.ignore().has_unknown_names() {
+            return;
+        }
+        running.held_back = None;
         match &running.rules {
             Some(rules) if !running.setup.idle => self.watch.set(rules, &running.setup.logs),
             _ => self.watch.drop_jail(&running.setup.name),
         }
     }
 
-    /// Stops jails side by side and forgets them.
-    pub(crate) fn stop_jails(&mut self, names: &[JailName]) {
+    /// Lets jails end side by side and forgets them.
+    pub(crate) fn leave(&mut self, names: &[JailName]) -> Leaving {
         let (gone, kept): (Vec<Running>, Vec<Running>) = std::mem::take(&mut self.jails)
             .into_iter()
             .partition(|running| names.contains(&running.setup.name));
         self.jails = kept;
         let mut lanes = Vec::new();
-        let mut stopped = Vec::new();
+        let mut names = Vec::new();
         for mut running in gone {
             self.watch.drop_jail(&running.setup.name);
             let mut effects = Effects::new();
@@ -275,22 +346,40 @@ impl Jails {
             // Each action lifts its bans when it stops, so that it can do so at once.
             lanes.append(&mut running.lanes);
             carry_out(&mut running, effects, &self.log);
-            stopped.push(running.setup.name);
+            names.push(running.setup.name);
         }
-        if !acting::stop(lanes, STOP_LIMIT) {
-            self.say(
-                Level::Error,
-                "fail2ban.actions",
-                &format!(
-                    "some actions did not stop within {} s and are left behind; why: a command hangs (see above); mend: look for its process, \
-                     and set `timeout` in the action",
-                    STOP_LIMIT.as_secs()
-                ),
-            );
+        Leaving {
+            names,
+            stopping: Stopping::begin(lanes),
+            log: Arc::clone(&self.log),
         }
-        for name in stopped {
-            self.say(Level::Info, "fail2ban.jail", &format!("Jail '{name}' stopped"));
+    }
+
+    /// Stops jails before others are started. Those that end slowly do so beside; an action that comes again waits for its former self.
+    pub(crate) fn stop_jails(&mut self, names: &[JailName]) {
+        let mut leaving = self.leave(names);
+        if leaving.stopping.wait(STOP_AT_ONCE) {
+            leaving.finish();
+        } else {
+            self.aside(|| leaving.finish());
         }
+    }
+}
+
+impl Running {
+    /// Gives an action its place in the jail, and the bans there are.
+    fn take_up(&mut self, lane: Lane) {
+        for ban in self.jail.bans() {
+            lane.about(About::Ban, ban, Counters::default());
+        }
+        self.lanes.push(lane);
+    }
+
+    /// Puts the actions in the order of the configuration, which new ones may have broken.
+    fn order_lanes(&mut self) {
+        let actions = &self.setup.actions;
+        self.lanes
+            .sort_by_key(|lane| actions.iter().position(|action| action.name == lane.name()));
     }
 }
 

@@ -33,16 +33,9 @@ impl Jails {
             }
             // Taken by the thread's loop, which answers when everything is done.
             Request::Stop => Ok(Value::None),
-            Request::StopAll => {
-                let names: Vec<JailName> = self.jails.iter().map(|running| running.setup.name.clone()).collect();
-                self.stop_jails(&names);
-                Ok(Value::None)
-            }
-            Request::StopJail(jail) => {
-                self.place(&jail)?;
-                self.stop_jails(&[jail]);
-                Ok(Value::None)
-            }
+            // Taken by the thread's loop too, unless the jail is not there.
+            Request::StopAll => Ok(Value::None),
+            Request::StopJail(jail) => self.place(&jail).map(|_| Value::None),
             Request::Reload { jail, options, stream } => self.reload(jail.as_ref(), options, &stream),
             Request::ServerStream(stream) => self.stream(&stream, None).map(|()| Value::None),
             Request::ConfigError(text) => {

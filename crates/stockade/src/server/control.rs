@@ -1,12 +1,13 @@
 //! The control socket: clients' words come in, answers go out. One thread per client.
 
-use std::io::{Read, Write};
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use stockade_core::logline::Level;
 use stockade_protocol::{CLOSE, END, Frames, RemoteError, Reply, Value, parse, pickle, repr, repr_error};
@@ -17,11 +18,20 @@ use super::log::Log;
 /// Clients at a time; the next ones wait in the kernel's queue.
 const CLIENTS: usize = 32;
 
-/// A client that sends nothing for so long is let go, so that forgotten ones do not use up the places.
+/// A client that has asked nothing for so long is let go, so that forgotten ones do not use up the places.
 const SILENCE: Duration = Duration::from_secs(3600);
+
+/// The same when all places are taken and others wait.
+const SILENCE_WHEN_FULL: Duration = Duration::from_secs(2);
+
+/// How often a client's thread looks whether it is to let go.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Answers a client that does not read its answer waits for so long.
 const DEAF: Duration = Duration::from_secs(30);
+
+/// How long the same complaint stays unsaid.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// What a client's thread needs.
 #[derive(Clone)]
@@ -30,6 +40,8 @@ pub(crate) struct Control {
     pub(crate) log: Arc<Log>,
     /// How many clients are being served; the server waits for their last answers when it ends.
     pub(crate) clients: Arc<AtomicUsize>,
+    /// When what was complained of.
+    pub(crate) complaints: Arc<Mutex<HashMap<&'static str, Instant>>>,
 }
 
 impl Control {
@@ -49,11 +61,11 @@ impl Control {
                     });
                     if let Err(error) = spawned {
                         self.clients.fetch_sub(1, Ordering::AcqRel);
-                        self.complain(&format!("no thread for a client: {error}"));
+                        self.complain("thread", &format!("no thread for a client: {error}"));
                     }
                 }
                 Err(error) => {
-                    self.complain(&format!("a client could not be accepted: {error}"));
+                    self.complain("accept", &format!("a client could not be accepted: {error}"));
                     std::thread::sleep(Duration::from_millis(100));
                 }
             }
@@ -62,26 +74,28 @@ impl Control {
 
     fn client(&self, mut stream: UnixStream) {
         if let Err(fault) = entitled(&stream) {
-            self.complain(&fault);
+            self.complain("stranger", &fault);
             return;
         }
         // Without time limits a client that hangs would keep its place; a socket that cannot have them is gone already.
         if stream
-            .set_read_timeout(Some(SILENCE))
-            .and_then(|()| stream.set_write_timeout(Some(DEAF)))
+            .set_read_timeout(Some(LOOK))
+            .and_then(|()| stream.set_write_timeout(Some(LOOK)))
             .is_err()
         {
             return;
         }
         let mut frames = Frames::default();
         let mut bytes = vec![0; 16 * 1024];
+        let mut heard = Instant::now();
         loop {
-            let Ok(count @ 1..) = stream.read(&mut bytes) else {
-                return;
+            let read = match stream.read(&mut bytes) {
+                Ok(count @ 1..) => bytes.get(..count).unwrap_or_default(),
+                Err(error) if is_time_out(&error) => &[],
+                Ok(_) | Err(_) => return,
             };
-            let Some(read) = bytes.get(..count) else { return };
             if let Err(error) = frames.push(read) {
-                self.complain(&error.to_string());
+                self.complain("length", &error.to_string());
                 return;
             }
             while let Some(message) = frames.next() {
@@ -90,10 +104,39 @@ impl Control {
                 }
                 let mut answer = self.answer(&message);
                 answer.extend_from_slice(END);
-                if stream.write_all(&answer).is_err() {
+                if !self.send(&mut stream, &answer) {
                     return;
                 }
+                heard = Instant::now();
             }
+            if heard.elapsed() > self.patience(SILENCE) {
+                return;
+            }
+        }
+    }
+
+    /// Sends an answer; false if the client does not take it in time.
+    fn send(&self, stream: &mut UnixStream, mut answer: &[u8]) -> bool {
+        let begun = Instant::now();
+        while !answer.is_empty() {
+            match stream.write(answer) {
+                Ok(count @ 1..) => answer = answer.get(count..).unwrap_or_default(),
+                Err(error) if is_time_out(&error) => {}
+                Ok(_) | Err(_) => return false,
+            }
+            if begun.elapsed() > self.patience(DEAF) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// How long a client may keep its place: shorter if others wait for one.
+    fn patience(&self, usual: Duration) -> Duration {
+        if self.clients.load(Ordering::Acquire) >= CLIENTS {
+            SILENCE_WHEN_FULL
+        } else {
+            usual
         }
     }
 
@@ -124,9 +167,23 @@ impl Control {
         }
     }
 
-    fn complain(&self, text: &str) {
+    /// Says something that may be caused from outside, each kind at most once a minute.
+    fn complain(&self, kind: &'static str, text: &str) {
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        if complaints.get(kind).is_some_and(|said| said.elapsed() < QUIET) {
+            return;
+        }
+        complaints.insert(kind, Instant::now());
+        drop(complaints);
         self.log.write(Level::Error, "fail2ban.server", text);
     }
+}
+
+fn is_time_out(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
 }
 
 /// Only root, and the user the server runs as, may give commands, whatever the mode of the socket.

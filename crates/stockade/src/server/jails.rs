@@ -13,7 +13,7 @@ use stockade_core::{Effect, Effects, Failure, FailureId, Jail, JailName, Timesta
 use stockade_filter::{Match, UseDns, Who};
 use stockade_protocol::{Reply, Request};
 
-use super::acting::{Acting, Job, Lane};
+use super::acting::{About, Acting, Job, Lane};
 use super::log::{Log, local};
 use super::matching::Rules;
 use super::resolve::{Question, Resolver};
@@ -23,6 +23,9 @@ use super::{addresses, now};
 
 /// Own addresses and names in `ignoreip` are looked up again this often.
 const REFRESH: Duration = Duration::from_secs(60);
+
+/// After the jails have ended, threads that are at work have so long.
+const ENDING: Duration = Duration::from_secs(15);
 
 /// What the thread is told.
 pub(crate) enum Message {
@@ -35,8 +38,13 @@ pub(crate) enum Message {
         found: Box<Match>,
         addresses: Vec<IpAddr>,
     },
-    /// A name in `ignoreip` was looked up.
-    IgnoredName { name: String, addresses: Vec<IpAddr> },
+    /// A name in `ignoreip` was looked up; `None` if that failed.
+    IgnoredName {
+        name: String,
+        addresses: Option<Vec<IpAddr>>,
+    },
+    /// This host's addresses were looked up.
+    OwnAddresses(Vec<IpAddr>),
     /// A client asks.
     Command { request: Request, reply: SyncSender<Reply> },
     /// The server is to end.
@@ -51,6 +59,8 @@ pub(crate) struct Running {
     pub(crate) rules: Option<Arc<Rules>>,
     pub(crate) lanes: Vec<Lane>,
     pub(crate) started: bool,
+    /// Until then its logs are not read if a name in `ignoreip` is not looked up yet.
+    pub(crate) held_back: Option<Instant>,
 }
 
 /// All jails, and the ways to the other threads.
@@ -64,6 +74,10 @@ pub(crate) struct Jails {
     pub(crate) resolver: Resolver,
     pub(crate) own_addresses: Vec<IpAddr>,
     pub(crate) refreshed: Instant,
+    /// Where looked-up addresses are told.
+    pub(crate) inbox: SyncSender<Message>,
+    /// Threads that wait for what takes long.
+    pub(crate) asides: Vec<std::thread::JoinHandle<()>>,
     pub(crate) stopping: bool,
     /// The client that said `stop`; it is answered when everything is done.
     pub(crate) farewell: Option<SyncSender<Reply>>,
@@ -105,7 +119,19 @@ impl Jails {
             } => self.resolved(&jail, &name, &found, &addresses),
             Message::IgnoredName { name, addresses } => {
                 for running in &mut self.jails {
-                    running.jail.ignore_mut().set_name_addresses(&name, addresses.clone());
+                    let ignore = running.jail.ignore_mut();
+                    match &addresses {
+                        Some(addresses) => ignore.set_name_addresses(&name, addresses.clone()),
+                        None => ignore.set_name_failed(&name),
+                    }
+                }
+                self.release_logs();
+            }
+            Message::OwnAddresses(addresses) => {
+                self.own_addresses = addresses;
+                for running in &mut self.jails {
+                    let own = self.own_addresses.iter().copied();
+                    running.jail.ignore_mut().set_own_addresses(own);
                 }
             }
             Message::Command {
@@ -115,12 +141,42 @@ impl Jails {
                 self.stopping = true;
                 self.farewell = Some(reply);
             }
+            // Answered when the actions have ended, which may take a while.
+            Message::Command {
+                request: Request::StopJail(jail),
+                reply,
+            } if self.position(&jail).is_some() => self.stop_aside(&[jail], reply),
+            Message::Command {
+                request: Request::StopAll,
+                reply,
+            } => {
+                let names: Vec<JailName> = self.jails.iter().map(|running| running.setup.name.clone()).collect();
+                self.stop_aside(&names, reply);
+            }
             Message::Command { request, reply } => {
                 let answer = self.command(request);
                 // A client that went away does not want the answer.
                 let _ = reply.send(answer);
             }
             Message::Stop => self.stopping = true,
+        }
+    }
+
+    fn stop_aside(&mut self, names: &[JailName], reply: SyncSender<Reply>) {
+        let leaving = self.leave(names);
+        self.aside(move || {
+            leaving.finish();
+            // A client that went away does not want the answer.
+            let _ = reply.send(Ok(stockade_protocol::Value::None));
+        });
+    }
+
+    /// Lets those jails read their logs that waited for names to be looked up.
+    fn release_logs(&mut self) {
+        for place in 0..self.jails.len() {
+            if self.jails.get(place).is_some_and(|running| running.held_back.is_some()) {
+                self.read_logs(place);
+            }
         }
     }
 
@@ -132,7 +188,7 @@ impl Jails {
             }
             Who::Name(name) => {
                 let name = name.clone();
-                self.resolver.ask(Question::Found {
+                self.resolver.ask(Question {
                     jail: jail.clone(),
                     name,
                     found,
@@ -192,8 +248,12 @@ impl Jails {
         if self.refreshed.elapsed() >= REFRESH {
             self.refresh();
         }
+        let held_back = self.jails.iter().filter_map(|running| running.held_back).min();
+        if held_back.is_some_and(|until| until <= Instant::now()) {
+            self.release_logs();
+        }
         let now = now();
-        let mut wake: Option<Timestamp> = None;
+        let mut wake: Option<Timestamp> = held_back.map(|_| now + stockade_core::Seconds(1));
         for running in &mut self.jails {
             let mut effects = Effects::new();
             let next = running.jail.on_tick(now, &mut effects);
@@ -203,12 +263,18 @@ impl Jails {
         wake
     }
 
-    /// Looks again at what may have changed in the world: own addresses, names and files in `ignoreip`.
+    /// Looks again at what may have changed in the world: own addresses, names and files in `ignoreip`; tries again what could not be started.
     pub(crate) fn refresh(&mut self) {
         self.refreshed = Instant::now();
-        self.own_addresses = addresses::own();
+        // On a router the kernel's list is long.
+        let inbox = self.inbox.clone();
+        self.aside(move || {
+            // The server may have ended meanwhile.
+            let _ = inbox.send(Message::OwnAddresses(addresses::own()));
+        });
         for place in 0..self.jails.len() {
             self.refresh_ignored(place);
+            self.complete_actions(place);
         }
     }
 
@@ -220,10 +286,9 @@ impl Jails {
         let own = self.own_addresses.iter().copied();
         let ignore = running.jail.ignore_mut();
         ignore.set_own_addresses(own);
-        let names: Vec<String> = ignore.names().map(str::to_owned).collect();
         let files: Vec<String> = ignore.files().map(str::to_owned).collect();
         for path in files {
-            match std::fs::read_to_string(&path) {
+            match addresses::list(&path) {
                 Ok(content) => ignore.set_file_content(&path, &content),
                 // What was read before stays valid.
                 Err(error) => self.log.write(
@@ -233,8 +298,9 @@ impl Jails {
                 ),
             }
         }
+        let names: Vec<String> = ignore.names().map(str::to_owned).collect();
         for name in names {
-            self.resolver.ask(Question::Ignore { name });
+            self.resolver.ask_ignored(&name);
         }
     }
 
@@ -252,25 +318,30 @@ impl Jails {
         self.say(Level::Info, "fail2ban.server", "Shutdown in progress...");
         self.say(Level::Info, "fail2ban.server", "Stopping all jails");
         let names: Vec<JailName> = self.jails.iter().map(|running| running.setup.name.clone()).collect();
-        self.stop_jails(&names);
+        self.leave(&names).finish();
         // Threads that still want to tell something must not wait for ever on a full inbox.
         let Self {
-            watch, log, farewell, ..
+            watch,
+            log,
+            farewell,
+            mut asides,
+            ..
         } = self;
         let stopped = std::thread::Builder::new()
             .name("watch-stop".into())
             .spawn(move || watch.stop());
         match stopped {
-            Ok(thread) => {
-                while !thread.is_finished() {
-                    let _ = inbox.recv_timeout(Duration::from_millis(5));
-                }
-            }
+            Ok(thread) => asides.push(thread),
             Err(error) => log.write(
                 Level::Error,
                 "fail2ban.server",
                 &format!("the reading of logs could not be ended in order: {error}"),
             ),
+        }
+        // What hangs in the kernel (a disk that does not answer) ends with the process.
+        let deadline = Instant::now() + ENDING;
+        while asides.iter().any(|thread| !thread.is_finished()) && Instant::now() < deadline {
+            let _ = inbox.recv_timeout(Duration::from_millis(5));
         }
         farewell
     }
@@ -287,11 +358,11 @@ pub(crate) fn carry_out(running: &mut Running, effects: Effects, log: &Log) {
     for effect in effects {
         match effect {
             Effect::Log(line) => lines.push(line),
-            Effect::Ban(ban) => give(running, &ban, |ban| Job::Ban(ban, counters)),
-            Effect::Unban(ban) => give(running, &ban, |ban| Job::Unban(ban, counters)),
+            Effect::Ban(ban) => tell(running, About::Ban, &ban, counters),
+            Effect::Unban(ban) => tell(running, About::Unban, &ban, counters),
             Effect::UnbanAll(_) => running.lanes.iter().for_each(|lane| lane.give(Job::UnbanAll)),
-            Effect::Prolong(ban) => give(running, &ban, |ban| Job::Prolong(ban, counters)),
-            Effect::Recheck(ban) => give(running, &ban, |ban| Job::Recheck(ban, counters)),
+            Effect::Prolong(ban) => tell(running, About::Prolong, &ban, counters),
+            Effect::Recheck(ban) => tell(running, About::Recheck, &ban, counters),
         }
     }
     for line in lines {
@@ -300,9 +371,9 @@ pub(crate) fn carry_out(running: &mut Running, effects: Effects, log: &Log) {
     }
 }
 
-fn give(running: &Running, ban: &stockade_core::effect::Ban, job: impl Fn(Box<stockade_core::effect::Ban>) -> Job) {
+fn tell(running: &Running, about: About, ban: &stockade_core::effect::Ban, counters: Counters) {
     for lane in &running.lanes {
-        lane.give(job(Box::new(ban.clone())));
+        lane.about(about, ban, counters);
     }
 }
 

@@ -10,13 +10,26 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 use stockade_core::Timestamp;
 use stockade_core::logline::Level;
 
 /// Facility `daemon` of syslog, shifted as the protocol wants it.
 const SYSLOG_DAEMON: u8 = 3 << 3;
+
+/// A reader of our output that takes nothing is waited for so long, all threads with it; then lines are lost until it reads again, as bans
+/// must not wait for it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A pipe that has room takes so much without waiting.
+const PIPE_BYTES: usize = 4096;
+
+/// The system's logger.
+const SYSLOG_SOCKET: &str = "/dev/log";
 
 /// Where log lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,10 +91,18 @@ struct Sink {
     target: Target,
     handle: Handle,
     line: String,
+    /// Lines that could not be written since the last one that could.
+    lost: u64,
+    /// The last line was written in part.
+    torn: bool,
 }
 
 enum Handle {
-    File(File),
+    /// A regular file, or a device or pipe, which may keep a writer waiting.
+    File {
+        file: File,
+        regular: bool,
+    },
     Stdout,
     Stderr,
     Syslog(UnixDatagram),
@@ -98,6 +119,8 @@ impl Log {
                 target,
                 handle,
                 line: String::new(),
+                lost: 0,
+                torn: false,
             }),
         })
     }
@@ -150,10 +173,59 @@ impl Log {
         if rank(level) < self.level.load(Ordering::Relaxed) {
             return;
         }
-        let now = crate::server::now();
         let mut sink = self.lock();
-        let Sink { target, handle, line } = &mut *sink;
+        sink.log(level, logger, text, &self.zone);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Sink {
+    fn log(&mut self, level: Level, logger: &str, text: &str, zone: &TimeZone) {
+        // A log that cannot be written (disk full, nobody reads) must not end protection; how much is missing is told once it can be.
+        let patience = if self.lost == 0 { PATIENCE } else { Duration::ZERO };
+        if self.lost > 0 {
+            let text = format!(
+                "{} lines of this log are missing here: it could not be written",
+                self.lost
+            );
+            if self.write(Level::Warning, "fail2ban.server", &text, zone, patience) {
+                self.lost = 0;
+            }
+        }
+        if self.lost > 0 || !self.write(level, logger, text, zone, patience) {
+            self.lost = self.lost.saturating_add(1);
+        }
+    }
+
+    fn write(&mut self, level: Level, logger: &str, text: &str, zone: &TimeZone, patience: Duration) -> bool {
+        self.compose(level, logger, text, zone);
+        match self.handle.write(self.line.as_bytes(), patience) {
+            Ok(()) => {
+                self.torn = false;
+                true
+            }
+            Err(written) => {
+                self.torn = if written == 0 {
+                    self.torn
+                } else {
+                    written < self.line.len()
+                };
+                false
+            }
+        }
+    }
+
+    fn compose(&mut self, level: Level, logger: &str, text: &str, zone: &TimeZone) {
+        let now = crate::server::now();
+        let Self { target, line, torn, .. } = self;
         line.clear();
+        if *torn {
+            // What follows must not be taken for the rest of another line.
+            line.push('\n');
+        }
         let pid = std::process::id();
         let name = level_name(level);
         match target {
@@ -173,43 +245,106 @@ impl Log {
                 let _ = write!(
                     line,
                     "{},{milliseconds:03} {logger:<24}[{pid}]: {name:<7} ",
-                    local(now, &self.zone)
+                    local(now, zone)
                 );
             }
         }
         push_visible(line, text);
         line.push('\n');
-        // A log that cannot be written (disk full, reader gone) must not end protection; there is nobody left to tell.
-        let _ = handle.write(line.as_bytes());
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Sink> {
-        self.sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 impl Handle {
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+    /// Writes a line; if that fails, how much of it was written.
+    fn write(&mut self, line: &[u8], patience: Duration) -> Result<(), usize> {
         match self {
-            Self::File(file) => file.write_all(line),
-            Self::Stdout => io::stdout().lock().write_all(line).and_then(|()| io::stdout().flush()),
-            Self::Stderr => io::stderr().lock().write_all(line),
-            Self::Syslog(socket) => socket.send(line.strip_suffix(b"\n").unwrap_or(line)).map(drop),
+            Self::File { file, regular: true } => whole(line, |rest| file.write(rest)),
+            Self::File { file, .. } => patiently(file, line, patience),
+            Self::Stdout => patiently(io::stdout(), line, patience),
+            Self::Stderr => patiently(io::stderr(), line, patience),
+            Self::Syslog(socket) => {
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                let sent = send(socket, line, patience);
+                // The logger was started anew, or was not there for a while.
+                let gone = sent
+                    .as_ref()
+                    .is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
+                let sent = if gone && socket.connect(SYSLOG_SOCKET).is_ok() {
+                    send(socket, line, patience)
+                } else {
+                    sent
+                };
+                sent.map_err(|_| 0)
+            }
         }
     }
 }
 
+/// Writes all of a line, as `write_all` does, but tells how much was written.
+fn whole(line: &[u8], mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> Result<(), usize> {
+    let mut written = 0;
+    while let Some(rest) = line.get(written..).filter(|rest| !rest.is_empty()) {
+        match write(rest) {
+            Ok(count @ 1..) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => return Err(written),
+        }
+    }
+    Ok(())
+}
+
+/// Writes to what may keep a writer waiting, but no longer than `patience` for the whole line.
+///
+/// The descriptor may be shared with others, so it is not made non-blocking; a pipe or terminal that is ready takes a small piece at once.
+fn patiently(output: impl std::os::fd::AsFd, line: &[u8], patience: Duration) -> Result<(), usize> {
+    let deadline = Instant::now() + patience;
+    whole(line, |rest| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !is_ready(&output, left)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let piece = rest.get(..PIPE_BYTES).unwrap_or(rest);
+        Ok(rustix::io::write(&output, piece)?)
+    })
+}
+
+fn send(socket: &UnixDatagram, line: &[u8], patience: Duration) -> io::Result<()> {
+    match socket.send(line) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock && !patience.is_zero() => {
+            if is_ready(socket, patience)? {
+                socket.send(line).map(drop)
+            } else {
+                Err(error)
+            }
+        }
+        sent => sent.map(drop),
+    }
+}
+
+fn is_ready(output: &impl std::os::fd::AsFd, patience: Duration) -> io::Result<bool> {
+    let timeout = Timespec {
+        tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: patience.subsec_nanos().into(),
+    };
+    let mut outputs = [PollFd::new(output, PollFlags::OUT)];
+    Ok(poll(&mut outputs, Some(&timeout))? > 0)
+}
+
 fn open(target: &Target) -> Result<Handle, String> {
     Ok(match target {
-        Target::File(path) => Handle::File(open_file(path)?),
+        Target::File(path) => {
+            let file = open_file(path)?;
+            let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+            Handle::File { file, regular }
+        }
         Target::Stdout | Target::Sysout => Handle::Stdout,
         Target::Stderr => Handle::Stderr,
         Target::Syslog => {
-            let path = "/dev/log";
             let socket = UnixDatagram::unbound()
-                .and_then(|socket| socket.connect(path).map(|()| socket))
+                .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
+                .and_then(|socket| socket.connect(SYSLOG_SOCKET).map(|()| socket))
                 .map_err(|error| {
-                    format!("logtarget SYSLOG: {path}: {error}; mend: start a syslog daemon or set logtarget to a file")
+                    format!("logtarget SYSLOG: {SYSLOG_SOCKET}: {error}; mend: start a syslog daemon or set logtarget to a file")
                 })?;
             Handle::Syslog(socket)
         }
@@ -221,6 +356,8 @@ fn open_file(path: &Path) -> Result<File, String> {
         .append(true)
         .create(true)
         .mode(0o640)
+        // A pipe that nobody reads is an error, not something to wait for.
+        .custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0))
         .open(path)
         .map_err(|error| {
             let mend = match path.parent() {
@@ -327,6 +464,56 @@ mod tests {
         );
         assert!(ban.as_bytes()[19] == b',' && ban.as_bytes()[10] == b' ', "{ban}");
         assert!(hostile.ends_with("ERROR   a\\x1b[2Jb\\nc"), "{hostile}");
+    }
+
+    #[test]
+    fn a_line_that_was_written_in_part_is_ended_before_the_next() {
+        let mut sink = Sink {
+            target: Target::Stdout,
+            handle: Handle::Stdout,
+            line: String::new(),
+            lost: 0,
+            torn: true,
+        };
+        sink.compose(Level::Info, "x", "text", &TimeZone::UTC);
+        assert!(sink.line.starts_with("\n20"), "{}", sink.line);
+        let mut room = 10;
+        let outcome = whole(b"a line of some length", |rest| {
+            let count = rest.len().min(room);
+            room -= count;
+            Ok(count)
+        });
+        assert_eq!(outcome, Err(10));
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_is_not_waited_for_long() {
+        let (reader, writer) = io::pipe().unwrap();
+        let begun = Instant::now();
+        while patiently(&writer, &[b'x'; 10_000], Duration::from_millis(20)).is_ok() {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+        }
+        let begun = Instant::now();
+        assert!(patiently(&writer, b"line\n", Duration::ZERO).is_err());
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        drop(reader);
+        assert!(patiently(&writer, b"line\n", Duration::from_secs(1)).is_err());
+    }
+
+    #[test]
+    fn a_pipe_nobody_reads_is_no_log() {
+        let path = std::env::temp_dir().join(format!("stockade-fifo-{}", std::process::id()));
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        let opened = Log::open(Target::File(path.clone()), Level::Info, TimeZone::UTC);
+        std::fs::remove_file(&path).unwrap();
+        assert!(opened.is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -66,6 +66,7 @@ pub(crate) enum Work {
 pub(crate) struct Workers {
     inboxes: Vec<SyncSender<Work>>,
     threads: Vec<JoinHandle<()>>,
+    ending: Arc<AtomicBool>,
 }
 
 impl Workers {
@@ -74,6 +75,7 @@ impl Workers {
         let mut workers = Self {
             inboxes: Vec::new(),
             threads: Vec::new(),
+            ending: Arc::default(),
         };
         for number in 0..count.max(1) {
             let (sender, inbox) = sync_channel(BLOCKS_WAITING);
@@ -83,6 +85,7 @@ impl Workers {
                 complaints: HashMap::new(),
                 jails: jails.clone(),
                 log: Arc::clone(log),
+                ending: Arc::clone(&workers.ending),
             };
             let thread = std::thread::Builder::new()
                 .name(format!("match-{number}"))
@@ -100,7 +103,12 @@ impl Workers {
         self.inboxes.get(number).is_some_and(|inbox| inbox.send(work).is_ok())
     }
 
-    /// Lets the workers finish what they have and waits for them.
+    /// What tells the workers to pass over what they still have: there is nobody left to tell of failures.
+    pub(crate) fn ending(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.ending)
+    }
+
+    /// Waits for the workers to finish what they have.
     pub(crate) fn stop(self) {
         drop(self.inboxes);
         for thread in self.threads {
@@ -118,6 +126,7 @@ struct Worker {
     complaints: HashMap<(u64, &'static str), Instant>,
     jails: SyncSender<Message>,
     log: Arc<Log>,
+    ending: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -157,6 +166,10 @@ impl Worker {
                 _ => (Arc::clone(rules), Memory::default()),
             };
             for line in lines(&block.bytes) {
+                // A block may take long where a rule needs many steps.
+                if self.ending.load(Ordering::Relaxed) {
+                    return;
+                }
                 self.line(block, rules, line, clock, &mut memory);
             }
             self.memories.insert(key, (Arc::clone(rules), memory));

@@ -10,10 +10,12 @@ mod log;
 mod matching;
 mod resolve;
 pub(crate) mod setup;
+mod stopping;
 mod watch;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -121,6 +123,8 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
         resolver: Resolver::new(inbox.clone(), Arc::clone(&log)),
         own_addresses: addresses::own(),
         refreshed: Instant::now(),
+        inbox: inbox.clone(),
+        asides: Vec::new(),
         log: Arc::clone(&log),
         stopping: false,
         farewell: None,
@@ -130,6 +134,7 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
         jails: inbox.clone(),
         log: Arc::clone(&log),
         clients: Arc::clone(&clients),
+        complaints: Arc::default(),
     };
     spawn("control", move || control.serve(&listener))?;
     let owner = spawn("jails", move || jails.run(&messages))?;
@@ -213,15 +218,14 @@ fn hear(signal: i32, inbox: &SyncSender<Message>, (config, overrides): (&Path, &
                 "Caught signal 1. Reading the configuration again",
             );
             command(Request::FlushLogs);
-            let stream = crate::client::read_stream(config, overrides)
-                .into_iter()
-                .map(Value::List)
-                .collect();
-            command(Request::Reload {
-                jail: None,
-                options: ReloadOptions::default(),
-                stream,
-            });
+            match crate::client::read_stream(config, overrides) {
+                Ok(stream) => command(Request::Reload {
+                    jail: None,
+                    options: ReloadOptions::default(),
+                    stream: stream.into_iter().map(Value::List).collect(),
+                }),
+                Err(fault) => log.write(Level::Error, "fail2ban.server", &fault),
+            }
         }
         // SIGPIPE: a reader of our output went away, which the write has been told.
         _ => {}
@@ -230,7 +234,14 @@ fn hear(signal: i32, inbox: &SyncSender<Message>, (config, overrides): (&Path, &
 
 /// Opens the control socket. Fails if a server answers on it, or if one died and left it and `force` is not given.
 fn listen(path: &Path, force: bool) -> Result<UnixListener, String> {
-    if path.exists() {
+    // Also a link that leads nowhere stands in the way.
+    if let Ok(there) = fs::symlink_metadata(path) {
+        if !there.file_type().is_socket() {
+            return Err(format!(
+                "socket {}: something else stands there and is left alone; mend: remove it, or give another socket with -s",
+                path.display()
+            ));
+        }
         if UnixStream::connect(path).is_ok() {
             return Err("Server already running".to_owned());
         }

@@ -3,9 +3,9 @@
 //! Names come from log lines (`usedns`) and from `ignoreip`. Those from logs are hostile: the queue is bounded, names are capped, answers are
 //! remembered for five minutes, failures too.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, ToSocketAddrs};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,19 +20,17 @@ const THREADS: usize = 2;
 const WAITING: usize = 256;
 const REMEMBERED: usize = 1000;
 const FRESH: Duration = Duration::from_secs(300);
+/// A name in `ignoreip` is looked up again after this; if that failed, soon, as the network may not be up yet.
+const IGNORED_FRESH: Duration = Duration::from_secs(30);
+const IGNORED_RETRY: Duration = Duration::from_secs(5);
 /// Longest host name in DNS.
 const LONGEST: usize = 253;
 
-/// A name to look up, and for whom.
-pub(crate) enum Question {
-    /// A failure whose line names a host.
-    Found {
-        jail: JailName,
-        name: Box<str>,
-        found: Box<Match>,
-    },
-    /// A name in an `ignoreip` list.
-    Ignore { name: String },
+/// A failure whose line names a host.
+pub(crate) struct Question {
+    pub(crate) jail: JailName,
+    pub(crate) name: Box<str>,
+    pub(crate) found: Box<Match>,
 }
 
 /// The way to ask; threads start with the first question.
@@ -40,6 +38,10 @@ pub(crate) struct Resolver {
     inbox: SyncSender<Question>,
     waiting: Arc<Mutex<Receiver<Question>>>,
     started: bool,
+    /// The way to the thread for names in `ignoreip`, which those who write log lines cannot keep busy.
+    ignored: Option<Sender<String>>,
+    /// Which of them wait.
+    ignored_waiting: Arc<Mutex<HashSet<String>>>,
     jails: SyncSender<Message>,
     log: Arc<Log>,
     complained: Option<Instant>,
@@ -52,6 +54,8 @@ impl Resolver {
             inbox,
             waiting: Arc::new(Mutex::new(waiting)),
             started: false,
+            ignored: None,
+            ignored_waiting: Arc::default(),
             jails,
             log,
             complained: None,
@@ -76,6 +80,43 @@ impl Resolver {
                     "too many host names wait for the resolver, some are passed over; mend: usedns = no",
                 );
             }
+        }
+    }
+
+    /// Asks for a name in an `ignoreip` list; the answer arrives as a message.
+    pub(crate) fn ask_ignored(&mut self, name: &str) {
+        let mut waiting = self.ignored_waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if !waiting.insert(name.to_owned()) {
+            return;
+        }
+        drop(waiting);
+        if self.ignored.is_none() {
+            // Without a limit: each name of the configuration waits at most once.
+            let (sender, inbox) = channel();
+            let (waiting, jails, log) = (
+                Arc::clone(&self.ignored_waiting),
+                self.jails.clone(),
+                Arc::clone(&self.log),
+            );
+            let spawned = std::thread::Builder::new()
+                .name("resolve-ignored".into())
+                .spawn(move || run_ignored(&inbox, &waiting, &jails, &log));
+            match spawned {
+                Ok(_) => self.ignored = Some(sender),
+                Err(error) => self.log.write(
+                    Level::Error,
+                    "fail2ban.ipdns",
+                    &format!("no thread to look up names in ignoreip: {error}; it is tried again"),
+                ),
+            }
+        }
+        let sent = self
+            .ignored
+            .as_ref()
+            .is_some_and(|sender| sender.send(name.to_owned()).is_ok());
+        if !sent {
+            let mut waiting = self.ignored_waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.remove(name);
         }
     }
 
@@ -110,23 +151,42 @@ fn run(waiting: &Mutex<Receiver<Question>>, jails: &SyncSender<Message>, log: &L
     loop {
         // The lock is held while waiting: the threads take turns at one inbox.
         let question = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let sent = match question {
-            Err(_) => return,
-            Ok(Question::Found { jail, name, found }) => {
-                let addresses = look_up(&name, memory, log);
-                jails.send(Message::Resolved {
-                    jail,
-                    name,
-                    found,
-                    addresses,
-                })
-            }
-            Ok(Question::Ignore { name }) => {
-                let addresses = look_up(&name, memory, log);
-                jails.send(Message::IgnoredName { name, addresses })
-            }
+        let Ok(Question { jail, name, found }) = question else {
+            return;
         };
-        if sent.is_err() {
+        let addresses = look_up(&name, memory, log);
+        let resolved = Message::Resolved {
+            jail,
+            name,
+            found,
+            addresses,
+        };
+        if jails.send(resolved).is_err() {
+            return;
+        }
+    }
+}
+
+fn run_ignored(inbox: &Receiver<String>, waiting: &Mutex<HashSet<String>>, jails: &SyncSender<Message>, log: &Log) {
+    let mut memory: HashMap<String, (Instant, Option<Vec<IpAddr>>)> = HashMap::new();
+    while let Ok(name) = inbox.recv() {
+        memory.retain(|_, (at, addresses)| {
+            at.elapsed()
+                < if addresses.is_some() {
+                    IGNORED_FRESH
+                } else {
+                    IGNORED_RETRY
+                }
+        });
+        let addresses = if let Some((_, addresses)) = memory.get(&name) {
+            addresses.clone()
+        } else {
+            let addresses = ask(&name, log);
+            memory.insert(name.clone(), (Instant::now(), addresses.clone()));
+            addresses
+        };
+        waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        if jails.send(Message::IgnoredName { name, addresses }).is_err() {
             return;
         }
     }
@@ -140,7 +200,7 @@ fn look_up(name: &str, memory: &Memory, log: &Log) -> Vec<IpAddr> {
     {
         return addresses.clone();
     }
-    let addresses = ask(name, log);
+    let addresses = ask(name, log).unwrap_or_default();
     let mut memory = lock();
     if memory.len() >= REMEMBERED {
         memory.retain(|_, (at, _)| now.duration_since(*at) < FRESH);
@@ -152,16 +212,17 @@ fn look_up(name: &str, memory: &Memory, log: &Log) -> Vec<IpAddr> {
     addresses
 }
 
-fn ask(name: &str, log: &Log) -> Vec<IpAddr> {
+/// The addresses of a name; `None` if it has none or cannot be looked up.
+fn ask(name: &str, log: &Log) -> Option<Vec<IpAddr>> {
     if name.len() > LONGEST {
-        return Vec::new();
+        return None;
     }
     match (name, 0_u16).to_socket_addrs() {
         Ok(found) => {
             let mut addresses: Vec<IpAddr> = found.map(|address| address.ip().to_canonical()).collect();
             addresses.sort_unstable();
             addresses.dedup();
-            addresses
+            Some(addresses)
         }
         Err(error) => {
             log.write(
@@ -169,7 +230,7 @@ fn ask(name: &str, log: &Log) -> Vec<IpAddr> {
                 "fail2ban.ipdns",
                 &format!("Unable to find a corresponding IP address for {name}: {error}"),
             );
-            Vec::new()
+            None
         }
     }
 }

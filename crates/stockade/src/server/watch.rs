@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub(crate) struct Watch {
     orders: Sender<Order>,
     waker: Waker,
     thread: JoinHandle<()>,
+    ending: Arc<AtomicBool>,
 }
 
 impl Watch {
@@ -45,6 +47,7 @@ impl Watch {
     pub(crate) fn start(workers: Workers, log: Arc<Log>) -> Result<Self, String> {
         let watcher = Watcher::new(Backend::Auto).map_err(|error| error.to_string())?;
         let waker = watcher.waker();
+        let ending = workers.ending();
         // Orders come from one thread, few and small: no limit is needed.
         let (orders, inbox) = channel();
         let thread = std::thread::Builder::new()
@@ -60,7 +63,12 @@ impl Watch {
                 workers.stop();
             })
             .map_err(|error| format!("the thread that reads logs cannot be started: {error}"))?;
-        Ok(Self { orders, waker, thread })
+        Ok(Self {
+            orders,
+            waker,
+            thread,
+            ending,
+        })
     }
 
     /// Lets a jail read these logs, and only these.
@@ -82,8 +90,9 @@ impl Watch {
         self.waker.wake();
     }
 
-    /// Stops reading, lets the workers finish, and waits for all of them.
+    /// Stops reading and matching, and waits until all of it has ended. What was not looked at yet is passed over.
     pub(crate) fn stop(self) {
+        self.ending.store(true, Ordering::Relaxed);
         drop(self.orders);
         self.waker.wake();
         let _ = self.thread.join();
