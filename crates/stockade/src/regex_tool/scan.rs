@@ -238,7 +238,7 @@ impl<'a> Tally<'a> {
                 self.missed.add(line, self.options.missed);
             }
             Verdict::Miss | Verdict::Unusable(_) | Verdict::TooOld | Verdict::Undated => {
-                self.missed.add(line, self.options.missed)
+                self.missed.add(line, self.options.missed);
             }
         }
     }
