@@ -78,7 +78,8 @@ impl Watcher {
         for _ in 0..LOOKS {
             let mut resolution = resolve(pattern);
             for _ in 0..ROUNDS {
-                if !self.watch_directories(id, &resolution) {
+                // What is too wide to be looked at whole is looked at once.
+                if !self.watch_directories(id, &resolution) || resolution.too_wide {
                     break;
                 }
                 // Something may have come between looking and watching.
@@ -101,7 +102,7 @@ impl Watcher {
             }
             look = (resolution, candidates, failed);
             // An error will be met again, and told, by the next wait.
-            if self.take_notices().is_err() || self.moves.len() == moves {
+            if self.take_notices().is_err() || self.moves.len() == moves || look.0.too_wide {
                 break;
             }
         }
