@@ -9,8 +9,8 @@ use crate::{ErrorClass, RemoteError, Reply, Value};
 /// Values may be nested so deep; Fail2Ban's own messages need eight.
 const DEPTH_LIMIT: usize = 64;
 
-/// A message may mean so many values; those that it uses in several places count each time.
-const VALUE_LIMIT: usize = 4_000_000;
+/// A message may mean so many values; those that it uses in several places count each time. A jail needs about a hundred.
+const VALUE_LIMIT: usize = 1_000_000;
 
 /// Text that a message uses in several places may come to so many bytes.
 const TEXT_LIMIT_BYTES: usize = 128 << 20;

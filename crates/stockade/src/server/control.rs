@@ -16,16 +16,16 @@ use super::jails::Message;
 use super::log::Log;
 
 /// Clients at a time; the next ones wait in the kernel's queue.
-const CLIENTS: usize = 32;
+const CLIENTS: usize = 64;
 
 /// A client that has asked nothing for so long is let go, so that forgotten ones do not use up the places.
 const SILENCE: Duration = Duration::from_secs(3600);
 
 /// The same when all places are taken and others wait.
-const SILENCE_WHEN_FULL: Duration = Duration::from_secs(2);
+const SILENCE_WHEN_FULL: Duration = Duration::from_secs(1);
 
 /// How often a client's thread looks whether it is to let go.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Answers a client that does not read its answer waits for so long.
 const DEAF: Duration = Duration::from_secs(30);
