@@ -211,3 +211,22 @@ fn installed(program: &str) -> bool {
         .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"])
         .any(|folder| Path::new(folder).join(program).is_file())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_in_commands_by_name_and_by_path() {
+        for (text, program, found) in [
+            ("iptables -w -N f2b-x", "iptables", true),
+            ("/usr/sbin/sendmail -f root", "sendmail", true),
+            ("x=`whois 192.0.2.1`", "whois", true),
+            ("{ nft list table t; } || true", "nft", true),
+            ("ip6tables -w -N f2b-x", "iptables", false),
+            ("printf 'iptables-save'", "iptables", false),
+        ] {
+            assert_eq!(names(text, program), found, "{text}");
+        }
+    }
+}
