@@ -51,6 +51,8 @@ pub(crate) enum Job {
     Recheck(Box<Ban>, Counters),
     /// New values of properties.
     Change(Vec<(String, String)>),
+    /// The configuration was read again.
+    Reload,
     /// Lift all bans, leave the world as it was, and say so by dropping the sender.
     Stop(Sender<()>),
 }
@@ -404,10 +406,10 @@ impl Thread {
                             level: Level::Error,
                             text: error.to_string(),
                         });
-                        return outcome;
                     }
-                    action.reload(context)
+                    outcome
                 }),
+                Job::Reload => self.with(key, Counters::default(), Action::reload),
                 Job::Stop(done) => {
                     self.with(key, Counters::default(), Action::stop);
                     self.actions.remove(key);

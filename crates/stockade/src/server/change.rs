@@ -11,6 +11,7 @@ use stockade_action::{Action, Counters};
 use stockade_core::logline::Level;
 use stockade_core::{Effects, Jail, JailName};
 use stockade_filter::{Filter, FilterError};
+use stockade_protocol::JailGet;
 
 use super::acting::{About, Job, Lane};
 use super::jails::{Jails, Running, carry_out};
@@ -54,6 +55,9 @@ impl Leaving {
     }
 }
 
+/// What Fail2Ban knows, `gamin` up to 1.0.2; files are read in the same way with each.
+const BACKENDS: &[&str] = &["auto", "pyinotify", "gamin", "polling", "systemd"];
+
 /// A change that can be made.
 pub(crate) struct Prepared {
     setup: JailSetup,
@@ -68,7 +72,15 @@ impl Jails {
     pub(crate) fn prepare(&self, setup: JailSetup) -> Result<Prepared, Vec<String>> {
         let old = self.position(&setup.name).and_then(|place| self.jails.get(place));
         let mut faults = Vec::new();
-        if setup.backend.starts_with("systemd") {
+        let backend = setup.backend.split('[').next().unwrap_or_default();
+        if !BACKENDS.contains(&backend) {
+            faults.push(format!(
+                "backend `{}` is unknown; why: it is one of {}; mend: backend = auto",
+                setup.backend,
+                BACKENDS.join(", ")
+            ));
+        }
+        if backend == "systemd" {
             faults.push("backend `systemd` is not supported yet; why: only log files are read so far; mend: set `backend = auto` and `logpath` to a log file".to_owned());
         }
         let same_rules = old.is_some_and(|old| old.rules.is_some() && old.setup.filter == setup.filter);
@@ -111,11 +123,14 @@ impl Jails {
         let place = if let Some(place) = self.position(&setup.name) {
             place
         } else {
+            let name = &setup.name;
+            self.say(Level::Info, "fail2ban.jail", &format!("Creating new jail '{name}'"));
             self.say(
                 Level::Info,
-                "fail2ban.server",
-                &format!("Creating new jail '{}'", setup.name),
+                "fail2ban.jail",
+                &format!("Jail '{name}' uses pyinotify {{}}"),
             );
+            self.say(Level::Info, "fail2ban.jail", "Initiated 'pyinotify' backend");
             self.jails.push(Running {
                 jail: Jail::new(setup.name.clone(), setup.settings.clone()),
                 setup: JailSetup::new(setup.name.clone(), &setup.backend),
@@ -174,7 +189,7 @@ impl Jails {
         }
         running.started = true;
         running.held_back = Some(Instant::now() + NAMES_LIMIT);
-        self.announce(place);
+        self.warn(place);
         let bare = JailSetup::new(name.clone(), "");
         self.change_actions(place, &bare, actions);
         self.refresh_ignored(place);
@@ -183,31 +198,40 @@ impl Jails {
         Ok(())
     }
 
-    fn announce(&self, place: usize) {
+    /// Tells the settings that Fail2Ban tells whenever they are set.
+    pub(crate) fn announce(&self, place: usize) {
+        for set in [
+            JailGet::MaxLines,
+            JailGet::MaxRetry,
+            JailGet::FindTime,
+            JailGet::BanTime,
+            JailGet::LogEncoding,
+        ] {
+            self.announce_one(place, &set);
+        }
+    }
+
+    /// Tells one of them; nothing if it is another setting.
+    pub(crate) fn announce_one(&self, place: usize, set: &JailGet) {
+        let Some(setup) = self.jails.get(place).map(|running| &running.setup) else {
+            return;
+        };
+        let (logger, text) = match set {
+            JailGet::MaxLines if setup.filter.maxlines == 1 => return,
+            JailGet::MaxLines => ("fail2ban.filter", format!("  maxLines: {}", setup.filter.maxlines)),
+            JailGet::MaxRetry => ("fail2ban.filter", format!("  maxRetry: {}", setup.settings.maxretry)),
+            JailGet::FindTime => ("fail2ban.filter", format!("  findtime: {}", setup.settings.findtime.0)),
+            JailGet::BanTime => ("fail2ban.actions", format!("  banTime: {}", setup.settings.bantime.0)),
+            JailGet::LogEncoding => ("fail2ban.filter", "  encoding: UTF-8".to_owned()),
+            _ => return,
+        };
+        self.say(Level::Info, logger, &text);
+    }
+
+    /// Warns of what makes a jail less than was asked for.
+    fn warn(&self, place: usize) {
         let Some(running) = self.jails.get(place) else { return };
-        let (name, settings) = (&running.setup.name, &running.setup.settings);
-        self.say(
-            Level::Info,
-            "fail2ban.jail",
-            &format!("Jail '{name}' uses pyinotify {{}}"),
-        );
-        self.say(Level::Info, "fail2ban.jail", "Initiated 'pyinotify' backend");
-        self.say(
-            Level::Info,
-            "fail2ban.filter",
-            &format!("  maxRetry: {}", settings.maxretry),
-        );
-        self.say(
-            Level::Info,
-            "fail2ban.filter",
-            &format!("  findtime: {}", settings.findtime.0),
-        );
-        self.say(
-            Level::Info,
-            "fail2ban.actions",
-            &format!("  banTime: {}", settings.bantime.0),
-        );
-        self.say(Level::Info, "fail2ban.filter", "  encoding: UTF-8");
+        let name = &running.setup.name;
         if running.setup.filter.failregex.is_empty() {
             self.say(
                 Level::Warning,
@@ -222,7 +246,12 @@ impl Jails {
                 &format!("[{name}] No actions were defined for {name}: bans are counted but take no effect"),
             );
         }
-        if let Some(command) = &running.setup.ignorecommand {
+        if let Some(command) = running
+            .setup
+            .ignorecommand
+            .as_ref()
+            .filter(|command| !command.is_empty())
+        {
             self.say(
                 Level::Error,
                 "fail2ban.filter",
@@ -286,6 +315,18 @@ impl Jails {
         }
         if let Some(leaving) = leaving {
             self.aside(|| leaving.finish());
+        }
+    }
+
+    /// Lets actions that went through a reload know.
+    pub(crate) fn reload_actions(&self, place: usize, went_through: &[String]) {
+        let Some(running) = self.jails.get(place) else { return };
+        for lane in running
+            .lanes
+            .iter()
+            .filter(|lane| went_through.iter().any(|name| name == lane.name()))
+        {
+            lane.give(Job::Reload);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What each command of a client does, and what it answers (behaviour spec 7.3).
 
+use std::collections::BTreeSet;
+
 use stockade_action::Action;
 use stockade_core::logline::Level;
 use stockade_core::{FailureId, JailName, LineText, Until};
@@ -213,12 +215,14 @@ impl Jails {
                     if known {
                         self.say(Level::Info, "fail2ban.server", &format!("Reload jail '{name}'"));
                     }
+                    let actions = self.actions_of(&name);
                     self.commit(prepared);
-                    if known {
-                        self.say(Level::Info, "fail2ban.server", &format!("Jail '{name}' reloaded"));
+                    if let Some(place) = self.position(&name) {
+                        self.announce(place);
+                        self.reload_actions(place, &actions);
                     }
                     if started {
-                        start.push(name);
+                        start.push((name, known));
                     }
                 }
                 Err(found) => {
@@ -231,7 +235,10 @@ impl Jails {
                 }
             }
         }
-        for name in start {
+        for (name, known) in start {
+            if known {
+                self.say(Level::Info, "fail2ban.server", &format!("Jail '{name}' reloaded"));
+            }
             if let Some(place) = self.position(&name)
                 && let Err(found) = self.start_jail(place)
             {
@@ -356,6 +363,9 @@ impl Jails {
                 setup.set(&set)?;
                 let prepared = self.prepare(setup).map_err(|faults| refusal(&set, &faults))?;
                 self.commit(prepared);
+                if let Some(get) = answer_of(&set) {
+                    self.announce_one(place, &get);
+                }
                 self.answer(name, &set)
             }
         }
@@ -372,6 +382,12 @@ impl Jails {
             }
             _ => Ok(Value::None),
         }
+    }
+
+    /// The actions of a jail that run.
+    fn actions_of(&self, jail: &JailName) -> Vec<String> {
+        let lanes = self.running(jail).map(|running| running.lanes.iter());
+        lanes.into_iter().flatten().map(|lane| lane.name().to_owned()).collect()
     }
 
     fn place(&self, jail: &JailName) -> Result<usize, RemoteError> {
@@ -526,6 +542,7 @@ fn get_jail(running: &Running, get: &JailGet, log: &super::log::Log) -> Reply {
         JailGet::Failregex => filter.map_or(Value::List(Vec::new()), |filter| own(filter.failregex())),
         JailGet::Ignoreregex => filter.map_or(Value::List(Vec::new()), |filter| own(filter.ignoreregex())),
         JailGet::Prefregex => Value::from(filter.and_then(|filter| filter.prefregex()).unwrap_or_default()),
+        JailGet::DatePattern => datepattern(running),
         JailGet::Banned => banned(running),
         // Networks and names first, then addresses, as upstream lists them.
         JailGet::IgnoreIp => Value::List(
@@ -558,17 +575,23 @@ fn get_jail(running: &Running, get: &JailGet, log: &super::log::Log) -> Reply {
         ),
         JailGet::Action { action, property } => {
             let built = build(running, action)?;
-            let value = built.property(property);
+            let unset = ALWAYS_SET.iter().find(|(name, _)| name == property);
+            let value = built.property(property).or(unset.map(|(_, value)| *value));
             Value::from(value.ok_or_else(|| {
                 RemoteError::new(
                     ErrorClass::AttributeError,
-                    format!("'{action}' has no property '{property}'"),
+                    format!("'CommandAction' object has no attribute '{property}'"),
                 )
             })?)
         }
         JailGet::ActionProperties(action) => {
             let built = build(running, action)?;
-            strings(built.properties().map(|(key, _)| key))
+            let names: BTreeSet<&str> = built
+                .properties()
+                .map(|(key, _)| key)
+                .chain(ALWAYS_SET.iter().map(|(name, _)| *name))
+                .collect();
+            strings(names.into_iter())
         }
         JailGet::ActionMethods(action) => {
             running.setup.action(action).ok_or_else(|| no_action(action))?;
@@ -576,6 +599,39 @@ fn get_jail(running: &Running, get: &JailGet, log: &super::log::Log) -> Reply {
         }
         _ => Value::None,
     })
+}
+
+/// Properties that every action has, with what they are if nobody sets them.
+const ALWAYS_SET: &[(&str, &str)] = &[
+    ("actionban", ""),
+    ("actioncheck", ""),
+    ("actionflush", ""),
+    ("actionreban", ""),
+    ("actionreload", ""),
+    ("actionrepair", ""),
+    ("actionstart", ""),
+    ("actionstop", ""),
+    ("actionunban", ""),
+    ("timeout", "60"),
+];
+
+/// The pattern and its name, if it stands for one template.
+fn datepattern(running: &Running) -> Value {
+    let templates = running.rules.as_ref().map(|rules| rules.filter.date_templates());
+    let mut templates = templates.into_iter().flatten();
+    let pattern = running.setup.filter.datepattern.as_deref();
+    match (pattern, templates.next(), templates.next()) {
+        (Some(pattern), Some(name), None) => {
+            // `EPOCH` and its like are no patterns.
+            let pattern = if pattern.contains('%') {
+                Value::from(pattern)
+            } else {
+                Value::None
+            };
+            Value::Tuple(vec![pattern, Value::from(name)])
+        }
+        _ => Value::Tuple(vec![Value::None, Value::from("Default Detectors")]),
+    }
 }
 
 fn build(running: &Running, action: &str) -> Result<Action, RemoteError> {
@@ -599,6 +655,10 @@ fn with_time(ban: &stockade_core::effect::Ban, log: &super::log::Log) -> String 
 /// What can be banned by hand: an address or a network, or any text that a rule with `<F-ID>` could have found.
 fn check_banable(id: &FailureId) -> Result<(), RemoteError> {
     match id {
+        FailureId::Net(network) if network.prefix_len() == 0 => Err(RemoteError::new(
+            ErrorClass::ValueError,
+            format!("{network} is everybody, this host's users and administrators too; mend: ban a smaller network"),
+        )),
         FailureId::Text(text) if text.is_empty() || text.chars().any(char::is_control) => Err(RemoteError::new(
             ErrorClass::ValueError,
             "an id to ban must be text without control characters",

@@ -98,7 +98,6 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
         socket: options.socket.clone(),
         pidfile: options.pidfile.clone(),
     };
-    write_pid(&options.pidfile)?;
     log.write(Level::Info, "fail2ban.server", &"-".repeat(50));
     log.write(
         Level::Info,
@@ -109,6 +108,10 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
             crate::VERSION
         ),
     );
+    // Only those that look for the process miss it; that is no reason to protect nobody.
+    if let Err(fault) = write_pid(&options.pidfile) {
+        log.write(Level::Error, "fail2ban.server", &fault);
+    }
 
     let mut signals =
         Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGPIPE]).map_err(|error| format!("signals: {error}"))?;

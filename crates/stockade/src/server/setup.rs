@@ -78,7 +78,7 @@ impl JailSetup {
                 self.ignoreip.remove(place);
             }
             JailSet::IgnoreCommand(command) => {
-                self.ignorecommand = Some(command.clone()).filter(|command| !command.is_empty());
+                self.ignorecommand = Some(command.clone());
             }
             JailSet::IgnoreCache(text) => {
                 // It only spares Fail2Ban repeated look-ups; ours are remembered anyway.
@@ -93,9 +93,7 @@ impl JailSetup {
                 }
             }
             JailSet::DelLogPath(path) => {
-                let place = self.logs.iter().position(|log| log.pattern == *path);
-                let place = place.ok_or_else(|| RemoteError::new(ErrorClass::KeyError, path.clone()))?;
-                self.logs.remove(place);
+                self.logs.retain(|log| log.pattern != *path);
             }
             JailSet::LogEncoding(encoding) => {
                 let plain = encoding.to_ascii_lowercase();
@@ -193,6 +191,8 @@ impl JailSetup {
             } else {
                 &*self.logencoding
             }),
+            // A jail that reads files has none, whatever its filter brings.
+            JailGet::JournalMatch if !self.backend.starts_with("systemd") => Value::List(Vec::new()),
             JailGet::JournalMatch => Value::List(
                 self.journalmatch
                     .iter()
@@ -211,15 +211,6 @@ impl JailSetup {
             JailGet::FindTime => Value::Int(self.settings.findtime.0),
             JailGet::BanTime => Value::Int(self.settings.bantime.0),
             JailGet::BanTimeOption(_) => Value::None,
-            JailGet::DatePattern => match self.filter.datepattern.as_deref() {
-                None | Some("{DEFAULT}" | "{^LN-BEG}") => {
-                    Value::Tuple(vec![Value::None, Value::from("Default Detectors")])
-                }
-                Some(pattern) if pattern.contains('\n') => {
-                    Value::Tuple(vec![Value::None, Value::from("Default Detectors")])
-                }
-                Some(pattern) => Value::Tuple(vec![Value::from(pattern), Value::from(pattern)]),
-            },
             JailGet::LogTimeZone => self.filter.logtimezone.as_deref().map_or(Value::None, Value::from),
             JailGet::MaxMatches => Value::Int(i64::try_from(self.settings.maxmatches).unwrap_or(i64::MAX)),
             JailGet::MaxRetry => Value::Int(i64::from(self.settings.maxretry)),
@@ -228,6 +219,7 @@ impl JailSetup {
             JailGet::Action { .. } | JailGet::ActionProperties(_) | JailGet::ActionMethods(_) => return None,
             JailGet::Banned | JailGet::BannedIds(_) | JailGet::BanIp { .. } => return None,
             JailGet::Prefregex | JailGet::Failregex | JailGet::Ignoreregex | JailGet::IgnoreIp => return None,
+            JailGet::DatePattern => return None,
         })
     }
 
