@@ -4,6 +4,7 @@ mod acting;
 mod addresses;
 mod change;
 mod commands;
+mod configure;
 mod control;
 mod jails;
 mod log;
