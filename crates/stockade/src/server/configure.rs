@@ -126,7 +126,7 @@ impl Jails {
 }
 
 /// A reload.
-struct Reload {
+pub(crate) struct Reload {
     scope: Scope,
     /// Stop and start rather than change.
     restart: bool,
