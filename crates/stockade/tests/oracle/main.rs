@@ -9,7 +9,9 @@
     reason = "test code"
 )]
 
+mod errors;
 mod firewall;
+mod live;
 mod logs;
 mod properties;
 mod world;

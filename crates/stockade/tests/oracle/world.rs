@@ -261,6 +261,15 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        // A server in the background of a test that failed; one that this started in the foreground ends by itself.
+        if self.daemon.is_none() && self.path("sock").exists() {
+            self.client(&["stop"]);
+        }
+    }
+}
+
 /// `2026-11-22 14:07:54,648 fail2ban.filter         [25090]: INFO    [ji] Found …`; `None` for the rest of a message of several lines.
 fn parse(line: &str) -> Option<Said> {
     let mut words = line.get(24..)?.splitn(2, "]: ");
