@@ -13,7 +13,7 @@ use stockade_filter::{Filter, FilterError, FilterSettings};
 use stockade_protocol::{JailSet, RemoteError, Request, Value, parse};
 
 use crate::client::stream;
-use crate::server::setup::JailSetup;
+use crate::server::setup::{BackendFault, JailSetup, backend_fault};
 
 /// Programs that actions use, with the Debian package that brings them.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -71,6 +71,16 @@ pub fn one_line(finding: &Diagnostic) -> String {
 
 fn examine(jail: &JailConfig, found: &mut Vec<Diagnostic>) {
     let Some(name) = JailName::new(&jail.name) else { return };
+    if let Some(BackendFault { what, why, mend }) = backend_fault(&jail.backend) {
+        found.push(Diagnostic {
+            severity: Severity::Error,
+            what,
+            place: Some(jail.place.clone()),
+            why,
+            mend: mend.to_owned(),
+            jail: Some(jail.name.clone()),
+        });
+    }
     let rules = rules(jail, &name, found);
     // Names of zones and the server's own zone do not decide whether a pattern is sound.
     if let Err(errors) = Filter::new(&rules, &jiff::tz::TimeZone::UTC) {

@@ -17,7 +17,7 @@ use super::acting::{About, Job, Lane};
 use super::jails::{Jails, Running, carry_out};
 use super::log::Log;
 use super::matching::Rules;
-use super::setup::{ActionSetup, JailSetup};
+use super::setup::{ActionSetup, BackendFault, JailSetup, backend_fault};
 use super::stopping::Stopping;
 
 /// A jail that starts waits so long until the names in its `ignoreip` are looked up: what its logs hold already could ban an administrator.
@@ -55,9 +55,6 @@ impl Leaving {
     }
 }
 
-/// What Fail2Ban knows, `gamin` up to 1.0.2; files are read in the same way with each.
-const BACKENDS: &[&str] = &["auto", "pyinotify", "gamin", "polling", "systemd"];
-
 /// A change that can be made.
 pub(crate) struct Prepared {
     setup: JailSetup,
@@ -72,16 +69,8 @@ impl Jails {
     pub(crate) fn prepare(&self, setup: JailSetup) -> Result<Prepared, Vec<String>> {
         let old = self.position(&setup.name).and_then(|place| self.jails.get(place));
         let mut faults = Vec::new();
-        let backend = setup.backend.split('[').next().unwrap_or_default();
-        if !BACKENDS.contains(&backend) {
-            faults.push(format!(
-                "backend `{}` is unknown; why: it is one of {}; mend: backend = auto",
-                setup.backend,
-                BACKENDS.join(", ")
-            ));
-        }
-        if backend == "systemd" {
-            faults.push("backend `systemd` is not supported yet; why: only log files are read so far; mend: set `backend = auto` and `logpath` to a log file".to_owned());
+        if let Some(BackendFault { what, why, mend }) = backend_fault(&setup.backend) {
+            faults.push(format!("{what}; why: {why}; mend: {mend}"));
         }
         let same_rules = old.is_some_and(|old| old.rules.is_some() && old.setup.filter == setup.filter);
         let rules = if same_rules {

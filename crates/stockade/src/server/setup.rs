@@ -229,6 +229,33 @@ impl JailSetup {
     }
 }
 
+/// What Fail2Ban knows, `gamin` up to 1.0.2; files are read in the same way with each.
+const BACKENDS: &[&str] = &["auto", "pyinotify", "gamin", "polling", "systemd"];
+
+/// Why a `backend` cannot be had.
+pub(crate) struct BackendFault {
+    pub(crate) what: String,
+    pub(crate) why: String,
+    pub(crate) mend: &'static str,
+}
+
+/// What is wrong with a `backend`, if anything is.
+pub(crate) fn backend_fault(written: &str) -> Option<BackendFault> {
+    let name = written.split('[').next().unwrap_or_default().trim_end();
+    if name == "systemd" {
+        return Some(BackendFault {
+            what: "backend `systemd` is not supported yet".to_owned(),
+            why: "only log files are read so far".to_owned(),
+            mend: "set `backend = auto` and `logpath` to a log file",
+        });
+    }
+    (!BACKENDS.contains(&name)).then(|| BackendFault {
+        what: format!("backend `{written}` is unknown"),
+        why: format!("it is one of {}", BACKENDS.join(", ")),
+        mend: "backend = auto",
+    })
+}
+
 /// Which `get` answers a `set`: Fail2Ban replies with the new value.
 pub(crate) fn answer_of(set: &JailSet) -> Option<JailGet> {
     Some(match set {

@@ -9,6 +9,7 @@
     reason = "test code"
 )]
 
+mod deviations;
 mod errors;
 mod firewall;
 mod live;
