@@ -68,6 +68,27 @@ pub struct Diagnostic {
     pub mend: String,
     /// The jail it concerns; `None` if it concerns more than one.
     pub jail: Option<String>,
+    /// The piece of the line that is meant, if it is known better than by its place.
+    pub about: Option<About>,
+}
+
+/// A piece of a line, as the line has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The text to look for behind the place's column.
+    pub text: String,
+    /// The character of it, from 0, that is meant; `None` if all of it is.
+    pub at: Option<usize>,
+}
+
+impl About {
+    /// All of `text`.
+    pub fn all(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            at: None,
+        }
+    }
 }
 
 impl Diagnostic {
@@ -87,7 +108,14 @@ impl Diagnostic {
             why: String::new(),
             mend: String::new(),
             jail: None,
+            about: None,
         }
+    }
+
+    /// Points to `text` in the line.
+    pub(crate) fn about(mut self, text: &str) -> Self {
+        self.about = Some(About::all(text));
+        self
     }
 
     pub(crate) fn why(mut self, why: impl Into<String>) -> Self {

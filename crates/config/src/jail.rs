@@ -193,6 +193,7 @@ impl Jails<'_> {
                     let looked = self.tree.dir().join("filter.d").join(format!("{}.conf", used.name));
                     findings.push(
                         Diagnostic::error(what, place)
+                            .about(&used.name)
                             .why(format!(
                                 "there is no {} (nor .local), and no built-in filter of this name",
                                 looked.display()
@@ -253,6 +254,7 @@ impl Jails<'_> {
                     let looked = self.tree.dir().join("action.d").join(format!("{}.conf", used.name));
                     findings.push(
                         Diagnostic::error(format!("the action `{}` does not exist", used.name), place)
+                            .about(&used.name)
                             .why(format!(
                                 "there is no {} (nor .local), and no built-in action of this name",
                                 looked.display()
@@ -297,6 +299,7 @@ fn extended(kind: &str, text: &str, place: &Place, findings: &mut Vec<Diagnostic
     options::parse(text).map_err(|error| {
         findings.push(
             Diagnostic::error(format!("`{text}` is no {kind}: {error}"), place.clone())
+                .about(text)
                 .why("options are written name[option=value, other=\"a value, with a comma\"]")
                 .mend("put values with commas or brackets in quotation marks, and a comma right after each value"),
         );
@@ -371,6 +374,7 @@ fn own_value(
                 );
                 return Err(left(
                     finding
+                        .about(value)
                         .why(format!("`{option}` is a span of time"))
                         .mend(duration::MEND),
                     findings,
@@ -402,7 +406,10 @@ fn check(setting: &Setting, findings: &mut Vec<Diagnostic>) -> Result<(), Left> 
                 "maxlines" => "a rule sees this many lines at once",
                 _ => "this many log lines are kept with each failure",
             };
-            Err(left(finding.why(why).mend(format!("{option} = 5")), findings))
+            Err(left(
+                finding.about(text).why(why).mend(format!("{option} = 5")),
+                findings,
+            ))
         }
         _ => Ok(()),
     }

@@ -21,6 +21,8 @@ mod definition;
 mod diagnostic;
 pub mod duration;
 mod filter;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ini;
 mod interpolate;
 mod jail;
@@ -36,7 +38,7 @@ mod tool;
 use std::path::Path;
 
 pub use action::{ActionConfig, ActionKind, ActionProperty};
-pub use diagnostic::{Diagnostic, Place, Severity};
+pub use diagnostic::{About, Diagnostic, Place, Severity};
 pub use jail::JailConfig;
 pub use logpath::{From, LogPath, has_magic};
 pub use server::ServerConfig;

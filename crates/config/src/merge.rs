@@ -34,8 +34,8 @@ pub(crate) struct Section {
     pub(crate) place: Option<Place>,
     pub(crate) options: Vec<(String, Entry)>,
     index: HashMap<String, usize>,
-    /// What an overridden option was in the files before: `%(known/…)s`.
-    known: HashMap<String, Entry>,
+    /// What an overridden option was in the files before, the oldest first.
+    overridden: HashMap<String, Vec<Entry>>,
 }
 
 impl Section {
@@ -46,16 +46,20 @@ impl Section {
             .map(|(_, entry)| entry)
     }
 
+    /// What the option was before the last file that sets it: `%(known/…)s`.
     pub(crate) fn known(&self, option: &str) -> Option<&Entry> {
-        self.known.get(option)
+        self.overridden(option).last()
     }
 
-    fn set(&mut self, option: String, entry: Entry, keep_known: bool) {
+    /// What the option was in the files before, the oldest first.
+    pub(crate) fn overridden(&self, option: &str) -> &[Entry] {
+        self.overridden.get(option).map_or(&[], Vec::as_slice)
+    }
+
+    fn set(&mut self, option: String, entry: Entry) {
         if let Some((_, old)) = self.index.get(&option).and_then(|&at| self.options.get_mut(at)) {
             let before = std::mem::replace(old, entry);
-            if keep_known {
-                self.known.insert(option, before);
-            }
+            self.overridden.entry(option).or_default().push(before);
             return;
         }
         self.index.insert(option.clone(), self.options.len());
@@ -78,16 +82,14 @@ impl Merged {
                 place,
                 lines: Vec::new(),
             },
-            false,
         );
     }
 
-    fn add(&mut self, file: IniFile) {
+    pub(crate) fn add(&mut self, file: IniFile) {
         for section in file.sections {
             if &*section.name == "DEFAULT" {
                 for (option, entry) in section.options {
-                    // Fail2Ban keeps no `known/` of defaults: `%(known/x)s` sees the default itself.
-                    self.defaults.set(option, entry, false);
+                    self.defaults.set(option, entry);
                 }
                 continue;
             }
@@ -114,7 +116,7 @@ impl Merged {
                 continue;
             };
             for (option, entry) in section.options {
-                merged.set(option + condition.as_deref().unwrap_or_default(), entry, true);
+                merged.set(option + condition.as_deref().unwrap_or_default(), entry);
             }
         }
     }

@@ -105,6 +105,7 @@ fn from_files(merged: &Merged, server: &mut ServerConfig, findings: &mut Vec<Dia
         let what = format!("`dbpurgeage` is not a time: {error}");
         findings.push(
             Diagnostic::error(what, view.place("dbpurgeage"))
+                .about(&server.dbpurgeage)
                 .why("bans older than this leave the database")
                 .mend(crate::duration::MEND),
         );
@@ -124,7 +125,7 @@ fn number(name: &str, value: &str, place: Place, findings: &mut Vec<Diagnostic>)
     let parsed = value.trim().parse().ok();
     if parsed.is_none() {
         let what = format!("`{name}` must be a whole number, not `{value}`; its default is used");
-        findings.push(Diagnostic::error(what, place).mend(format!("{name} = 10")));
+        findings.push(Diagnostic::error(what, place).about(value).mend(format!("{name} = 10")));
     }
     parsed
 }

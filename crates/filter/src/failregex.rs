@@ -80,6 +80,7 @@ impl Rules {
                 option: "maxlines",
                 index: 0,
                 rule: settings.maxlines.to_string(),
+                at: None,
                 message: "rules over several lines are not yet supported".into(),
                 mend: "maxlines = 1, with <F-MLFID> to tie the lines of one connection together".into(),
             });
@@ -111,6 +112,7 @@ impl Rules {
                         option: "failregex",
                         index: rule.index,
                         rule: settings.failregex.get(rule.index).unwrap_or(&rule.text).clone(),
+                        at: None,
                         message: format!("No failure-id group in '{}'", rule.text),
                         mend:
                             "put <HOST> or <ADDR> where the log shows the address, or <F-ID>…</F-ID> around another id"
@@ -128,6 +130,7 @@ fn compile(option: &'static str, index: usize, rule: &str, settings: &FilterSett
         option,
         index,
         rule: rule.to_owned(),
+        at: None,
         message,
         mend: mend.to_owned(),
     };
@@ -156,10 +159,10 @@ fn compile(option: &'static str, index: usize, rule: &str, settings: &FilterSett
             } else {
                 format!("look at `{near}`")
             };
-            Err(fault(
-                format!("Unable to compile regular expression '{text}': {error}"),
-                &mend,
-            ))
+            Err(FilterError {
+                at: tags::before_expansion(rule, place, settings.usedns),
+                ..fault(format!("Unable to compile regular expression '{text}': {error}"), &mend)
+            })
         }
     }
 }

@@ -87,6 +87,8 @@ pub struct FilterError {
     pub index: usize,
     /// The rule as given.
     pub rule: String,
+    /// The character of the rule, from 0, at which it goes wrong, if that can be told.
+    pub at: Option<usize>,
     /// What is wrong, in one sentence.
     pub message: String,
     /// How to mend it.
@@ -255,6 +257,7 @@ impl Filter {
                 option: "logtimezone",
                 index: 0,
                 rule: text.to_owned(),
+                at: None,
                 message: format!("Unknown or unsupported time zone: '{text}'"),
                 mend: "logtimezone = UTC+02:00, an abbreviation such as CET, or a name such as Europe/Berlin".into(),
             });
@@ -268,6 +271,7 @@ impl Filter {
                     "Failed to set datepattern '{pattern}' (may be an invalid format or unescaped percent char): {message}"
                 ),
                 rule: pattern,
+                at: None,
                 mend: "datepattern = {^LN-BEG}%%Y-%%m-%%d %%H:%%M:%%S is an example; jail.conf(5) lists the elements"
                     .into(),
             }));

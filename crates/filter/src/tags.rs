@@ -49,6 +49,18 @@ pub(crate) fn expand(rule: &str, usedns: UseDns) -> String {
     out
 }
 
+/// The character of `rule` (from 0) that led to byte `at` of its expansion: the last one before which no more than that is made.
+pub(crate) fn before_expansion(rule: &str, at: usize, usedns: UseDns) -> Option<usize> {
+    let starts = rule.char_indices().map(|(start, _)| start).enumerate();
+    let reached = starts.filter(|&(_, start)| {
+        let before = rule.get(..start).unwrap_or_default();
+        // A tag cut in two would be text; it belongs to where it begins.
+        let in_tag = before.rfind('<') > before.rfind('>') && rule.get(start..).is_some_and(|rest| rest.contains('>'));
+        !in_tag && expand(before, usedns).len() <= at
+    });
+    reached.map(|(character, _)| character).last()
+}
+
 fn replacement<'a>(tag: &'a str, usedns: UseDns, opened: &mut Vec<&'a str>) -> Option<String> {
     let addr = || format!(r"\[?(?:{IP4}|{IP6})\]?");
     Some(match tag {
@@ -150,5 +162,22 @@ mod tests {
             assert_eq!(expand(rule, UseDns::Warn), expanded, "{rule}");
         }
         assert_eq!(expand("<HOST>", UseDns::No), format!(r"\[?(?:{IP4}|{IP6})\]?"));
+    }
+
+    #[test]
+    fn a_place_in_the_expansion_leads_back_to_the_rule() {
+        let rule = r"^é <HOST> (?P<x>a)<F-USER>b</F-USER> (c";
+        let expanded = expand(rule, UseDns::Warn);
+        for (piece, written) in [
+            ("^", "^"),
+            ("ip4", "<HOST>"),
+            ("(?P<x>", "(?P<x>"),
+            ("(?P<user>", "<F-USER>"),
+            ("(c", "(c"),
+        ] {
+            let at = expanded.find(piece).unwrap();
+            let expected = rule.chars().count() - rule.get(rule.find(written).unwrap()..).unwrap().chars().count();
+            assert_eq!(before_expansion(rule, at, UseDns::Warn), Some(expected), "{piece}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use stockade_action::Action;
 use stockade_config::{
-    ActionConfig, ActionKind, Config, Diagnostic, JailConfig, Overrides, Place, Severity, Value as Set,
+    About, ActionConfig, ActionKind, Config, Diagnostic, JailConfig, Overrides, Place, Severity, Value as Set,
 };
 use stockade_core::JailName;
 use stockade_filter::{Filter, FilterError, FilterSettings};
@@ -79,6 +79,7 @@ fn examine(jail: &JailConfig, found: &mut Vec<Diagnostic>) {
             why,
             mend: mend.to_owned(),
             jail: Some(jail.name.clone()),
+            about: Some(About::all(&jail.backend)),
         });
     }
     let rules = rules(jail, &name, found);
@@ -119,6 +120,7 @@ fn rules(jail: &JailConfig, name: &JailName, found: &mut Vec<Diagnostic>) -> Fil
                 why: "the server refuses this value, so the jail is left out".into(),
                 mend: format!("correct `{option}`"),
                 jail: Some(jail.name.clone()),
+                about: None,
             });
         }
     }
@@ -147,6 +149,10 @@ fn finding(jail: &JailConfig, error: &FilterError) -> Diagnostic {
         why: format!("the rule is {}", error.rule),
         mend: error.mend.clone(),
         jail: Some(jail.name.clone()),
+        about: Some(About {
+            text: error.rule.clone(),
+            at: error.at,
+        }),
     }
 }
 
@@ -159,6 +165,7 @@ fn examine_action(jail: &JailConfig, name: &JailName, action: &ActionConfig, fou
             why: why.into(),
             mend,
             jail: Some(jail.name.clone()),
+            about: None,
         });
     };
     let ActionKind::Properties(properties) = &action.kind else {
