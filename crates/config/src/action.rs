@@ -10,7 +10,7 @@ use crate::options::Extended;
 use crate::setting::{Value, truth};
 
 /// The options of `[Definition]` that the server hears of, in Fail2Ban's order.
-const OPTIONS: &[&str] = &[
+pub(crate) const OPTIONS: &[&str] = &[
     "actionstart",
     "actionstart_on_demand",
     "actionstop",
@@ -27,7 +27,7 @@ const OPTIONS: &[&str] = &[
 ];
 
 /// Those of them that are yes or no.
-const FLAGS: &[&str] = &["actionstart_on_demand", "actionrepair_on_unban", "norestored"];
+pub(crate) const FLAGS: &[&str] = &["actionstart_on_demand", "actionrepair_on_unban", "norestored"];
 
 /// Tags that mean something else when somebody is banned, even if an option has the name.
 const RESERVED: &[&str] = &["matches", "ipmatches", "ipjailmatches", "timeout", "bantime"];
@@ -37,6 +37,8 @@ const RESERVED: &[&str] = &["matches", "ipmatches", "ipjailmatches", "timeout", 
 pub struct ActionConfig {
     /// Its name in the jail: the file's, or with a suffix that keeps several apart.
     pub name: String,
+    /// The name of its file in `action.d`, without what follows the last dot.
+    pub base: String,
     /// The files it was read from, in order.
     pub files: Vec<Arc<str>>,
     /// Where the jail asks for it.
@@ -106,6 +108,7 @@ pub(crate) fn read(
         let kind = ActionKind::Python { path, options };
         return Ok(ActionConfig {
             name: named.to_owned(),
+            base: name.to_owned(),
             files,
             place: place.clone(),
             kind,
@@ -145,6 +148,7 @@ pub(crate) fn read(
         .map_err(|error| ActionFault::Bad(Box::new(error.diagnostic(place.clone()))))?;
     Ok(ActionConfig {
         name: actname,
+        base: used.name.clone(),
         files: merged.files.clone(),
         place: place.clone(),
         kind: ActionKind::Properties(properties),

@@ -283,6 +283,12 @@ impl<'a> View<'a> {
     }
 }
 
+/// The names that a value refers to: `x` for each `%(x)s`.
+pub(crate) fn references(text: &str) -> impl Iterator<Item = &str> {
+    let pieces = text.split("%(").skip(1);
+    pieces.filter_map(|piece| piece.split_once(")s").map(|(name, _)| name))
+}
+
 /// The faulty piece of a value, short enough to show.
 fn excerpt(text: &str, from: usize) -> String {
     text.get(from..)

@@ -88,6 +88,37 @@ const OPTIONS: &[(&str, Kind)] = &[
 const BEFORE_FILTER: &[&str] = &["usedns", "prefregex", "maxlines"];
 const AFTER_FILTER: &[&str] = &["ignoreregex", "failregex", "datepattern", "journalmatch"];
 
+/// Options of a jail that are not sent to the server as they are.
+const OTHERS: &[&str] = &[
+    "enabled",
+    "filter",
+    "backend",
+    "logpath",
+    "action",
+    "skip_if_nologs",
+    "systemd_if_nologs",
+];
+
+/// All options of a jail that the program reads.
+pub(crate) fn option_names() -> impl Iterator<Item = &'static str> {
+    let sent = OPTIONS.iter().map(|(option, _)| *option);
+    let lists = [OTHERS, BEFORE_FILTER, AFTER_FILTER];
+    lists.into_iter().flatten().copied().chain(sent)
+}
+
+/// Those of them that are yes or no.
+pub(crate) fn flag_names() -> impl Iterator<Item = &'static str> {
+    let sent = OPTIONS.iter().filter(|(_, kind)| matches!(kind, Kind::Bool));
+    ["enabled", "skip_if_nologs", "systemd_if_nologs"]
+        .into_iter()
+        .chain(sent.map(|(option, _)| *option))
+}
+
+/// Whether a section is a jail: `[Init?family=inet6]` and the like belong to files of another kind.
+pub(crate) fn is_jail(section: &str) -> bool {
+    section != "INCLUDES" && !section.starts_with("KNOWN/") && !section.contains('?')
+}
+
 /// What is needed to read a jail.
 pub(crate) struct Jails<'a> {
     pub(crate) tree: &'a Tree,
@@ -105,14 +136,13 @@ impl Jails<'_> {
         let mut disabled = Vec::new();
         for section in &self.merged.sections {
             let name: &str = &section.name;
-            // `[Init?family=inet6]` and the like belong to files of another kind.
-            if name == "INCLUDES" || name.starts_with("KNOWN/") || name.contains('?') {
+            if !is_jail(name) {
                 continue;
             }
             let mut found = Vec::new();
-            match self.jail(name, &mut found) {
-                Some(jail) => jails.push(jail),
-                None => disabled.push(name.to_owned()),
+            match self.enabled(name, &mut found).then(|| self.jail(name, &mut found)) {
+                Some((true, jail)) => jails.push(jail),
+                _ => disabled.push(name.to_owned()),
             }
             findings.extend(found.into_iter().map(|finding| Diagnostic {
                 jail: Some(name.to_owned()),
@@ -122,18 +152,21 @@ impl Jails<'_> {
         (jails, disabled)
     }
 
-    fn jail(&self, name: &str, findings: &mut Vec<Diagnostic>) -> Option<JailConfig> {
+    /// Whether the jail is to run.
+    pub(crate) fn enabled(&self, name: &str, findings: &mut Vec<Diagnostic>) -> bool {
         let view = View::new(self.merged, name);
-        let enabled = match view.get("enabled") {
+        match view.get("enabled") {
             Ok(value) => value.is_some_and(|value| truth(&value)),
             Err(error) => {
                 findings.push(error.diagnostic(view.place("enabled")));
                 false
             }
-        };
-        if !enabled {
-            return None;
         }
+    }
+
+    /// The jail, enabled or not; `false` if it is to be skipped because it has no log.
+    pub(crate) fn jail(&self, name: &str, findings: &mut Vec<Diagnostic>) -> (bool, JailConfig) {
+        let view = View::new(self.merged, name);
         let mut jail = JailConfig {
             name: name.to_owned(),
             place: self
@@ -149,16 +182,13 @@ impl Jails<'_> {
             actions: Vec::new(),
             problem: None,
         };
-        match self.fill(&mut jail, view, findings) {
-            Ok(true) => {}
-            Ok(false) => return None,
-            Err(Left(reason)) => {
-                jail.settings.clear();
-                jail.actions.clear();
-                jail.problem = Some(reason);
-            }
-        }
-        Some(jail)
+        let runs = self.fill(&mut jail, view, findings).unwrap_or_else(|Left(reason)| {
+            jail.settings.clear();
+            jail.actions.clear();
+            jail.problem = Some(reason);
+            true
+        });
+        (runs, jail)
     }
 
     /// Reads all of a jail; `false` if it is not to run after all.

@@ -32,8 +32,10 @@ pub mod options;
 mod server;
 mod setting;
 pub mod shell_words;
+mod show;
 pub mod tags;
 mod tool;
+mod unknown;
 
 use std::path::Path;
 
@@ -43,7 +45,9 @@ pub use jail::JailConfig;
 pub use logpath::{From, LogPath, has_magic};
 pub use server::ServerConfig;
 pub use setting::{Line, Setting, Value};
+pub use show::{Earlier, Part, Shown, ShownOption, show};
 pub use tool::filter_settings;
+pub use unknown::doubts;
 
 /// The Fail2Ban whose behaviour is the reference: `%(fail2ban_version)s`, unless [`Overrides::version`] says otherwise.
 pub const FAIL2BAN_VERSION: &str = "1.1.2.dev1";
@@ -85,8 +89,7 @@ pub struct Config {
 pub fn load(dir: &Path, overrides: &Overrides) -> Config {
     let tree = merge::Tree::new(dir);
     let directory = dir.to_string_lossy();
-    let version = overrides.version.as_deref().unwrap_or(FAIL2BAN_VERSION);
-    let presets = [("fail2ban_version", version), ("fail2ban_confpath", &*directory)];
+    let presets = presets(overrides, &directory);
     let mut diagnostics = Vec::new();
     let server = server::read(&tree, &presets, overrides, &mut diagnostics);
     let (merged, unreadable) = tree.read_all("jail", &presets, &mut diagnostics);
@@ -109,4 +112,10 @@ pub fn load(dir: &Path, overrides: &Overrides) -> Config {
         diagnostics,
         unreadable,
     }
+}
+
+/// What every file sees as a default.
+fn presets<'a>(overrides: &'a Overrides, directory: &'a str) -> [(&'static str, &'a str); 2] {
+    let version = overrides.version.as_deref().unwrap_or(FAIL2BAN_VERSION);
+    [("fail2ban_version", version), ("fail2ban_confpath", directory)]
 }

@@ -49,6 +49,19 @@ impl Default for ServerConfig {
     }
 }
 
+/// The options of `[Definition]`; `[Thread]` has `stacksize`.
+pub(crate) const OPTIONS: &[&str] = &[
+    "loglevel",
+    "logtarget",
+    "syslogsocket",
+    "socket",
+    "pidfile",
+    "allowipv6",
+    "dbfile",
+    "dbmaxmatches",
+    "dbpurgeage",
+];
+
 /// Reads `fail2ban.conf` and what belongs to it; `overrides` come from the command line.
 pub(crate) fn read(
     tree: &Tree,

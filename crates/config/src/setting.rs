@@ -57,3 +57,8 @@ impl Value {
 pub(crate) fn truth(text: &str) -> bool {
     matches!(text.to_lowercase().as_str(), "1" | "on" | "true" | "yes")
 }
+
+/// Whether a text is one of the words for yes or no; another one is taken for no, which may not be what is meant.
+pub(crate) fn is_flag(text: &str) -> bool {
+    truth(text) || matches!(text.to_lowercase().as_str(), "0" | "off" | "false" | "no" | "")
+}
