@@ -1,4 +1,4 @@
-//! Development commands: `cargo xtask test | graph | generate | score`.
+//! Development commands: `cargo xtask test | graph | generate | score | fuzz`.
 //!
 //! `test` is what CI runs and what a newcomer runs first; it installs what the tests need where it may.
 
@@ -8,6 +8,7 @@
     reason = "a command that talks to its developer"
 )]
 
+mod fuzz;
 mod generate;
 mod graph;
 mod packages;
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
                       (as root it installs the Debian packages that the tests need)
   graph [--check]     print the dependency graph, or check it against the rules
   generate [--check]  write the documents made from the program's tables, or check that they are current
+  fuzz [...]          hostile input for everything that reads any (cargo xtask fuzz --help)
   score [...]         our asterisk filter beside Fail2Ban's and the guide's on recorded attacks
 ";
 
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         ["graph", "--check"] => graph::check(),
         ["generate"] => generate::run(false),
         ["generate", "--check"] => generate::run(true),
+        ["fuzz", ..] => fuzz::run(args.get(1..).unwrap_or_default()),
         ["score", ..] => score::run(args.get(1..).unwrap_or_default()),
         _ => {
             eprint!("{HELP}");
