@@ -91,6 +91,9 @@ fn literal(tokens: &mut Tokens<'_>, token: Token) -> Result<u32, PatternError> {
         'u' => hexadecimal(tokens, token, 4)?,
         'U' => {
             let code = hexadecimal(tokens, token, 8)?;
+            if i32::try_from(code).is_err() {
+                return Err(tokens.error("Python int too large to convert to C int", token.start));
+            }
             if code > u32::from(char::MAX) {
                 let written = tokens.text(token.start..tokens.position());
                 return Err(tokens.error(format!("bad escape {written}"), token.start));
@@ -171,8 +174,9 @@ pub(crate) fn class(tokens: &mut Tokens<'_>, start: usize) -> Result<Class, Patt
                 let lower_text = tokens.text(token.start..token.end);
                 let upper_text = tokens.text(upper.start..upper.end);
                 // CPython counts the two tokens back from here, which is short of the start after `\x..`.
-                let length = lower_text.len() + 1 + upper_text.len();
-                let from = tokens.position().saturating_sub(length);
+                let length = lower_text.chars().count() + 1 + upper_text.chars().count();
+                let before = tokens.text(0..tokens.position());
+                let from = before.char_indices().rev().nth(length - 1).map_or(0, |(at, _)| at);
                 return Err(tokens.error(format!("bad character range {lower_text}-{upper_text}"), from));
             }
         }

@@ -35,14 +35,14 @@ pub(crate) fn parse(pattern: &str, flags: Flags) -> Result<Ast, PatternError> {
         depth: 0,
         top: true,
     })?;
-    if let Some(token) = parser.tokens.peek() {
-        return Err(PatternError::new("unbalanced parenthesis", token.start..token.end));
-    }
     if parser.flags.ascii && parser.asked_unicode {
         return Err(PatternError::new(
             "ASCII and UNICODE flags are incompatible",
             0..pattern.len(),
         ));
+    }
+    if let Some(token) = parser.tokens.peek() {
+        return Err(PatternError::new("unbalanced parenthesis", token.start..token.end));
     }
     for (group, span) in &parser.number_tests {
         if *group >= parser.widths.len() {

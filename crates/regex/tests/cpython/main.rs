@@ -5,6 +5,9 @@
 
 mod generated;
 mod oracle;
+mod random;
+mod shrink;
 mod stock_filters;
 mod tables;
 mod vectors;
+mod writer;

@@ -1,20 +1,33 @@
 """Answers what CPython's re says, one question per line: flags TAB hex(pattern) TAB hex(text).
 
 Answers, one per line: `N`; `M start,end start,end …` in UTF-8 byte offsets (`-` for a group that took no part);
-`E position hex(message)` for a refused pattern (position in bytes, `-` if CPython gives none).
+`E position hex(message)` for a refused pattern (position in bytes, `-` if CPython gives none); `T` for a search that
+CPython did not finish, in a second or at all. A line with a dot asks for the answers so far.
 """
 import re
+import signal
 import sys
 import warnings
 
 warnings.simplefilter("ignore")
 FLAGS = {"i": re.I, "m": re.M, "s": re.S, "x": re.X, "a": re.A}
+MOST_SECONDS = 1.0
 compiled = {}
+
+
+class TooLong(Exception):
+    """CPython looks for signals while it searches."""
+
+
+def too_long(*_):
+    raise TooLong
 
 
 def compile_pattern(flags, pattern):
     key = flags, pattern
     if key not in compiled:
+        if len(compiled) > 10_000:
+            compiled.clear()
         try:
             compiled[key] = re.compile(pattern, sum(FLAGS[f] for f in flags))
         except (re.error, OverflowError, ValueError, RecursionError) as error:
@@ -25,24 +38,45 @@ def compile_pattern(flags, pattern):
     return compiled[key]
 
 
+def spans(match, text):
+    out = []
+    for group in range(match.re.groups + 1):
+        start, end = match.span(group)
+        if start < 0:
+            out.append("-")
+        else:
+            out.append(f"{len(text[:start].encode('utf-8'))},{len(text[:end].encode('utf-8'))}")
+    return "M " + " ".join(out)
+
+
+def search(regex, text):
+    """The match, or None, or the letter for a search that took too long."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, MOST_SECONDS)
+    try:
+        return regex.search(text)
+    except (TooLong, SystemError):
+        # The latter is a report of its own that a group has gone wrong.
+        return "T"
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
 def answer(flags, pattern, text):
     regex = compile_pattern(flags, pattern)
     if isinstance(regex, str):
         return regex
-    match = regex.search(text)
+    match = search(regex, text)
     if match is None:
         return "N"
-    spans = []
-    for group in range(regex.groups + 1):
-        start, end = match.span(group)
-        if start < 0:
-            spans.append("-")
-        else:
-            spans.append(f"{len(text[:start].encode('utf-8'))},{len(text[:end].encode('utf-8'))}")
-    return "M " + " ".join(spans)
+    return match if match == "T" else spans(match, text)
 
+
+signal.signal(signal.SIGVTALRM, too_long)
 
 if __name__ == "__main__":
     for line in sys.stdin:
+        if line == ".\n":
+            sys.stdout.flush()
+            continue
         flags, pattern, text = line.rstrip("\n").split("\t")
         print(answer(flags, bytes.fromhex(pattern).decode("utf-8"), bytes.fromhex(text).decode("utf-8")))

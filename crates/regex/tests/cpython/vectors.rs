@@ -4,7 +4,7 @@
 
 use stockade_regex::Scratch;
 
-use crate::oracle::{Question, agree, ask_ourselves, ask_python, lacks_literals, missing_python, readable};
+use crate::oracle::{Python, Question, agree, ask_ourselves, lacks_literals, missing_python, readable};
 
 /// The questions and the recorded answers.
 fn table() -> Vec<(Question, String)> {
@@ -50,7 +50,7 @@ fn recorded_answers_are_cpythons() {
         return;
     }
     let (questions, recorded): (Vec<_>, Vec<_>) = table().into_iter().unzip();
-    for ((question, theirs), recorded) in questions.iter().zip(ask_python(&questions)).zip(recorded) {
+    for ((question, theirs), recorded) in questions.iter().zip(Python::start().ask(&questions)).zip(recorded) {
         assert_eq!(readable(&theirs), recorded, "{question:?}: run tests/cpython/record.py");
     }
     assert!(agree("N", "N"));
