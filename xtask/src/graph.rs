@@ -33,6 +33,7 @@ const DIRECT: &[&str] = &[
     "memchr",
     "regex",
     "rustix",
+    "serde_json",
     "signal-hook",
 ];
 
@@ -40,12 +41,15 @@ const DIRECT: &[&str] = &[
 const INDIRECT: &[&str] = &[
     "bitflags",
     "errno",
+    "itoa",
     "jiff-core",
     "libc",
     "linux-raw-sys",
     "regex-automata",
     "regex-syntax",
+    "serde_core",
     "signal-hook-registry",
+    "zmij",
 ];
 
 const LICENCES: &[&str] = &[

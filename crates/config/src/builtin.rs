@@ -62,6 +62,11 @@ pub(crate) fn file(name: &str) -> Option<(&'static str, &'static str)> {
     FILES.iter().find(|(known, _)| *known == name).copied()
 }
 
+/// The text of the built-in file of this name.
+pub fn text(name: &str) -> Option<&'static str> {
+    file(name).map(|(_, text)| text)
+}
+
 /// The names of all built-in files, as paths under the configuration directory.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(name, _)| *name)

@@ -77,8 +77,8 @@ pub struct Diagnostic {
 pub struct About {
     /// The text to look for behind the place's column.
     pub text: String,
-    /// The character of it, from 0, that is meant; `None` if all of it is.
-    pub at: Option<usize>,
+    /// The characters of it that are meant, from 0, the second not among them; `None` if all of it is.
+    pub span: Option<(usize, usize)>,
 }
 
 impl About {
@@ -86,7 +86,7 @@ impl About {
     pub fn all(text: &str) -> Self {
         Self {
             text: text.to_owned(),
-            at: None,
+            span: None,
         }
     }
 }

@@ -47,7 +47,7 @@ pub use server::ServerConfig;
 pub use setting::{Line, Setting, Value};
 pub use show::{Earlier, Part, Shown, ShownOption, show};
 pub use tool::filter_settings;
-pub use unknown::doubts;
+pub use unknown::{doubts, nearest};
 
 /// The Fail2Ban whose behaviour is the reference: `%(fail2ban_version)s`, unless [`Overrides::version`] says otherwise.
 pub const FAIL2BAN_VERSION: &str = "1.1.2.dev1";

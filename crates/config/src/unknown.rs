@@ -273,7 +273,7 @@ fn texts(merged: &Merged) -> impl Iterator<Item = &str> {
 }
 
 /// The candidate that differs from `name` by a slip or two, the nearest first.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = if name.chars().count() < 5 { 1 } else { 2 };
     candidates
         .map(|candidate| (slips(name, candidate), candidate))

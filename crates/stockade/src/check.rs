@@ -128,32 +128,32 @@ fn rules(jail: &JailConfig, name: &JailName, found: &mut Vec<Diagnostic>) -> Fil
 }
 
 fn finding(jail: &JailConfig, error: &FilterError) -> Diagnostic {
-    let lines = match error.option {
-        "failregex" => jail.lines("addfailregex").nth(error.index),
-        "ignoreregex" => jail.lines("addignoreregex").nth(error.index),
-        _ => None,
-    };
-    let place = match lines {
-        Some(line) => line.place.clone(),
-        None => jail
-            .settings
-            .iter()
-            .find(|setting| setting.option == error.option)
-            .map_or(&jail.place, |setting| &setting.place)
-            .clone(),
-    };
     Diagnostic {
         severity: Severity::Error,
         what: format!("`{}`: {}", error.option, error.message),
-        place: Some(place),
+        place: Some(place_of_rule(jail, error.option, error.index)),
         why: format!("the rule is {}", error.rule),
         mend: error.mend.clone(),
         jail: Some(jail.name.clone()),
         about: Some(About {
             text: error.rule.clone(),
-            at: error.at,
+            span: error.at.map(|at| (at, at + 1)),
         }),
     }
+}
+
+/// Where entry `index` of a rule's option stands.
+fn place_of_rule(jail: &JailConfig, option: &str, index: usize) -> Place {
+    let line = match option {
+        "failregex" => jail.lines("addfailregex").nth(index),
+        "ignoreregex" => jail.lines("addignoreregex").nth(index),
+        _ => None,
+    };
+    let setting = || jail.settings.iter().find(|setting| setting.option == option);
+    line.map(|line| &line.place)
+        .or_else(|| setting().map(|setting| &setting.place))
+        .unwrap_or(&jail.place)
+        .clone()
 }
 
 fn examine_action(jail: &JailConfig, name: &JailName, action: &ActionConfig, found: &mut Vec<Diagnostic>) {

@@ -5,7 +5,9 @@
 pub mod check;
 pub mod client;
 pub mod demo;
+pub mod inspect;
 pub mod regex_tool;
+mod screen;
 pub mod server;
 mod terminal;
 

@@ -14,6 +14,8 @@ usage: stockade COMMAND [OPTIONS]
   server    as fail2ban-server: watch logs and ban
   client    as fail2ban-client: start, stop, reload, status, set, get …
   regex     as fail2ban-regex: try a filter on a log
+  check     find everything that is wrong with a configuration
+  config    show a jail's values, where each comes from and what it overrode
 
 `stockade COMMAND --help` tells more. Called as fail2ban-server, fail2ban-client or fail2ban-regex it is that program.
 ";
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         Some("server") => stockade::client::server_main(rest),
         Some("client") => stockade::client::main(rest),
         Some("regex") => stockade::regex_tool::run(rest),
+        Some("check") => stockade::inspect::check(rest),
+        Some("config") => stockade::inspect::config(rest),
         Some("demo") => stockade::demo::run(rest),
         Some("-V" | "--version" | "version") => {
             print(&mut std::io::stdout(), &format!("Stockade {}\n", stockade::VERSION));

@@ -28,7 +28,7 @@ pub use help::OPTIONS;
 const FAILED: u8 = 255;
 
 /// Where the configuration is unless `-c` says otherwise.
-const CONFIG: &str = "/etc/fail2ban";
+pub(crate) const CONFIG: &str = "/etc/fail2ban";
 
 /// The configuration in a folder, as commands, for a server that runs. Fails if it cannot be read: then the server is best left as it is.
 pub(crate) fn read_stream(folder: &Path, overrides: &Overrides) -> Result<Vec<Vec<Value>>, String> {

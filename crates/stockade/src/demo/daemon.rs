@@ -95,7 +95,7 @@ impl Daemon {
         let lines: Vec<_> = said.lines().filter(|line| !line.trim().is_empty()).collect();
         let last = lines.iter().skip(lines.len().saturating_sub(8));
         let last: Vec<_> = last
-            .map(|line| format!("\n  {}", super::screen::shown(line, 300)))
+            .map(|line| format!("\n  {}", crate::screen::shown(line, 300)))
             .collect();
         last.concat()
     }
@@ -145,7 +145,7 @@ impl Daemon {
                 "client {} ended with {}: {}",
                 words.join(" "),
                 output.status,
-                super::screen::shown(&said, 300)
+                crate::screen::shown(&said, 300)
             ))
         }
     }

@@ -6,7 +6,6 @@
 mod daemon;
 mod play;
 mod recording;
-mod screen;
 mod world;
 
 use std::collections::BTreeMap;
@@ -20,11 +19,11 @@ use std::time::{Duration, Instant};
 
 use stockade_firewall::{Block, Events, Firewall as _, Nftables, Target};
 
+use crate::screen::{Screen, Style, shown};
 use crate::terminal::{complain, say};
 use daemon::Daemon;
 use play::{Ban, Player};
 use recording::{Actor, Recording, Role};
-use screen::{Screen, Style, shown};
 
 const HELP: &str = "\
 Usage: stockade demo [--svg FILE]

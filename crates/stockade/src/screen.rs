@@ -1,11 +1,11 @@
-//! What the demo shows: coloured in a terminal, plain in a pipe, and the same as a picture.
+//! What the commands for people show: coloured in a terminal, plain in a pipe; the demo shows the same as a picture.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 
 /// How a piece of text looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     Plain,
     Title,
     Dim,
@@ -29,17 +29,17 @@ impl Style {
 }
 
 /// Pieces of a line.
-pub(super) type Spans<'a> = &'a [(Style, &'a str)];
+pub(crate) type Spans<'a> = &'a [(Style, &'a str)];
 
 /// Shows lines and remembers them.
-pub(super) struct Screen {
+pub(crate) struct Screen {
     has_colours: bool,
     lines: Vec<Vec<(Style, String)>>,
 }
 
 impl Screen {
     /// Standard output. Colours if it is a terminal and `NO_COLOR` is not set.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self {
@@ -48,7 +48,7 @@ impl Screen {
         }
     }
 
-    pub(super) fn line(&mut self, spans: Spans<'_>) {
+    pub(crate) fn line(&mut self, spans: Spans<'_>) {
         let mut text = String::new();
         for (style, span) in spans {
             let (code, _) = style.looks();
@@ -66,22 +66,22 @@ impl Screen {
             .push(spans.iter().map(|(style, span)| (*style, (*span).to_owned())).collect());
     }
 
-    pub(super) fn blank(&mut self) {
+    pub(crate) fn blank(&mut self) {
         self.line(&[]);
     }
 
-    pub(super) fn title(&mut self, text: &str) {
+    pub(crate) fn title(&mut self, text: &str) {
         self.blank();
         self.line(&[(Style::Title, text)]);
     }
 
     /// A word and what there is to say about it.
-    pub(super) fn fact(&mut self, word: &str, text: &str) {
+    pub(crate) fn fact(&mut self, word: &str, text: &str) {
         self.line(&[(Style::Dim, &format!("  {word:<9} ")), (Style::Plain, text)]);
     }
 
     /// All that was shown, as a picture.
-    pub(super) fn svg(&self) -> String {
+    pub(crate) fn svg(&self) -> String {
         const ADVANCE: f32 = 7.8;
         const STEP: usize = 18;
         const MARGIN: usize = 18;
@@ -126,7 +126,7 @@ fn markup(text: &str) -> String {
 }
 
 /// Foreign text for a terminal: what would steer it is written out, and it is cut to a length.
-pub(super) fn shown(text: &str, length: usize) -> String {
+pub(crate) fn shown(text: &str, length: usize) -> String {
     let mut shown = String::new();
     for character in text.chars() {
         if shown.chars().count() >= length {
