@@ -1,5 +1,7 @@
 //! A parsed pattern: what it means, with all flags resolved into the nodes.
 
+use std::ops::Range;
+
 use crate::charset::{Case, CharSet};
 
 /// One node of a pattern.
@@ -73,6 +75,8 @@ pub(crate) struct Ast {
     /// Without group 0.
     pub(crate) groups: usize,
     pub(crate) names: Vec<(Box<str>, usize)>,
+    /// Where in the pattern each leaf and each look-around is written, in the order of [`Node::leaves`].
+    pub(crate) spans: Vec<Range<usize>>,
 }
 
 impl Node {
@@ -98,6 +102,20 @@ impl Node {
             }
         };
         list.iter().chain(pair.into_iter().flatten())
+    }
+
+    /// Number of leaves and look-arounds in the node; a look-around comes before what is in it.
+    pub(crate) fn leaves(&self) -> usize {
+        let inside = self.children().map(Node::leaves).sum::<usize>();
+        inside + usize::from(self.has_span())
+    }
+
+    /// Whether [`Ast::spans`] has an entry for the node itself.
+    pub(crate) fn has_span(&self) -> bool {
+        matches!(
+            self,
+            Node::Char(_) | Node::Set(_) | Node::Assert(_) | Node::Backreference { .. } | Node::Look { .. }
+        )
     }
 
     /// Whether the node or a part of it satisfies `test`.

@@ -19,6 +19,28 @@ const MAX_CONDITIONAL_GROUPS: usize = 3;
 
 /// Compiles a tree.
 pub(crate) fn compile(ast: &Ast) -> Result<Program, PatternError> {
+    let (mut program, _) = translate(ast, false)?;
+    first_sets(&mut program);
+    program.start = start(ast, &program);
+    if !matches!(program.start, Start::Literal(_)) {
+        let finder = |literal: String| Box::new(Finder::new(literal.as_bytes()).into_owned());
+        program.needed = literals::required_one(&ast.root).map(finder);
+    }
+    Ok(program)
+}
+
+/// Compiles a tree as it is written, one instruction for each leaf and no short cuts; beside each instruction the number
+/// of the leaf, or of the look-around, that it stands for.
+pub(crate) fn compile_plainly(ast: &Ast) -> Result<(Program, Vec<usize>), PatternError> {
+    let (mut program, leaves) = translate(ast, true)?;
+    program.start = match start(ast, &program) {
+        at_places @ (Start::Text | Start::Line) => at_places,
+        _ => Start::Anywhere,
+    };
+    Ok((program, leaves))
+}
+
+fn translate(ast: &Ast, plain: bool) -> Result<(Program, Vec<usize>), PatternError> {
     let mut compiler = Compiler {
         code: Vec::new(),
         marks_of: Vec::new(),
@@ -27,6 +49,10 @@ pub(crate) fn compile(ast: &Ast) -> Result<Program, PatternError> {
         classes: Vec::new(),
         registers: 2 * (ast.groups + 1),
         counts: false,
+        plain,
+        leaves: 0,
+        leaf: 0,
+        leaf_of: Vec::new(),
     };
     compiler.node(&ast.root)?;
     compiler.emit(Inst::Match)?;
@@ -42,16 +68,10 @@ pub(crate) fn compile(ast: &Ast) -> Result<Program, PatternError> {
         start: Start::Anywhere,
         needed: None,
     };
-    first_sets(&mut program);
     if !compiler.counts {
         memo_columns(&mut program, ast, &compiler.marks_of);
     }
-    program.start = start(ast, &program);
-    if !matches!(program.start, Start::Literal(_)) {
-        let finder = |literal: String| Box::new(Finder::new(literal.as_bytes()).into_owned());
-        program.needed = literals::required_one(&ast.root).map(finder);
-    }
-    Ok(program)
+    Ok((program, compiler.leaf_of))
 }
 
 struct Compiler {
@@ -63,6 +83,13 @@ struct Compiler {
     classes: Vec<Class>,
     registers: usize,
     counts: bool,
+    /// Without short cuts.
+    plain: bool,
+    /// Leaves before the node at hand.
+    leaves: usize,
+    /// The leaf at hand.
+    leaf: usize,
+    leaf_of: Vec<usize>,
 }
 
 impl Compiler {
@@ -74,6 +101,7 @@ impl Compiler {
             ));
         }
         self.code.push(inst);
+        self.leaf_of.push(self.leaf);
         self.marks_of.push(self.marks.as_slice().into());
         Ok(self.code.len() - 1)
     }
@@ -99,6 +127,10 @@ impl Compiler {
     }
 
     fn node(&mut self, node: &Node) -> Result<(), PatternError> {
+        if node.has_span() {
+            self.leaf = self.leaves;
+            self.leaves += 1;
+        }
         match node {
             Node::Empty => Ok(()),
             Node::Char(_) => self.literal(node.literal().unwrap_or_default().as_bytes()),
@@ -116,7 +148,8 @@ impl Compiler {
             Node::Alternate(branches) => self.alternate(branches),
             Node::Repeat { node, min, max, kind } => self.repeat(node, *min, *max, *kind),
             Node::Look { node, side, negative } => {
-                if let (Side::Ahead, Some(literal)) = (side, node.literal()) {
+                if let (false, Side::Ahead, Some(literal)) = (self.plain, side, node.literal()) {
+                    self.leaves += node.leaves();
                     let literal = literal.into_bytes().into();
                     return self
                         .emit(Inst::LookLiteral {
@@ -129,13 +162,13 @@ impl Compiler {
                     Side::Ahead => None,
                     Side::Behind(width) => Some(*width),
                 };
-                self.sub(
-                    SubKind::Look {
-                        behind,
-                        negative: *negative,
-                    },
-                    node,
-                )
+                let kind = SubKind::Look {
+                    behind,
+                    negative: *negative,
+                };
+                self.sub(kind, node)?;
+                self.leaves += node.leaves();
+                Ok(())
             }
             Node::Backreference { group, case } => self
                 .emit(Inst::Backreference {
@@ -158,7 +191,11 @@ impl Compiler {
                 self.patch(over, Inst::Jump(self.code.len()));
                 Ok(())
             }
-            Node::Atomic(node) => self.sub(SubKind::Atomic, node),
+            Node::Atomic(node) => {
+                self.sub(SubKind::Atomic, node)?;
+                self.leaves += node.leaves();
+                Ok(())
+            }
         }
     }
 
@@ -174,8 +211,9 @@ impl Compiler {
     fn concat(&mut self, nodes: &[Node]) -> Result<(), PatternError> {
         let mut run = String::new();
         for node in nodes {
-            if let Node::Char(character) = node {
+            if let (false, Node::Char(character)) = (self.plain, node) {
                 run.push(*character);
+                self.leaves += 1;
                 continue;
             }
             self.literal(run.as_bytes())?;
@@ -213,7 +251,7 @@ impl Compiler {
     fn sub(&mut self, kind: SubKind, node: &Node) -> Result<(), PatternError> {
         let start = self.emit(Inst::Match)?;
         let outside = std::mem::take(&mut self.marks);
-        let result = self.node(node).and_then(|()| self.emit(Inst::SubEnd { start }));
+        let result = self.copy(node).and_then(|()| self.emit(Inst::SubEnd { start }));
         self.marks = outside;
         result?;
         self.patch(
@@ -229,6 +267,23 @@ impl Compiler {
     fn repeat(&mut self, node: &Node, min: u32, max: Option<u32>, kind: RepeatKind) -> Result<(), PatternError> {
         let min = usize::try_from(min).unwrap_or(usize::MAX);
         let max = max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
+        // Each copy has the same leaves.
+        let after = self.leaves + node.leaves();
+        self.leaf = self.leaves;
+        let repeated = self.repeat_node(node, min, max, kind);
+        self.leaves = after;
+        repeated
+    }
+
+    /// A copy of a node in a repetition.
+    fn copy(&mut self, node: &Node) -> Result<(), PatternError> {
+        let before = self.leaves;
+        let result = self.node(node);
+        self.leaves = before;
+        result
+    }
+
+    fn repeat_node(&mut self, node: &Node, min: usize, max: usize, kind: RepeatKind) -> Result<(), PatternError> {
         if let Some(set) = node.single() {
             let class = self.class(&set);
             return self
@@ -242,7 +297,8 @@ impl Compiler {
                 }))
                 .map(drop);
         }
-        if max == usize::MAX
+        if !self.plain
+            && max == usize::MAX
             && kind != RepeatKind::Possessive
             && let Some((stop, set)) = node.tempered()
         {
@@ -271,7 +327,7 @@ impl Compiler {
             if kind == RepeatKind::Possessive {
                 self.sub(SubKind::Atomic, node)?;
             } else {
-                self.node(node)?;
+                self.copy(node)?;
             }
         }
         match (kind, max) {
@@ -359,10 +415,10 @@ impl Compiler {
     }
 
     fn iteration(&mut self, node: &Node, mark: Option<usize>) -> Result<(), PatternError> {
-        let Some(mark) = mark else { return self.node(node) };
+        let Some(mark) = mark else { return self.copy(node) };
         self.emit(Inst::Save(mark))?;
         self.marks.push(mark);
-        let result = self.node(node);
+        let result = self.copy(node);
         self.marks.pop();
         result
     }
@@ -381,7 +437,7 @@ impl Compiler {
         self.emit(Inst::CounterEnter { counter, min, mark })?;
         match outer {
             Some(_) => self.sub(SubKind::Atomic, node)?,
-            None => self.node(node)?,
+            None => self.copy(node)?,
         }
         self.emit(Inst::Jump(head))?;
         let exit = self.code.len();

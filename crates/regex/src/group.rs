@@ -46,7 +46,9 @@ impl Parser<'_> {
                 }
             },
             '=' | '!' => {
+                let leaf = self.begin_look(open);
                 let node = self.body(open, inner)?;
+                self.end_look(leaf);
                 let negative = kind.character == '!';
                 Ok(Opened::Node(Node::Look {
                     node: Box::new(node),
@@ -81,6 +83,19 @@ impl Parser<'_> {
         let node = self.alternation(scope)?;
         self.close(open)?;
         Ok(node)
+    }
+
+    /// A look-around comes before what is in it, so its place among the spans is taken when it begins.
+    fn begin_look(&mut self, open: Token) -> usize {
+        self.spans.push(open.start..open.end);
+        self.spans.len() - 1
+    }
+
+    fn end_look(&mut self, leaf: usize) {
+        let end = self.tokens.position();
+        if let Some(span) = self.spans.get_mut(leaf) {
+            span.end = end;
+        }
     }
 
     fn close(&mut self, open: Token) -> Result<(), PatternError> {
@@ -130,6 +145,7 @@ impl Parser<'_> {
                 return Err(PatternError::new("cannot refer to an open group", span));
             }
             self.check_look_behind(group)?;
+            self.spans.push(open.start..self.tokens.position());
             return Ok(Opened::Node(Node::Backreference {
                 group,
                 case: case(scope.flags),
@@ -172,11 +188,13 @@ impl Parser<'_> {
                 .tokens
                 .error(format!("unknown extension ?<{written}"), open.start + 1));
         }
+        let leaf = self.begin_look(open);
         let outer = self.look_behind_groups;
         self.look_behind_groups = outer.or(Some(self.widths.len()));
         let node = self.alternation(inner)?;
         self.look_behind_groups = outer;
         self.close(open)?;
+        self.end_look(leaf);
         let (min, max) = self.width(&node);
         let span = open.start..self.tokens.position();
         let width = usize::try_from(min).unwrap_or(usize::MAX);

@@ -32,6 +32,7 @@ mod linear;
 mod literals;
 mod lower;
 mod machine;
+mod near_miss;
 mod parse;
 mod program;
 mod repetition;
@@ -42,6 +43,7 @@ mod token;
 pub use captures::Scratch;
 pub use error::{Overrun, PatternError};
 pub use lower::NotRegular;
+pub use near_miss::NearMiss;
 
 use ast::Node;
 use linear::Linear;
@@ -123,11 +125,7 @@ impl Regex {
     ///
     /// Fails if the step budget ran out and the pattern is not regular: nobody knows whether it matches.
     pub fn search(&self, text: &str, scratch: &mut Scratch) -> Result<bool, Overrun> {
-        let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        let steps = self
-            .budget
-            .steps
-            .saturating_add(length.saturating_mul(STEPS_PER_BYTE).min(MAX_STEPS_FOR_LENGTH));
+        let steps = self.steps_for(text);
         match scratch
             .machine
             .search(&self.program, text, Budget { steps, ..self.budget })
@@ -135,6 +133,13 @@ impl Regex {
             Err(Overrun) => self.search_linear(text, scratch).ok_or(Overrun),
             decided => decided,
         }
+    }
+
+    fn steps_for(&self, text: &str) -> u64 {
+        let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        self.budget
+            .steps
+            .saturating_add(length.saturating_mul(STEPS_PER_BYTE).min(MAX_STEPS_FOR_LENGTH))
     }
 
     /// The same, by the linear-time engine alone; `None` where it would not be exact for this pattern and text.

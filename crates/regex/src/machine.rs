@@ -32,7 +32,7 @@ pub(crate) struct Machine {
     /// Registers overwritten since, with what they held.
     trail: Vec<(usize, usize)>,
     stack: Vec<Frame>,
-    parts: Vec<OpenPart>,
+    pub(crate) parts: Vec<OpenPart>,
     pub(crate) memo: Vec<u64>,
     /// Memo entries made inside the open parts.
     memo_log: Vec<usize>,
@@ -81,11 +81,11 @@ pub(crate) enum Way {
 
 /// A look-around or atomic group being matched.
 #[derive(Clone, Copy, Debug)]
-struct OpenPart {
-    pc: Pc,
-    kind: SubKind,
+pub(crate) struct OpenPart {
+    pub(crate) pc: Pc,
+    pub(crate) kind: SubKind,
     end: Pc,
-    position: usize,
+    pub(crate) position: usize,
     stack: usize,
     trail: usize,
     log: usize,
@@ -176,6 +176,13 @@ impl Machine {
         }
     }
 
+    /// All groups are unset again.
+    pub(crate) fn forget_attempt(&mut self) {
+        self.undo_to(0);
+        // What was set before the first choice is not on the trail.
+        self.registers.fill(UNSET);
+    }
+
     pub(crate) fn push(&mut self, way: Way) {
         self.stack.push(Frame {
             way,
@@ -217,7 +224,7 @@ impl Run<'_> {
     }
 
     /// The first position from `from` on where a match may begin.
-    fn next_start(&self, from: usize) -> Option<usize> {
+    pub(crate) fn next_start(&self, from: usize) -> Option<usize> {
         let rest = self.bytes.get(from..)?;
         match &self.program.start {
             Start::Text => (from == 0).then_some(0),
@@ -247,7 +254,7 @@ impl Run<'_> {
         })
     }
 
-    fn next_boundary(&self, position: usize) -> usize {
+    pub(crate) fn next_boundary(&self, position: usize) -> usize {
         let rest = self.bytes.get(position + 1..).unwrap_or_default();
         position + 1 + rest.iter().take_while(|&&byte| is_continuation(byte)).count()
     }
@@ -327,9 +334,7 @@ impl Run<'_> {
                 None => self.back()?,
             };
             let Some(next) = next else {
-                self.machine.undo_to(0);
-                // What was set before the first choice is not on the trail.
-                self.machine.registers.fill(UNSET);
+                self.machine.forget_attempt();
                 return Ok(None);
             };
             at = next;
@@ -338,7 +343,7 @@ impl Run<'_> {
 
     /// Runs one instruction; `None` if it does not match.
     #[inline]
-    fn step(&mut self, inst: &Inst, (pc, position): At) -> Result<Option<At>, Overrun> {
+    pub(crate) fn step(&mut self, inst: &Inst, (pc, position): At) -> Result<Option<At>, Overrun> {
         let rest = self.bytes.get(position..).unwrap_or_default();
         let next = pc + 1;
         Ok(match inst {
@@ -547,7 +552,7 @@ impl Run<'_> {
     }
 
     /// Takes the last way not tried yet.
-    fn back(&mut self) -> Result<Option<At>, Overrun> {
+    pub(crate) fn back(&mut self) -> Result<Option<At>, Overrun> {
         if !self.machine.stack.is_empty() && self.is_hopeless() {
             self.machine.stack.clear();
             self.machine.parts.clear();

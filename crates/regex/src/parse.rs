@@ -28,6 +28,7 @@ pub(crate) fn parse(pattern: &str, flags: Flags) -> Result<Ast, PatternError> {
         look_behind_groups: None,
         number_tests: Vec::new(),
         late_error: None,
+        spans: Vec::new(),
     };
     let root = parser.alternation(Scope {
         flags,
@@ -58,6 +59,7 @@ pub(crate) fn parse(pattern: &str, flags: Flags) -> Result<Ast, PatternError> {
             root,
             groups: parser.widths.len() - 1,
             names: parser.names,
+            spans: parser.spans,
         }),
     }
 }
@@ -77,6 +79,8 @@ pub(crate) struct Parser<'p> {
     pub(crate) number_tests: Vec<(usize, Range<usize>)>,
     /// CPython reports these only after the whole pattern has been read.
     pub(crate) late_error: Option<PatternError>,
+    /// See [`Ast::spans`].
+    pub(crate) spans: Vec<Range<usize>>,
 }
 
 /// What holds for the part of the pattern being read.
@@ -132,6 +136,7 @@ impl Parser<'_> {
             }
             if token.escaped {
                 items.push(self.escape(token, scope.flags)?);
+                self.spans.push(token.start..self.tokens.position());
                 continue;
             }
             let item = match token.character {
@@ -165,6 +170,7 @@ impl Parser<'_> {
                         Assertion::TextStart
                     };
                     items.push((Node::Assert(place), ItemKind::Place));
+                    self.spans.push(token.start..token.end);
                     continue;
                 }
                 '$' => {
@@ -174,11 +180,13 @@ impl Parser<'_> {
                         Assertion::FinalLineEnd
                     };
                     items.push((Node::Assert(place), ItemKind::Place));
+                    self.spans.push(token.start..token.end);
                     continue;
                 }
                 character => literal(u32::from(character), scope.flags),
             };
             items.push((item, ItemKind::Plain));
+            self.spans.push(token.start..self.tokens.position());
         }
         Ok(Node::concat(
             items
@@ -275,6 +283,12 @@ impl Parser<'_> {
         } else {
             RepeatKind::Greedy
         };
+        if node.has_span()
+            && node.children().next().is_none()
+            && let Some(span) = self.spans.last_mut()
+        {
+            span.end = self.tokens.position();
+        }
         items.push((
             Node::Repeat {
                 node: Box::new(node),

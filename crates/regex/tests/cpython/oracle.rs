@@ -144,8 +144,8 @@ pub(crate) fn ask_ourselves(question: &Question, scratch: &mut Scratch) -> Vec<(
         let answer = match regex.search(&question.text, scratch) {
             Ok(true) => spans(&regex, scratch),
             Ok(false) => "N".into(),
-            // Exponential without memo; that is what the memo is for.
-            Err(_) if steps_without_memo > 0 => continue,
+            // Exponential without memo; that is what the memo is for. Back-references do without one.
+            Err(_) if steps_without_memo > 0 || refers(&question.pattern) => continue,
             Err(_) => "overrun".into(),
         };
         answers.push((name, answer));
@@ -158,6 +158,10 @@ pub(crate) fn ask_ourselves(question: &Question, scratch: &mut Scratch) -> Vec<(
         }
     }
     answers
+}
+
+fn refers(pattern: &str) -> bool {
+    pattern.contains("(?P=") || (1..10).any(|group| pattern.contains(&format!("\\{group}")))
 }
 
 /// Whether a match found by CPython lacks all the literals we say it must have.
