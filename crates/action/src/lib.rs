@@ -37,6 +37,7 @@ use stockade_core::{JailName, Timestamp};
 use stockade_firewall::{Firewall, Target};
 
 pub use error::ActionError;
+pub use shell::programs;
 
 use lifecycle::Commands;
 use native::Native;

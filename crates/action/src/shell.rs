@@ -159,6 +159,29 @@ const PROGRAMS: &[&str] = &[
     "osascript",
 ];
 
+/// Words of the shell itself: after some of them a command begins, the others are commands that it has built in.
+const KEYWORDS: &[&str] = &[
+    "if", "then", "elif", "else", "while", "until", "do", "!", "time", "exec", "command",
+];
+const BUILTINS: &[&str] = &[
+    ":", ".", "[", "[[", "break", "case", "cd", "continue", "done", "echo", "esac", "eval", "exit", "export", "false",
+    "fi", "for", "local", "printf", "pwd", "read", "readonly", "return", "set", "shift", "source", "test", "times",
+    "trap", "true", "type", "ulimit", "umask", "unset", "wait",
+];
+
+/// The programs that a command starts, by the names it starts them by.
+///
+/// Names that are made at run time (`$tool`) and functions of the command itself are left out.
+pub fn programs(command: &str) -> Vec<String> {
+    let mut lexer = Lexer::new();
+    lexer.read(command);
+    lexer.read("\n");
+    lexer.close(0);
+    let mut programs = lexer.programs;
+    programs.retain(|name| !command.contains(&format!("{name}()")));
+    programs
+}
+
 /// One level of nesting.
 #[derive(Debug)]
 enum Frame {
@@ -188,6 +211,8 @@ struct Code {
     for_shell: String,
     /// Here-documents that begin after the next line end.
     documents: Vec<Document>,
+    /// The programs that were started so far.
+    programs: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +233,8 @@ struct Document {
 #[derive(Clone, Copy, Debug, Default)]
 struct Call {
     words: u32,
+    /// The name of the command has been read.
+    is_named: bool,
     shell: bool,
     /// The next word is code for a shell.
     code_next: bool,
@@ -249,16 +276,31 @@ impl Code {
             call: Call::default(),
             for_shell: String::new(),
             documents: Vec::new(),
+            programs: Vec::new(),
         }
     }
 
     fn end_word(&mut self) {
         if let Some(word) = self.word.take() {
+            self.note_program(&word);
             self.call.end_word(&word);
             // `eval` and `ssh` join their words.
             if self.call.code_all {
                 self.push_code(' ');
             }
+        }
+    }
+
+    /// Keeps the name of the program, if `word` is the one that names it.
+    fn note_program(&mut self, word: &str) {
+        let is_assignment = word.split_once('=').is_some_and(|(name, _)| !name.contains('/'));
+        if self.call.is_named || is_assignment || KEYWORDS.contains(&word) {
+            return;
+        }
+        self.call.is_named = true;
+        let is_name = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '.');
+        if is_name && !word.contains('$') && !BUILTINS.contains(&word) {
+            self.programs.push(word.to_owned());
         }
     }
 
@@ -301,12 +343,15 @@ impl Code {
 #[derive(Debug)]
 pub(crate) struct Lexer {
     frames: Vec<Frame>,
+    /// The programs of the commands within the command that have been read to their end.
+    programs: Vec<String>,
 }
 
 impl Lexer {
     pub(crate) fn new() -> Self {
         Self {
             frames: vec![Frame::Code(Code::new(Closer::Nothing))],
+            programs: Vec::new(),
         }
     }
 
@@ -448,6 +493,10 @@ impl Lexer {
                     };
                     if text == document.delimiter {
                         self.frames.pop();
+                        // Its text is no word of the command that follows.
+                        if let Some(code) = self.code_mut() {
+                            code.word = None;
+                        }
                     } else {
                         line.clear();
                     }
@@ -485,13 +534,23 @@ impl Lexer {
         0
     }
 
+    /// Ends all levels from this one on.
+    fn close(&mut self, level: usize) {
+        for frame in self.frames.drain(level..) {
+            if let Frame::Code(mut code) = frame {
+                code.end_word();
+                self.programs.append(&mut code.programs);
+            }
+        }
+    }
+
     fn backtick(&mut self) {
         let open = self
             .frames
             .iter()
             .rposition(|frame| matches!(frame, Frame::Code(code) if code.closer == Closer::Backtick));
         match open {
-            Some(open) => self.frames.truncate(open),
+            Some(open) => self.close(open),
             None => self.frames.push(Frame::Code(Code::new(Closer::Backtick))),
         }
     }
@@ -561,7 +620,7 @@ impl Lexer {
                 if code.depth > 0 {
                     code.depth -= 1;
                 } else if code.closer == Closer::Parenthesis {
-                    self.frames.pop();
+                    self.close(self.frames.len().saturating_sub(1));
                 }
                 0
             }
@@ -623,6 +682,27 @@ mod tests {
         let mut lexer = Lexer::new();
         lexer.read(before);
         lexer.place()
+    }
+
+    #[test]
+    fn the_programs_of_a_command_are_those_it_starts() {
+        for (command, expected) in [
+            ("iptables -w -N f2b-x", &["iptables"][..]),
+            ("/usr/sbin/sendmail -f root <x", &["/usr/sbin/sendmail"]),
+            (
+                "printf 'iptables-save; nft' | mail -s \"from `uname -n`\" root >/dev/null 2>&1",
+                &["uname", "mail"],
+            ),
+            ("x=$(whois 192.0.2.1 | head -1) || exit 1", &["whois", "head"]),
+            ("{ nft -a list table t | grep -q x; } || true", &["nft", "grep"]),
+            (
+                "if ! ipset -q test a b; then\n  LC_ALL=C $tool x\nelse ip route; fi # iptables",
+                &["ipset", "ip"],
+            ),
+            ("f() { echo; }\nf; cat <<EOF\nnot a program\nEOF\n", &["cat"]),
+        ] {
+            assert_eq!(programs(command), expected, "{command}");
+        }
     }
 
     #[test]
