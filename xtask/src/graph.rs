@@ -33,6 +33,7 @@ const DIRECT: &[&str] = &[
     "memchr",
     "regex",
     "rustix",
+    "ruzstd",
     "serde_json",
     "signal-hook",
 ];

@@ -15,11 +15,22 @@ const NEEDED: &[(&str, &str, &str)] = &[
         "/usr/bin/python3",
         "CPython's `re` and pickle, which ours must equal",
     ),
+    ("g++", "/usr/bin/g++", "builds libFuzzer, which the fuzz targets run in"),
     ("nftables", "/usr/sbin/nft", "reads back what is in the kernel"),
     ("iptables", "/usr/sbin/iptables", "the firewall of the Asterisk guide"),
     ("iproute2", "/usr/sbin/ip", "private network namespaces"),
     ("util-linux", "/usr/bin/unshare", "private network namespaces"),
     ("whois", "/usr/bin/whois", "the guide's sendmail-whois action"),
+    (
+        "systemd-journal-remote",
+        "/lib/systemd/systemd-journal-remote",
+        "writes journals, which the tests read",
+    ),
+    (
+        "python3-systemd",
+        "/usr/lib/python3/dist-packages/systemd/journal.py",
+        "lets Fail2Ban read the journal",
+    ),
     (
         "dma",
         "/usr/sbin/dma",

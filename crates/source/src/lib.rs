@@ -26,6 +26,7 @@
 mod error;
 mod event;
 mod glob;
+pub mod journal;
 mod lines;
 mod notify;
 mod refresh;
