@@ -7,6 +7,7 @@ mod generated;
 mod oracle;
 mod random;
 mod shrink;
+mod stock;
 mod stock_filters;
 mod tables;
 mod vectors;

@@ -2,7 +2,10 @@
 
 Answers, one per line: `N`; `M start,end start,end …` in UTF-8 byte offsets (`-` for a group that took no part);
 `E position hex(message)` for a refused pattern (position in bytes, `-` if CPython gives none); `T` for a search that
-CPython did not finish, in a second or at all. A line with a dot asks for the answers so far.
+CPython did not finish, in half a second or at all. A line with a dot asks for the answers so far.
+
+For many pairs: `T hex` adds a text to a list, `C` clears it, and `A flags hex` searches a pattern in each of them and answers
+`number answer` for each that is not `N`, then a dot.
 """
 import re
 import signal
@@ -11,7 +14,7 @@ import warnings
 
 warnings.simplefilter("ignore")
 FLAGS = {"i": re.I, "m": re.M, "s": re.S, "x": re.X, "a": re.A}
-MOST_SECONDS = 1.0
+MOST_SECONDS = 0.5
 compiled = {}
 
 
@@ -74,9 +77,24 @@ def answer(flags, pattern, text):
 signal.signal(signal.SIGVTALRM, too_long)
 
 if __name__ == "__main__":
+    texts = []
     for line in sys.stdin:
         if line == ".\n":
             sys.stdout.flush()
             continue
+        match line.split(" "):
+            case ["C\n"]:
+                texts = []
+                continue
+            case ["T", text]:
+                texts.append(bytes.fromhex(text).decode("utf-8"))
+                continue
+            case ["A", flags, pattern]:
+                for number, text in enumerate(texts):
+                    found = answer(flags.strip("-"), bytes.fromhex(pattern).decode("utf-8"), text)
+                    if found != "N":
+                        print(number, found)
+                print(".", flush=True)
+                continue
         flags, pattern, text = line.rstrip("\n").split("\t")
         print(answer(flags, bytes.fromhex(pattern).decode("utf-8"), bytes.fromhex(text).decode("utf-8")))

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
 #![expect(clippy::disallowed_types, reason = "the oracle is a process of its own")]
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -86,6 +87,36 @@ impl Python {
             }
         }
         answers
+    }
+
+    /// Makes `texts` the list that [`Python::search_all`] searches.
+    pub(crate) fn hold(&mut self, texts: &[String]) {
+        let mut input = String::from("C\n");
+        for text in texts {
+            writeln!(input, "T {}", hex(text)).unwrap();
+        }
+        self.child.stdin.as_mut().unwrap().write_all(input.as_bytes()).unwrap();
+    }
+
+    /// Answers for all texts held; asked first and read later, so that we search at the same time.
+    pub(crate) fn search_all(&mut self, flags: &str, pattern: &str) {
+        let input = format!("A {flags} {}\n", hex(pattern));
+        self.child.stdin.as_mut().unwrap().write_all(input.as_bytes()).unwrap();
+    }
+
+    /// The answers to the oldest [`Python::search_all`] not read yet, by number of the text; what is missing is `N`.
+    pub(crate) fn answers(&mut self) -> HashMap<usize, String> {
+        let mut answers = HashMap::new();
+        loop {
+            let mut line = String::new();
+            self.answers.read_line(&mut line).unwrap();
+            let line = line.trim_end_matches('\n');
+            assert!(!line.is_empty(), "CPython went away");
+            match line.split_once(' ') {
+                Some((number, answer)) => drop(answers.insert(number.parse().unwrap(), answer.to_owned())),
+                None => return answers,
+            }
+        }
     }
 }
 

@@ -1,101 +1,131 @@
-//! The installed package's filters on its sample logs: our groups are CPython's, by both engines, and no literal we
-//! require is missing from a match. The prefilter of the daemon stands on this.
-#![expect(clippy::unwrap_used, reason = "test code")]
+//! The installed package's filters on its sample logs and on mutations of these: our groups are CPython's, by both
+//! engines, and no literal we require is missing from a match. The prefilter of the daemon stands on this.
+//!
+//! All pairs, and many more mutations: `STOCKADE_TIMES=2 cargo test -p stockade-regex --test cpython stock_filters`.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
 
-use std::collections::HashMap;
-
-use crate::oracle::{flags, missing_python, run_python, spans};
+use crate::oracle::{Python, spans};
+use crate::random::{Random, times};
+use crate::stock::{Expression, Stock, mutated};
 use stockade_regex::{Regex, Scratch};
 
-fn unhex(digits: &str) -> String {
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    String::from_utf8(digits.as_bytes().chunks(2).map(byte).collect()).unwrap()
+/// Mutated lines beside each quarter of the sample lines.
+const MUTATED: usize = 400;
+
+#[derive(Debug, Default)]
+struct Counts {
+    pairs: usize,
+    matches: usize,
+    unfinished: usize,
+    linear: usize,
+    steps: u64,
+    differences: Vec<String>,
 }
 
 #[test]
 fn stock_filters_find_in_sample_logs_what_cpython_finds() {
-    if missing_python() {
-        return;
-    }
-    let output = run_python("stock.py", "");
-    if let Some(reason) = output.strip_prefix("skipped:") {
-        println!("skipped:{reason}");
-        return;
-    }
-    let (mut patterns, mut texts, mut answers) = (Vec::new(), Vec::new(), HashMap::new());
-    for line in output.lines() {
-        match line.splitn(4, ' ').collect::<Vec<_>>().as_slice() {
-            ["P", flags, pattern] => patterns.push((*flags, unhex(pattern))),
-            ["T", text] => texts.push(unhex(text)),
-            ["A", pattern, text, answer] => {
-                answers.insert(
-                    (pattern.parse::<usize>().unwrap(), text.parse::<usize>().unwrap()),
-                    *answer,
-                );
-            }
-            other => panic!("not understood: {other:?}"),
+    let Some(stock) = Stock::load() else { return };
+    let mut random = Random::new(4);
+    let all = times() > 1;
+    let mut texts: Vec<String> = stock
+        .texts
+        .iter()
+        .filter(|_| all || random.once_in(4))
+        .cloned()
+        .collect();
+    let mutations = if all { 4 * MUTATED * times() } else { MUTATED };
+    texts.extend((0..mutations).map(|_| mutated(&mut random, &stock.texts)));
+    let mut python = Python::start();
+    python.hold(&texts);
+    let mut counts = Counts::default();
+    let ask =
+        |python: &mut Python, expression: &Expression| python.search_all(&expression.letters, &expression.pattern);
+    let mut coming = stock.expressions.iter().skip(1);
+    ask(&mut python, stock.expressions.first().unwrap());
+    for expression in &stock.expressions {
+        if let Some(next) = coming.next() {
+            ask(&mut python, next);
         }
-    }
-    let mut scratch = Scratch::default();
-    let mut differences = Vec::new();
-    let (mut regular, mut with_literals, mut refused, mut linear, mut steps) = (0, 0, 0, 0, 0);
-    for (number, (letters, pattern)) in patterns.iter().enumerate() {
-        let regex = match Regex::new(pattern, flags(letters)) {
-            Ok(regex) => regex,
-            Err(error) => {
-                refused += 1;
-                if answers.get(&(number, 0)) != Some(&"E") {
-                    differences.push(format!("{pattern}: refused: {error}"));
-                }
-                continue;
-            }
-        };
-        regular += usize::from(regex.is_regular());
+        let answers = python.answers();
+        let regex = expression.compile();
         let literals = regex.required_literals();
-        with_literals += usize::from(literals.is_some());
         for (index, text) in texts.iter().enumerate() {
-            let theirs = answers.get(&(number, index)).copied().unwrap_or("N");
-            let answer = |found: bool, scratch: &Scratch| if found { spans(&regex, scratch) } else { "N".into() };
-            let ours = regex.search(text, &mut scratch).map(|found| answer(found, &scratch));
-            steps = steps.max(scratch.steps());
-            if ours.as_deref() != Ok(theirs) {
-                differences.push(format!("{pattern:?} on {text:?}: CPython {theirs}, machine {ours:?}"));
-            }
-            if index % 8 == 0
-                && let Some(found) = regex.search_linear(text, &mut scratch)
-            {
-                linear += 1;
-                let ours = answer(found, &scratch);
-                if ours != theirs {
-                    differences.push(format!(
-                        "{pattern:?} on {text:?}: CPython {theirs}, linear engine {ours}"
-                    ));
-                }
-            }
-            if let (Some(literals), Some(matched)) = (&literals, theirs.strip_prefix("M ")) {
-                let (start, end) = matched.split(' ').next().unwrap().split_once(',').unwrap();
-                let matched = &text.as_bytes()[start.parse().unwrap()..end.parse().unwrap()];
-                if !literals
-                    .iter()
-                    .any(|literal| memchr::memmem::find(matched, literal).is_some())
-                {
-                    differences.push(format!("{pattern:?} on {text:?}: none of the literals {literals:?}"));
-                }
-            }
+            let theirs = answers.get(&index).map_or("N", String::as_str);
+            counts.compare(&regex, literals.as_ref(), text, theirs, all || index % 8 == 0);
         }
     }
     println!(
-        "{} patterns ({regular} regular, {with_literals} with literals, {refused} refused by both), {} texts, {} matches; {} searches by the \
-         machine (at most {steps} steps), {linear} by the linear engine; {} differences",
-        patterns.len(),
+        "{} expressions, {} texts, {mutations} of them mutated: {} pairs, {} matches, {} not finished by CPython; the machine \
+         took at most {} steps; {} pairs also by the linear engine; {} differences",
+        stock.expressions.len(),
         texts.len(),
-        answers.len() - refused,
-        (patterns.len() - refused) * texts.len(),
-        differences.len()
+        counts.pairs,
+        counts.matches,
+        counts.unfinished,
+        counts.steps,
+        counts.linear,
+        counts.differences.len()
     );
-    assert!(
-        differences.is_empty(),
-        "{}",
-        differences[..differences.len().min(10)].join("\n")
+    let shown: Vec<_> = counts.differences.iter().take(10).map(String::as_str).collect();
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
+}
+
+impl Counts {
+    fn compare(&mut self, regex: &Regex, literals: Option<&Vec<Vec<u8>>>, text: &str, theirs: &str, also_linear: bool) {
+        let mut scratch = Scratch::default();
+        self.pairs += 1;
+        self.matches += usize::from(theirs.starts_with('M'));
+        let pattern = regex.pattern();
+        let answer = |found: bool, scratch: &Scratch| if found { spans(regex, scratch) } else { "N".into() };
+        let ours = regex.search(text, &mut scratch).map(|found| answer(found, &scratch));
+        self.steps = self.steps.max(scratch.steps());
+        if theirs == "T" {
+            self.unfinished += 1;
+        } else if ours.as_deref() != Ok(theirs) {
+            self.differences
+                .push(format!("{pattern:?} on {text:?}: CPython {theirs}, machine {ours:?}"));
+        }
+        if also_linear && let Some(found) = regex.search_linear(text, &mut scratch) {
+            self.linear += 1;
+            let linear = answer(found, &scratch);
+            if ours.as_ref() != Ok(&linear) {
+                self.differences.push(format!(
+                    "{pattern:?} on {text:?}: machine {ours:?}, linear engine {linear}"
+                ));
+            }
+        }
+        let (Some(literals), Some(matched)) = (literals, theirs.strip_prefix("M ")) else {
+            return;
+        };
+        let (start, end) = matched.split(' ').next().unwrap().split_once(',').unwrap();
+        let matched = &text.as_bytes()[start.parse().unwrap()..end.parse().unwrap()];
+        if !literals
+            .iter()
+            .any(|literal| memchr::memmem::find(matched, literal).is_some())
+        {
+            self.differences
+                .push(format!("{pattern:?} on {text:?}: none of the literals {literals:?}"));
+        }
+    }
+}
+
+#[test]
+fn most_stock_expressions_are_decided_in_linear_time() {
+    let Some(stock) = Stock::load() else { return };
+    let mut limited = Vec::new();
+    let mut with_literals = 0;
+    for expression in &stock.expressions {
+        let regex = expression.compile();
+        with_literals += usize::from(regex.required_literals().is_some());
+        if let Some(obstacle) = regex.obstacle() {
+            limited.push(format!("{}: {obstacle}", expression.filter));
+        }
+    }
+    let (all, limited_count) = (stock.expressions.len(), limited.len());
+    println!(
+        "{all} expressions compiled, {} linear, {limited_count} limited by steps, {with_literals} with required literals\n{}",
+        all - limited_count,
+        limited.join("\n")
     );
+    assert!(limited_count * 4 <= all, "{limited_count} of {all}");
 }
