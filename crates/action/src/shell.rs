@@ -235,6 +235,8 @@ struct Call {
     words: u32,
     /// The name of the command has been read.
     is_named: bool,
+    /// The next word is a file to read or write.
+    to_file: bool,
     shell: bool,
     /// The next word is code for a shell.
     code_next: bool,
@@ -294,12 +296,14 @@ impl Code {
     /// Keeps the name of the program, if `word` is the one that names it.
     fn note_program(&mut self, word: &str) {
         let is_assignment = word.split_once('=').is_some_and(|(name, _)| !name.contains('/'));
-        if self.call.is_named || is_assignment || KEYWORDS.contains(&word) {
+        let is_file = std::mem::take(&mut self.call.to_file);
+        if self.call.is_named || is_file || is_assignment || KEYWORDS.contains(&word) {
             return;
         }
         self.call.is_named = true;
         let is_name = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/' || c == '.');
-        if is_name && !word.contains('$') && !BUILTINS.contains(&word) {
+        let is_plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@".contains(c));
+        if is_name && is_plain && !BUILTINS.contains(&word) {
             self.programs.push(word.to_owned());
         }
     }
@@ -594,6 +598,7 @@ impl Lexer {
             }
             ' ' | '\t' | '\r' | '<' | '>' if !(c == '<' && ahead.starts_with('<')) => {
                 code.end_word();
+                code.call.to_file |= matches!(c, '<' | '>');
                 0
             }
             '<' if ahead.starts_with("<<") => {
@@ -689,6 +694,7 @@ mod tests {
         for (command, expected) in [
             ("iptables -w -N f2b-x", &["iptables"][..]),
             ("/usr/sbin/sendmail -f root <x", &["/usr/sbin/sendmail"]),
+            (">/tmp/x sort </tmp/y; : > z", &["sort"]),
             (
                 "printf 'iptables-save; nft' | mail -s \"from `uname -n`\" root >/dev/null 2>&1",
                 &["uname", "mail"],

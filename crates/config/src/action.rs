@@ -29,6 +29,11 @@ pub(crate) const OPTIONS: &[&str] = &[
 /// Those of them that are yes or no.
 pub(crate) const FLAGS: &[&str] = &["actionstart_on_demand", "actionrepair_on_unban", "norestored"];
 
+/// Whether an option of an action is a command.
+pub fn is_command(name: &str) -> bool {
+    OPTIONS.contains(&name) && !FLAGS.contains(&name)
+}
+
 /// Tags that mean something else when somebody is banned, even if an option has the name.
 const RESERVED: &[&str] = &["matches", "ipmatches", "ipjailmatches", "timeout", "bantime"];
 

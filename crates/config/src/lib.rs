@@ -39,7 +39,7 @@ mod unknown;
 
 use std::path::Path;
 
-pub use action::{ActionConfig, ActionKind, ActionProperty};
+pub use action::{ActionConfig, ActionKind, ActionProperty, is_command};
 pub use diagnostic::{About, Diagnostic, Place, Severity};
 pub use jail::JailConfig;
 pub use logpath::{From, LogPath, has_magic};

@@ -15,21 +15,28 @@ use stockade_protocol::{JailSet, RemoteError, Request, Value, parse};
 use crate::client::stream;
 use crate::server::setup::{BackendFault, JailSetup, backend_fault};
 
-/// Programs that actions use, with the Debian package that brings them.
-const PROGRAMS: &[(&str, &str)] = &[
-    ("iptables", "iptables"),
+/// The Debian packages of programs that actions use.
+const PACKAGES: &[(&str, &str)] = &[
     ("ip6tables", "iptables"),
+    ("iptables-restore", "iptables"),
     ("nft", "nftables"),
-    ("ipset", "ipset"),
-    ("whois", "whois"),
     ("sendmail", "dma"),
     ("mail", "bsd-mailx"),
-    ("curl", "curl"),
     ("dig", "bind9-dnsutils"),
+    ("nsupdate", "bind9-dnsutils"),
     ("firewall-cmd", "firewalld"),
-    ("ufw", "ufw"),
-    ("shorewall", "shorewall"),
+    ("geoiplookup", "geoip-bin"),
+    ("ip", "iproute2"),
+    ("route", "net-tools"),
+    ("logger", "bsdutils"),
+    ("wget", "wget"),
     ("conntrack", "conntrack"),
+    ("shorewall", "shorewall"),
+    ("ufw", "ufw"),
+    ("curl", "curl"),
+    ("whois", "whois"),
+    ("ipset", "ipset"),
+    ("iptables", "iptables"),
 ];
 
 /// Reads a configuration; what is wrong with rules and actions is among its diagnostics, and their jails have a problem.
@@ -195,34 +202,67 @@ fn examine_action(jail: &JailConfig, name: &JailName, action: &ActionConfig, fou
             }
         }
     }
-    let mut missing: Vec<&str> = Vec::new();
-    for property in properties {
+    let mut missing: Vec<String> = Vec::new();
+    let value = |name: &str| {
+        let found = texts.iter().find(|(known, _)| known == name);
+        found.map(|(_, text)| text.clone())
+    };
+    let commands = properties
+        .iter()
+        .filter(|property| stockade_config::is_command(&property.name));
+    for property in commands {
         let Set::Text(text) = &property.value else { continue };
-        for (program, package) in PROGRAMS {
-            if !missing.contains(program) && names(text, program) && !installed(program) {
-                missing.push(program);
-                tell(
-                    Severity::Warning,
-                    format!(
-                        "action `{}` needs the program `{program}`, which is not installed",
-                        action.name
-                    ),
-                    &property.place,
-                    "its commands will fail, and bans of this action will not take effect",
-                    format!("apt-get install {package}"),
-                );
+        for program in stockade_action::programs(&without_tags(text, value)) {
+            if missing.contains(&program) || installed(&program) {
+                continue;
             }
+            tell(
+                Severity::Warning,
+                format!(
+                    "action `{}` needs the program `{program}`, which is not installed",
+                    action.name
+                ),
+                &property.place,
+                "its commands will fail, and bans of this action will not take effect",
+                mend(&program),
+            );
+            missing.push(program);
         }
     }
 }
 
-/// Whether a command text has a word that is the program, by its name or its path.
-fn names(text: &str, program: &str) -> bool {
-    text.split(|c: char| c.is_whitespace() || ";|&(){}`\"'$".contains(c))
-        .any(|word| word.rsplit('/').next() == Some(program))
+/// A command with the action's own values in the place of their tags, and `$x` for what is known at a ban only.
+fn without_tags(command: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let mut out = String::new();
+    let mut rest = command;
+    while let Some((before, from)) = rest.split_once('<') {
+        out.push_str(before);
+        let is_tag =
+            |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_./?=".contains(c));
+        if let Some((name, after)) = from.split_once('>').filter(|(name, _)| is_tag(name)) {
+            out.push_str(&value(name).unwrap_or_else(|| "$x".to_owned()));
+            rest = after;
+        } else {
+            out.push('<');
+            rest = from;
+        }
+    }
+    out + rest
 }
 
+fn mend(program: &str) -> String {
+    let base = program.rsplit('/').next().unwrap_or(program);
+    match PACKAGES.iter().find(|(known, _)| *known == base) {
+        Some((_, package)) => format!("apt-get install {package}, or use another action"),
+        None => format!("install `{base}`, or use another action"),
+    }
+}
+
+/// Whether a program is there, by its path or in one of the folders that programs are in.
 fn installed(program: &str) -> bool {
+    if program.contains('/') {
+        return Path::new(program).is_file();
+    }
     let path = crate::terminal::search_path();
     path.split(':')
         .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"])
@@ -234,16 +274,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_are_found_in_commands_by_name_and_by_path() {
-        for (text, program, found) in [
-            ("iptables -w -N f2b-x", "iptables", true),
-            ("/usr/sbin/sendmail -f root", "sendmail", true),
-            ("x=`whois 192.0.2.1`", "whois", true),
-            ("{ nft list table t; } || true", "nft", true),
-            ("ip6tables -w -N f2b-x", "iptables", false),
-            ("printf 'iptables-save'", "iptables", false),
+    fn tags_are_no_redirections() {
+        for (command, without) in [
+            ("echo <ip> >> /etc/x/<ip>.auto", "echo $x >> /etc/x/$x.auto"),
+            ("mail <dest> < file; cat <<EOF", "mail $x < file; cat <<EOF"),
+            ("<iptables> -n <F-USER>", "iptables -w -n $x"),
         ] {
-            assert_eq!(names(text, program), found, "{text}");
+            let value = |name: &str| (name == "iptables").then(|| "iptables -w".to_owned());
+            assert_eq!(without_tags(command, value), without);
         }
     }
 }
