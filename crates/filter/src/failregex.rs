@@ -75,16 +75,6 @@ impl Rules {
     pub(crate) fn new(settings: &FilterSettings) -> Result<Self, Vec<FilterError>> {
         let mut faults = Vec::new();
         let mut rules = Self::default();
-        if settings.maxlines > 1 {
-            faults.push(FilterError {
-                option: "maxlines",
-                index: 0,
-                rule: settings.maxlines.to_string(),
-                at: None,
-                message: "rules over several lines are not yet supported".into(),
-                mend: "maxlines = 1, with <F-MLFID> to tie the lines of one connection together".into(),
-            });
-        }
         let mut add = |option, index, rule: &str, into: &mut Vec<Rule>| match compile(option, index, rule, settings) {
             Ok(rule) => into.push(rule),
             Err(fault) => faults.push(fault),
@@ -137,14 +127,13 @@ fn compile(option: &'static str, index: usize, rule: &str, settings: &FilterSett
     if rule.trim().is_empty() {
         return Err(fault("Cannot add empty regex".into(), "leave the entry out"));
     }
-    if rule.contains("<SKIPLINES>") {
-        return Err(fault(
-            "<SKIPLINES> looks at several lines, which is not yet supported".into(),
-            "tie the lines together with <F-MLFID>",
-        ));
-    }
     let text = tags::expand(rule, settings.usedns);
-    match Regex::new(&text, Flags::default()) {
+    // Only where rules see several lines do `^` and `$` hold at each of them.
+    let flags = Flags {
+        multi_line: option == "failregex" && settings.maxlines > 1,
+        ..Flags::default()
+    };
+    match Regex::new(&text, flags) {
         Ok(regex) => Ok(Rule {
             index,
             groups: Groups::of(&regex),

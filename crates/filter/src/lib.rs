@@ -26,11 +26,14 @@
 mod date;
 mod failregex;
 mod gate;
+mod hit;
 mod host;
 mod line;
 mod matcher;
 mod mlfid;
+mod multiline;
 mod tags;
+mod window;
 
 use std::fmt;
 use std::ops::Range;
@@ -44,6 +47,7 @@ use crate::failregex::Rules;
 use crate::gate::Gate;
 use crate::matcher::Effort;
 use crate::mlfid::Sessions;
+use crate::window::Window;
 
 /// A jail's rules as the operator gave them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,7 +62,7 @@ pub struct FilterSettings {
     pub ignoreregex: Vec<String>,
     /// `datepattern`; several are separated by newlines.
     pub datepattern: Option<String>,
-    /// `maxlines`; more than 1 is refused for now.
+    /// `maxlines`: how many lines rules see together; 0 and 1 mean each by itself.
     pub maxlines: u32,
     /// `logtimezone`.
     pub logtimezone: Option<String>,
@@ -111,6 +115,7 @@ pub struct Filter {
     dates: Detector,
     gate: Option<Gate>,
     usedns: UseDns,
+    maxlines: u32,
 }
 
 /// The rules as `get JAIL …` shows them.
@@ -128,6 +133,8 @@ pub struct Memory {
     last_date: Option<Timestamp>,
     dating: Dating,
     sessions: Sessions,
+    /// The last lines, for rules over several.
+    window: Window,
     scratch: Scratch,
     /// Groups of the prefregex, needed while the failregex is searched.
     prefix: Scratch,
@@ -173,7 +180,8 @@ pub struct Match {
     pub at: Timestamp,
     /// Number of the failregex, from 0.
     pub rule: usize,
-    /// The line, and those of the session that belong to it, oldest first.
+    /// The line, and those of the session or the window that belong to it, oldest first. A rule over several lines whose
+    /// match is empty has none.
     pub lines: Vec<LineText>,
     /// Named groups.
     pub fields: Fields,
@@ -220,6 +228,9 @@ pub struct Examination {
     pub ignored_by: Vec<usize>,
     /// What becomes of the line.
     pub verdict: Verdict,
+    /// What further `failregex` entries found in the lines that the first one left: only for rules over several lines,
+    /// and only if all were asked for. Each with its number.
+    pub more: Vec<(usize, Verdict)>,
 }
 
 /// Which date template matched where.
@@ -290,6 +301,7 @@ impl Filter {
                     dates,
                     gate,
                     usedns: settings.usedns,
+                    maxlines: settings.maxlines,
                 })
             }
             _ => Err(faults),
@@ -340,6 +352,11 @@ impl Filter {
     /// The numbers of the date templates in the order in which they are tried by now.
     pub fn date_order<'a>(&self, memory: &'a Memory) -> &'a [usize] {
         memory.dates.order()
+    }
+
+    /// Whether rules see several lines together: then every line has to be given to the same [`Memory`].
+    pub fn spans_lines(&self) -> bool {
+        self.maxlines > 1
     }
 
     /// Whether lines that cannot match are passed over cheaply.

@@ -2,24 +2,22 @@
 
 use std::ops::Range;
 
-use stockade_core::{Arrival, Fields, LineText, Reading, Seconds, Timestamp};
+use stockade_core::{Arrival, LineText, Reading, Seconds, Timestamp};
 use stockade_regex::{Overrun, Scratch};
 
 use crate::date::Found;
-use crate::failregex::{Groups, Rule};
-use crate::host::{self, Captured};
+use crate::failregex::Rule;
+use crate::hit::{Hit, beginning, tupled};
+use crate::host;
 use crate::line;
-use crate::mlfid::Step;
-use crate::{Clock, DateHit, Dating, Examination, Filter, Match, Memory, Verdict, Who};
+use crate::mlfid::{Sessions, Step};
+use crate::{Clock, DateHit, Dating, Examination, Filter, Match, Memory, Verdict};
 
 /// Seconds within which a date is believed while the log is followed, and for which a date serves dateless lines.
 const BELIEVED: i64 = 60;
 
 /// So much of a line is kept for mails and tags; rules see all of it.
 const LINE_KEPT: usize = 8 << 10;
-
-/// So much of a field's value is kept: no program takes a longer user name.
-pub(crate) const FIELD_KEPT: usize = 4 << 10;
 
 /// How thoroughly to look.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,6 +27,16 @@ pub(crate) enum Effort {
     /// Every line is looked at.
     Plain,
 }
+
+/// When a line counts as written, and by which clock.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) at: Timestamp,
+    pub(crate) clock: Clock,
+}
+
+/// The rule (a `failregex`'s number; `None` for the others) that ran out of steps.
+pub(crate) type RuleOverrun = (Option<usize>, Overrun);
 
 impl Filter {
     /// `given`: the time, if the source knows it (a journal); then no date is looked for in the line.
@@ -55,7 +63,7 @@ impl Filter {
         memory: &mut Memory,
         effort: Effort,
     ) -> Verdict {
-        let admitted = match (&self.gate, effort) {
+        let mut admitted = match (&self.gate, effort) {
             (Some(gate), Effort::Gated) => gate.admits(text.as_bytes()),
             _ => true,
         };
@@ -68,7 +76,8 @@ impl Filter {
         if let (false, Some(gate)) = (admitted, &self.gate) {
             let before = text.as_bytes().get(..cut.start).unwrap_or(&[]);
             let after = text.as_bytes().get(cut.end..).unwrap_or(&[]);
-            if !gate.admits_across(before, after, &mut memory.buffers.joint) {
+            admitted = gate.admits_across(before, after, &mut memory.buffers.joint);
+            if !admitted && self.maxlines <= 1 {
                 if dated.is_some() {
                     memory.last_date = dated;
                 }
@@ -78,9 +87,19 @@ impl Filter {
         let Some(at) = memory.event_time(dated, clock) else {
             return Verdict::TooOld;
         };
+        let moment = Moment { at, clock };
         let mut buffer = std::mem::take(&mut memory.buffers.subject);
         let subject = line::subject(text, &cut, &mut buffer);
-        let verdict = self.rules_on(text, subject, &cut, at, clock, memory, None);
+        let verdict = if self.maxlines > 1 {
+            memory.window.push(kept(text, &cut), subject, admitted, self.maxlines);
+            if memory.window.admitted() {
+                self.rules_on_window(moment, memory, None)
+            } else {
+                Ok(Verdict::Miss)
+            }
+        } else {
+            self.rules_on(text, subject, &cut, moment, memory, None)
+        };
         memory.buffers.subject = buffer;
         match verdict {
             Ok(Verdict::Match(_)) if memory.dating == Dating::None && !clock.in_operation => Verdict::Undated,
@@ -116,6 +135,7 @@ impl Filter {
             hits: Vec::new(),
             ignored_by: Vec::new(),
             verdict: Verdict::Miss,
+            more: Vec::new(),
         };
         let Some(at) = memory.event_time(dated, clock) else {
             seen.verdict = Verdict::TooOld;
@@ -127,51 +147,34 @@ impl Filter {
             check_all,
             seen: &mut seen,
         };
-        let verdict = self.rules_on(text, subject, &cut, at, clock, memory, Some(&mut closer));
+        let moment = Moment { at, clock };
+        let verdict = if self.maxlines > 1 {
+            memory.window.push(kept(text, &cut), subject, true, self.maxlines);
+            self.rules_on_window(moment, memory, Some(&mut closer))
+        } else {
+            self.rules_on(text, subject, &cut, moment, memory, Some(&mut closer))
+        };
         seen.verdict = verdict.unwrap_or_else(|(rule, Overrun)| Verdict::Overrun(rule));
         seen
     }
 
     /// Tries the rules on a line whose date is cut out.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one line, all borrowed from different places"
-    )]
     fn rules_on(
         &self,
         text: &str,
         subject: &str,
         cut: &Range<usize>,
-        at: Timestamp,
-        clock: Clock,
+        moment: Moment,
         memory: &mut Memory,
         mut closer: Option<&mut Closer<'_>>,
-    ) -> Result<Verdict, (Option<usize>, Overrun)> {
-        if let Some(closer) = closer.as_deref_mut() {
-            for (index, rule) in self.rules.ignoreregex.iter().enumerate() {
-                if search(rule, subject, &mut memory.scratch, None)? {
-                    closer.seen.ignored_by.push(index);
-                }
-            }
-            // The rules are not asked about a line that is ignored as a whole.
-            if !closer.seen.ignored_by.is_empty() && self.ignores_first() {
-                return Ok(Verdict::Ignored);
-            }
+    ) -> Result<Verdict, RuleOverrun> {
+        if self.ignored_as_a_whole(subject, memory, closer.as_deref_mut())? {
+            return Ok(Verdict::Ignored);
         }
-        let mut content = subject;
-        if let Some(rule) = &self.rules.prefregex {
-            if !search(rule, subject, &mut memory.prefix, None)? {
-                return Ok(Verdict::Miss);
-            }
-            if let Some(closer) = closer.as_deref_mut() {
-                closer.seen.prefregex = true;
-            }
-            let inner = rule
-                .groups
-                .content
-                .and_then(|number| subject.get(memory.prefix.group(number)?));
-            content = inner.filter(|inner| !inner.is_empty()).unwrap_or(subject);
-        }
+        let Some(content) = self.content(subject, memory, closer.as_deref_mut())? else {
+            return Ok(Verdict::Miss);
+        };
+        let content = subject.get(content).unwrap_or(subject);
         let mut first: Option<Hit<'_>> = None;
         for (index, rule) in self.rules.failregex.iter().enumerate() {
             if !search(rule, content, &mut memory.scratch, Some(index))? {
@@ -204,21 +207,61 @@ impl Filter {
                 return Ok(Verdict::Ignored);
             }
         }
-        let kept = beginning(text, LINE_KEPT);
-        let line = LineText {
-            text: kept.into(),
-            date: if cut.end <= kept.len() { cut.clone() } else { 0..0 },
+        Ok(self.conclude(hit, vec![kept(text, cut)], moment, &mut memory.sessions))
+    }
+
+    /// Notes which `ignoreregex` entries match, and tells whether the rules are not asked for that reason.
+    pub(crate) fn ignored_as_a_whole(
+        &self,
+        subject: &str,
+        memory: &mut Memory,
+        closer: Option<&mut Closer<'_>>,
+    ) -> Result<bool, RuleOverrun> {
+        // Without a closer look this is asked for after a match, which is seldom.
+        let Some(closer) = closer else { return Ok(false) };
+        for (index, rule) in self.rules.ignoreregex.iter().enumerate() {
+            if search(rule, subject, &mut memory.scratch, None)? {
+                closer.seen.ignored_by.push(index);
+            }
+        }
+        Ok(!closer.seen.ignored_by.is_empty() && self.ignores_first())
+    }
+
+    /// Which part of the text the `failregex` entries see; `None` if the `prefregex` does not match.
+    pub(crate) fn content(
+        &self,
+        subject: &str,
+        memory: &mut Memory,
+        closer: Option<&mut Closer<'_>>,
+    ) -> Result<Option<Range<usize>>, RuleOverrun> {
+        let whole = 0..subject.len();
+        let Some(rule) = &self.rules.prefregex else {
+            return Ok(Some(whole));
         };
-        Ok(self.conclude(hit, line, at, clock, memory))
+        if !search(rule, subject, &mut memory.prefix, None)? {
+            return Ok(None);
+        }
+        if let Some(closer) = closer {
+            closer.seen.prefregex = true;
+        }
+        let inner = rule.groups.content.and_then(|number| memory.prefix.group(number));
+        Ok(Some(inner.filter(|inner| !inner.is_empty()).unwrap_or(whole)))
     }
 
     /// Upstream asks `ignoreregex` before `failregex` only where there are markedly fewer of them.
-    fn ignores_first(&self) -> bool {
+    pub(crate) fn ignores_first(&self) -> bool {
         self.rules.ignoreregex.len() + 2 < self.rules.failregex.len()
     }
 
     /// From what a rule captured to a verdict.
-    fn conclude(&self, hit: Hit<'_>, line: LineText, at: Timestamp, clock: Clock, memory: &mut Memory) -> Verdict {
+    pub(crate) fn conclude(
+        &self,
+        hit: Hit<'_>,
+        lines: Vec<LineText>,
+        moment: Moment,
+        sessions: &mut Sessions,
+    ) -> Verdict {
+        let Moment { at, clock } = moment;
         let who = match host::determine(hit.captured, self.usedns) {
             Ok(who) => who,
             Err(why) => return Verdict::Unusable(why),
@@ -231,7 +274,7 @@ impl Filter {
                     who,
                     at,
                     rule,
-                    lines: vec![line],
+                    lines,
                     fields: hit.fields,
                 }),
                 None => Verdict::Unusable("the rule captured neither an address nor an id"),
@@ -240,12 +283,12 @@ impl Filter {
         let step = Step {
             who,
             fields: hit.fields,
-            line,
+            lines,
             nofail: hit.nofail,
             gained: hit.gained,
             forget: hit.forget,
         };
-        match memory.sessions.step(key, step, clock.now) {
+        match sessions.step(key, step, clock.now) {
             Some(delivery) => Verdict::Match(Match {
                 who: delivery.who,
                 at,
@@ -259,151 +302,27 @@ impl Filter {
 }
 
 /// Collects what a closer look sees.
-struct Closer<'a> {
-    check_all: bool,
-    seen: &'a mut Examination,
+pub(crate) struct Closer<'a> {
+    pub(crate) check_all: bool,
+    pub(crate) seen: &'a mut Examination,
 }
 
-/// What the first rule that matched captured.
-struct Hit<'a> {
-    rule: usize,
-    captured: Captured<'a>,
-    mlfid: Option<&'a str>,
-    nofail: bool,
-    gained: bool,
-    forget: bool,
-    fields: Fields,
-}
-
-impl<'a> Hit<'a> {
-    fn new(
-        index: usize,
-        rule: &Rule,
-        content: &'a str,
-        scratch: &Scratch,
-        filter: &Filter,
-        subject: &'a str,
-        prefix: &Scratch,
-    ) -> Self {
-        let pre = filter.rules.prefregex.as_ref();
-        let group = |pick: fn(&Groups) -> Option<usize>| -> Option<&'a str> {
-            let own = pick(&rule.groups).and_then(|number| content.get(scratch.group(number)?));
-            own.or_else(|| subject.get(prefix.group(pick(&pre?.groups)?)?))
-        };
-        let mut fields = Fields::default();
-        if let Some(pre) = pre {
-            add_fields(pre, subject, prefix, &mut fields);
-        }
-        add_fields(rule, content, scratch, &mut fields);
-        fill_alternatives(&mut fields);
-        Self {
-            rule: index,
-            captured: Captured {
-                fid: group(|groups| groups.fid),
-                ip4: group(|groups| groups.ip4),
-                ip6: group(|groups| groups.ip6),
-                cidr: group(|groups| groups.cidr),
-                dns: group(|groups| groups.dns),
-            },
-            mlfid: group(|groups| groups.mlfid).filter(|key| !key.is_empty()),
-            nofail: group(|groups| groups.nofail).is_some(),
-            gained: group(|groups| groups.gained).is_some(),
-            forget: group(|groups| groups.forget).is_some(),
-            fields,
-        }
-    }
-}
-
-/// Named groups that took part, later ones over earlier ones.
-fn add_fields(rule: &Rule, text: &str, scratch: &Scratch, fields: &mut Fields) {
-    for (name, number) in rule.regex.names() {
-        if &**name == "content" {
-            continue;
-        }
-        if let Some(value) = scratch.group(*number).and_then(|range| text.get(range)) {
-            fields.set(name, beginning(value, FIELD_KEPT));
-        }
-    }
-}
-
-/// At most so many bytes of a text, in whole characters.
-pub(crate) fn beginning(text: &str, limit: usize) -> &str {
-    text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
-}
-
-/// `alt_user`, `alt_user1`, `alt_user_2` stand in for a missing `user`.
-fn fill_alternatives(fields: &mut Fields) {
-    let mut stand_ins: Vec<(String, String)> = Vec::new();
-    for (name, value) in fields.iter() {
-        let Some(target) = name.strip_prefix("alt_").filter(|_| !value.is_empty()) else {
-            continue;
-        };
-        let target = target
-            .trim_end_matches(|c: char| c.is_ascii_digit())
-            .trim_end_matches('_');
-        let missing = fields.get(target).is_none_or(str::is_empty);
-        if missing && !stand_ins.iter().any(|(known, _)| known == target) {
-            stand_ins.push((target.to_owned(), value.to_owned()));
-        }
-    }
-    for (name, value) in stand_ins {
-        fields.set(&name, &value);
-    }
-}
-
-/// `<F-TUPLE_ID>`: the id together with further text, written as Python writes tuples.
-fn tupled(who: Who, fields: &Fields) -> Who {
-    let mut parts = fields
-        .iter()
-        .filter(|(name, _)| {
-            name.strip_prefix("tuple_id")
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-        })
-        .map(|(_, value)| quoted(value))
-        .peekable();
-    if parts.peek().is_none() {
-        return who;
-    }
-    let base = match &who {
-        Who::Id(id) => id.to_string(),
-        Who::Name(name) => name.to_string(),
-    };
-    let rest: Vec<String> = parts.collect();
-    Who::Id(stockade_core::FailureId::Text(
-        format!("({}, {})", quoted(&base), rest.join(", ")).into(),
-    ))
-}
-
-fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
-    let mut out = String::from(quote);
-    for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '\\' => out.push_str("\\\\"),
-            c if c == quote => {
-                out.push('\\');
-                out.push(c);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push(quote);
-    out
-}
-
-fn search(
+pub(crate) fn search(
     rule: &Rule,
     text: &str,
     scratch: &mut Scratch,
     index: Option<usize>,
-) -> Result<bool, (Option<usize>, Overrun)> {
+) -> Result<bool, RuleOverrun> {
     rule.regex.search(text, scratch).map_err(|overrun| (index, overrun))
+}
+
+/// The line as it is kept with a failure.
+fn kept(text: &str, cut: &Range<usize>) -> LineText {
+    let kept = beginning(text, LINE_KEPT);
+    LineText {
+        text: kept.into(),
+        date: if cut.end <= kept.len() { cut.clone() } else { 0..0 },
+    }
 }
 
 /// What is cut. Text that looks like a date is cut even if it is none (`Feb 30`): 1.0.2 does so, and rules that expect

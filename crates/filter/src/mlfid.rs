@@ -42,7 +42,8 @@ struct Session {
 pub(crate) struct Step {
     pub(crate) who: Option<Who>,
     pub(crate) fields: Fields,
-    pub(crate) line: LineText,
+    /// The line; several if the rule spans several.
+    pub(crate) lines: Vec<LineText>,
     pub(crate) nofail: bool,
     pub(crate) gained: bool,
     pub(crate) forget: bool,
@@ -125,15 +126,21 @@ impl Session {
             self.pending = false;
             self.lines.clear();
         }
-        let mut room = KEPT_BYTES.saturating_sub(step.line.text.len());
-        let fitting = self.lines.iter().rev().take(KEPT - 1).take_while(|line| {
-            let fits = line.text.len() <= room;
-            room = room.saturating_sub(line.text.len());
-            fits
-        });
+        self.lines.extend(step.lines);
+        let mut room = KEPT_BYTES;
+        let fitting = self
+            .lines
+            .iter()
+            .rev()
+            .take(KEPT)
+            .enumerate()
+            .take_while(|(age, line)| {
+                let fits = line.text.len() <= room || *age == 0;
+                room = room.saturating_sub(line.text.len());
+                fits
+            });
         let excess = self.lines.len().saturating_sub(fitting.count());
         self.lines.drain(..excess);
-        self.lines.push(step.line);
         if helper && !self.pending {
             return None;
         }
@@ -145,7 +152,7 @@ impl Session {
         let mut fields = self.fields.clone();
         if !self.users.is_empty() {
             let users = self.users.join(", ");
-            fields.set("users", crate::matcher::beginning(&users, crate::matcher::FIELD_KEPT));
+            fields.set("users", crate::hit::beginning(&users, crate::hit::FIELD_KEPT));
         }
         Some(Delivery {
             who,

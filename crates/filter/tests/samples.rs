@@ -9,18 +9,22 @@ use stockade_filter::{Clock, Examination, Filter, Memory, Verdict, Who};
 /// The annotations take it to be 2005-08-14 12:00:00 in Zürich.
 const NOW: i64 = 1_124_013_600;
 
-/// Filters that look at several lines at once, which is not supported yet.
-const MULTI_LINE: [&str; 3] = ["ejabberd-auth", "guacamole", "mongodb-auth"];
-
 /// Texts in lines whose outcome differs by intent, and why.
-const EXCEPTIONS: [(&str, &str); 1] = [(
-    "192.030.0.6",
-    "a number with a leading zero is no part of an address: some read it as octal",
-)];
+const EXCEPTIONS: [(&str, &str); 2] = [
+    (
+        "192.030.0.6",
+        "a number with a leading zero is no part of an address: some read it as octal",
+    ),
+    ("192.0.2.09", "the same"),
+];
 
 fn differs(line: &Line, seen: &Examination) -> Option<String> {
     let found = match &seen.verdict {
         Verdict::Match(found) if line.matches => found,
+        // A server counts it (UNDOCUMENTED.md, U-3), the annotations do not.
+        Verdict::Match(found) if found.fields.get("nofail").is_some() && found.fields.get("mlfid").is_none() => {
+            return None;
+        }
         Verdict::Match(found) => return Some(format!("matched {:?} but must not", found.who)),
         other if line.matches => return Some(format!("no match but {other:?}")),
         _ => return None,
@@ -37,8 +41,13 @@ fn differs(line: &Line, seen: &Examination) -> Option<String> {
     if who != wanted && !wanted.is_empty() {
         return Some(format!("host {who} instead of {}", line.host));
     }
-    let time = seen.date.as_ref().and_then(|date| date.time).unwrap_or(found.at).secs();
-    if line.time.is_some_and(|wanted| wanted != time) {
+    // The date of a line without one is that of the line before, of 2013 in some files, which is in the future here.
+    let own = seen.date.as_ref().and_then(|date| date.time);
+    let time = own.unwrap_or(found.at).secs();
+    let wanted = line
+        .time
+        .map(|wanted| if own.is_some() { wanted } else { wanted.min(NOW) });
+    if wanted.is_some_and(|wanted| wanted != time) {
         return Some(format!("time {time} instead of {:?}", line.time));
     }
     if line.attempts > 0 && line.attempts != found.lines.len() {
@@ -96,10 +105,6 @@ fn stock_filters_find_in_upstreams_samples_what_upstream_finds() {
     let mut report = Vec::new();
     let (mut agree, mut lines) = (0, 0);
     for run in &runs {
-        if run.settings.maxlines > 1 || MULTI_LINE.contains(&run.name.as_str()) {
-            println!("left out: {} {} (several lines)", run.name, run.options);
-            continue;
-        }
         lines += run.lines.len();
         match Filter::new(&run.settings, &zone) {
             Ok(filter) => agree += judge_run(run, &filter, &mut report),

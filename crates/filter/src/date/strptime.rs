@@ -26,6 +26,8 @@ pub(super) fn convert(
     cache: &mut OffsetCache,
 ) -> Option<(i64, Option<Base>)> {
     let time = match kind {
+        // `()` marks lines that are known to have no date.
+        Kind::Fields if place.cut.is_empty() => None,
         Kind::Fields => {
             return Fields {
                 text,

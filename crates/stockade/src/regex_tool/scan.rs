@@ -123,7 +123,8 @@ impl<'a> Prober<'a> {
 
     /// `None` if no rule matches.
     fn look(&mut self, line: &[u8]) -> Option<Examination> {
-        if self.filter.judge(line, self.clock, &mut self.gate) == Verdict::Miss {
+        // A rule over several lines needs all of them.
+        if !self.filter.spans_lines() && self.filter.judge(line, self.clock, &mut self.gate) == Verdict::Miss {
             return None;
         }
         Some(self.filter.examine(line, self.clock, &mut self.memory, self.check_all))

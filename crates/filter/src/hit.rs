@@ -1,0 +1,144 @@
+//! What a rule captured: who, which session, which fields.
+
+use stockade_core::{FailureId, Fields};
+use stockade_regex::Scratch;
+
+use crate::failregex::{Groups, Rule};
+use crate::host::Captured;
+use crate::{Filter, Who};
+
+/// So much of a field's value is kept: no program takes a longer user name.
+pub(crate) const FIELD_KEPT: usize = 4 << 10;
+
+/// What the first rule that matched captured.
+pub(crate) struct Hit<'a> {
+    pub(crate) rule: usize,
+    pub(crate) captured: Captured<'a>,
+    pub(crate) mlfid: Option<&'a str>,
+    pub(crate) nofail: bool,
+    pub(crate) gained: bool,
+    pub(crate) forget: bool,
+    pub(crate) fields: Fields,
+}
+
+impl<'a> Hit<'a> {
+    pub(crate) fn new(
+        index: usize,
+        rule: &Rule,
+        content: &'a str,
+        scratch: &Scratch,
+        filter: &Filter,
+        subject: &'a str,
+        prefix: &Scratch,
+    ) -> Self {
+        let pre = filter.rules.prefregex.as_ref();
+        let group = |pick: fn(&Groups) -> Option<usize>| -> Option<&'a str> {
+            let own = pick(&rule.groups).and_then(|number| content.get(scratch.group(number)?));
+            own.or_else(|| subject.get(prefix.group(pick(&pre?.groups)?)?))
+        };
+        let mut fields = Fields::default();
+        if let Some(pre) = pre {
+            add_fields(pre, subject, prefix, &mut fields);
+        }
+        add_fields(rule, content, scratch, &mut fields);
+        fill_alternatives(&mut fields);
+        Self {
+            rule: index,
+            captured: Captured {
+                fid: group(|groups| groups.fid),
+                ip4: group(|groups| groups.ip4),
+                ip6: group(|groups| groups.ip6),
+                cidr: group(|groups| groups.cidr),
+                dns: group(|groups| groups.dns),
+            },
+            mlfid: group(|groups| groups.mlfid).filter(|key| !key.is_empty()),
+            nofail: group(|groups| groups.nofail).is_some(),
+            gained: group(|groups| groups.gained).is_some(),
+            forget: group(|groups| groups.forget).is_some(),
+            fields,
+        }
+    }
+}
+
+/// Named groups that took part, later ones over earlier ones.
+fn add_fields(rule: &Rule, text: &str, scratch: &Scratch, fields: &mut Fields) {
+    for (name, number) in rule.regex.names() {
+        if &**name == "content" {
+            continue;
+        }
+        if let Some(value) = scratch.group(*number).and_then(|range| text.get(range)) {
+            fields.set(name, beginning(value, FIELD_KEPT));
+        }
+    }
+}
+
+/// At most so many bytes of a text, in whole characters.
+pub(crate) fn beginning(text: &str, limit: usize) -> &str {
+    text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
+}
+
+/// `alt_user`, `alt_user1`, `alt_user_2` stand in for a missing `user`.
+fn fill_alternatives(fields: &mut Fields) {
+    let mut stand_ins: Vec<(String, String)> = Vec::new();
+    for (name, value) in fields.iter() {
+        let Some(target) = name.strip_prefix("alt_").filter(|_| !value.is_empty()) else {
+            continue;
+        };
+        let target = target
+            .trim_end_matches(|c: char| c.is_ascii_digit())
+            .trim_end_matches('_');
+        let missing = fields.get(target).is_none_or(str::is_empty);
+        if missing && !stand_ins.iter().any(|(known, _)| known == target) {
+            stand_ins.push((target.to_owned(), value.to_owned()));
+        }
+    }
+    for (name, value) in stand_ins {
+        fields.set(&name, &value);
+    }
+}
+
+/// `<F-TUPLE_ID>`: the id together with further text, written as Python writes tuples.
+pub(crate) fn tupled(who: Who, fields: &Fields) -> Who {
+    let mut parts = fields
+        .iter()
+        .filter(|(name, _)| {
+            name.strip_prefix("tuple_id")
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        })
+        .map(|(_, value)| quoted(value))
+        .peekable();
+    if parts.peek().is_none() {
+        return who;
+    }
+    let base = match &who {
+        Who::Id(id) => id.to_string(),
+        Who::Name(name) => name.to_string(),
+    };
+    let rest: Vec<String> = parts.collect();
+    Who::Id(FailureId::Text(
+        format!("({}, {})", quoted(&base), rest.join(", ")).into(),
+    ))
+}
+
+fn quoted(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
+    let mut out = String::from(quote);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\\' => out.push_str("\\\\"),
+            c if c == quote => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push(quote);
+    out
+}
