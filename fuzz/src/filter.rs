@@ -35,7 +35,7 @@ fn with_dates(datepattern: Option<&str>) -> Option<Filter> {
         Ok(filter) => Some(filter),
         Err(faults) => {
             assert!(!faults.is_empty());
-            faults.iter().for_each(|fault| assert!(!fault.to_string().is_empty()));
+            assert!(faults.iter().all(|fault| !fault.to_string().is_empty()));
             None
         }
     }
@@ -118,7 +118,12 @@ pub(crate) fn rules(data: &[u8]) {
     let [rules, text] = super::parts(data);
     let mut settings = FilterSettings {
         maxlines: 1,
-        usedns: [UseDns::Yes, UseDns::Warn, UseDns::No, UseDns::Raw][rules.len() % 4],
+        usedns: match rules.len() % 4 {
+            0 => UseDns::Yes,
+            1 => UseDns::Warn,
+            2 => UseDns::No,
+            _ => UseDns::Raw,
+        },
         ..FilterSettings::default()
     };
     for rule in rules.split('\n').take(6) {

@@ -23,7 +23,7 @@ pub(crate) fn pickle(data: &[u8]) {
 pub(crate) fn request(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let word = |line: &str| match line.parse::<i64>() {
-        Ok(number) if line.len() % 2 == 0 => Value::Int(number),
+        Ok(number) if line.len().is_multiple_of(2) => Value::Int(number),
         _ if line.contains('|') => Value::List(line.split('|').map(Value::from).collect()),
         _ => Value::from(line),
     };

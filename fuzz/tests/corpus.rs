@@ -1,5 +1,4 @@
 //! The kept inputs of all targets: what was found once is tried for ever.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "test code")]
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};

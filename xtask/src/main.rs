@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
+        [..] if fuzz::is_compiler() => fuzz::compile(&args),
         ["test"] => test::run(false),
         ["test", "--quick"] => test::run(true),
         ["graph"] => graph::print(),

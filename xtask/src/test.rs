@@ -3,7 +3,10 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{generate, graph, packages, root};
+use crate::{fuzz, generate, graph, packages, root};
+
+/// For each target; the kept inputs and what a few thousand changes of them show.
+const FUZZ_SECONDS: u32 = 2;
 
 /// Runs all checks in the order cheapest first; stops at the first that fails. `quick` leaves out lints and docs.
 pub(crate) fn run(quick: bool) -> Result<(), String> {
@@ -30,6 +33,8 @@ pub(crate) fn run(quick: bool) -> Result<(), String> {
         )?;
     }
     step("tests", &["test", "--workspace", "--locked", "--no-fail-fast"])?;
+    println!("== fuzz targets");
+    fuzz::briefly(FUZZ_SECONDS)?;
     println!("== all checks passed in {} s", start.elapsed().as_secs());
     Ok(())
 }

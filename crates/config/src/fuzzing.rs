@@ -24,7 +24,7 @@ pub fn ini(bytes: &[u8]) -> (Vec<Raw>, Vec<Diagnostic>) {
 }
 
 /// Reads two files on top of one another and makes out every option of every section.
-pub fn interpolate(first: &[u8], second: &[u8]) -> Vec<Result<String, Diagnostic>> {
+pub fn interpolate(first: &[u8], second: &[u8]) -> Vec<Result<String, Box<Diagnostic>>> {
     let mut merged = Merged::default();
     for bytes in [first, second] {
         merged.add(ini::parse(&Arc::from("fuzz.conf"), bytes, &mut Vec::new()));
@@ -35,7 +35,7 @@ pub fn interpolate(first: &[u8], second: &[u8]) -> Vec<Result<String, Diagnostic
         for (option, _) in section.options.iter().chain(&merged.defaults.options) {
             match view.get(option) {
                 Ok(value) => values.push(Ok(value.unwrap_or_default())),
-                Err(error) => values.push(Err(error.diagnostic(Place::file("fuzz.conf")))),
+                Err(error) => values.push(Err(Box::new(error.diagnostic(Place::file("fuzz.conf"))))),
             }
             // Where the lines come from must agree with what they are, or not be told.
             let lines = view.lines(option).unwrap_or_default();
