@@ -32,6 +32,7 @@ mod line;
 mod matcher;
 mod mlfid;
 mod multiline;
+mod near;
 mod tags;
 mod window;
 
@@ -48,6 +49,8 @@ use crate::gate::Gate;
 use crate::matcher::Effort;
 use crate::mlfid::Sessions;
 use crate::window::Window;
+
+pub use crate::near::Near;
 
 /// A jail's rules as the operator gave them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

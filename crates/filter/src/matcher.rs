@@ -327,7 +327,7 @@ fn kept(text: &str, cut: &Range<usize>) -> LineText {
 
 /// What is cut. Text that looks like a date is cut even if it is none (`Feb 30`): 1.0.2 does so, and rules that expect
 /// the date to be gone go on matching.
-fn cut_of(found: Option<&Found>) -> Range<usize> {
+pub(crate) fn cut_of(found: Option<&Found>) -> Range<usize> {
     found.map_or(0..0, |found| found.range.clone())
 }
 
