@@ -16,6 +16,9 @@ pub struct Near {
     pub text: String,
     /// The bytes of it that the rule matched before it stopped.
     pub matched: Range<usize>,
+    /// How many bytes of the rule, its tags replaced, stand before what it asks for next: the measure of nearness. The text
+    /// is none, since `.*` matches as much of it as there is.
+    pub passed: usize,
     /// What the rule asks for next: a piece of it with its tags replaced.
     pub wanted: String,
     /// The character of the rule as given, from 0, at which it stopped, if that can be told.
@@ -47,10 +50,7 @@ impl Filter {
         let mut nearest: Option<Near> = None;
         for (index, (rule, given)) in self.rules.failregex.iter().zip(&settings.failregex).enumerate() {
             let near = near("failregex", index, rule, given, content, settings)?;
-            if nearest
-                .as_ref()
-                .is_none_or(|nearest| near.matched.len() > nearest.matched.len())
-            {
+            if nearest.as_ref().is_none_or(|nearest| near.passed > nearest.passed) {
                 nearest = Some(near);
             }
         }
@@ -80,6 +80,7 @@ fn near(
         index,
         text: text.to_owned(),
         matched: miss.started_at..miss.text_at,
+        passed: miss.pattern_span.start,
         wanted: rule.text.get(miss.pattern_span.clone()).unwrap_or_default().to_owned(),
         at: tags::before_expansion(given, miss.pattern_span.start, settings.usedns),
     })
@@ -91,7 +92,7 @@ mod tests {
     use stockade_core::Timestamp;
 
     #[test]
-    fn the_nearest_rule_is_the_one_that_matched_most() {
+    fn the_nearest_rule_is_the_one_of_which_most_matched() {
         let settings = FilterSettings {
             failregex: vec![
                 "^ refused <HOST>$".into(),
@@ -111,7 +112,7 @@ mod tests {
             (found.index, found.text.get(found.matched.clone())),
             (1, Some(" login of root from 192.0.2.1 "))
         );
-        assert_eq!((found.wanted.as_str(), found.at), ("f", Some(48)));
+        assert_eq!((found.wanted.as_str(), found.at), ("f", Some(44)));
         assert_eq!(near("2026-11-22 00:00:00 login of root from 192.0.2.1 failed"), None);
     }
 }

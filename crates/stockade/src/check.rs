@@ -9,7 +9,7 @@ use stockade_config::{
     About, ActionConfig, ActionKind, Config, Diagnostic, JailConfig, Overrides, Place, Severity, Value as Set,
 };
 use stockade_core::JailName;
-use stockade_filter::{Filter, FilterError, FilterSettings};
+use stockade_filter::{Filter, FilterError};
 use stockade_protocol::{JailSet, RemoteError, Request, Value, parse};
 
 use crate::client::stream;
@@ -89,7 +89,7 @@ fn examine(jail: &JailConfig, found: &mut Vec<Diagnostic>) {
             about: Some(About::all(&jail.backend)),
         });
     }
-    let rules = rules(jail, &name, found);
+    let rules = setup(jail, &name, found).filter;
     // Names of zones and the server's own zone do not decide whether a pattern is sound.
     if let Err(errors) = Filter::new(&rules, &jiff::tz::TimeZone::UTC) {
         found.extend(errors.iter().map(|error| finding(jail, error)));
@@ -99,8 +99,8 @@ fn examine(jail: &JailConfig, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// The jail's rules as the server will understand its commands; a command that it will refuse is told with its place.
-fn rules(jail: &JailConfig, name: &JailName, found: &mut Vec<Diagnostic>) -> FilterSettings {
+/// The jail as the server will understand its commands; a command that it will refuse is told with its place.
+pub(crate) fn setup(jail: &JailConfig, name: &JailName, found: &mut Vec<Diagnostic>) -> JailSetup {
     let mut setup = JailSetup::new(name.clone(), &jail.backend);
     for command in stream::jail_commands(std::slice::from_ref(jail)) {
         let option = match command.get(2) {
@@ -131,7 +131,7 @@ fn rules(jail: &JailConfig, name: &JailName, found: &mut Vec<Diagnostic>) -> Fil
             });
         }
     }
-    setup.filter
+    setup
 }
 
 fn finding(jail: &JailConfig, error: &FilterError) -> Diagnostic {
@@ -150,7 +150,7 @@ fn finding(jail: &JailConfig, error: &FilterError) -> Diagnostic {
 }
 
 /// Where entry `index` of a rule's option stands.
-fn place_of_rule(jail: &JailConfig, option: &str, index: usize) -> Place {
+pub(crate) fn place_of_rule(jail: &JailConfig, option: &str, index: usize) -> Place {
     let line = match option {
         "failregex" => jail.lines("addfailregex").nth(index),
         "ignoreregex" => jail.lines("addignoreregex").nth(index),

@@ -5,6 +5,7 @@
 pub mod check;
 pub mod client;
 pub mod demo;
+pub mod explain;
 pub mod inspect;
 pub mod regex_tool;
 mod screen;

@@ -15,6 +15,7 @@ usage: stockade COMMAND [OPTIONS]
   client    as fail2ban-client: start, stop, reload, status, set, get …
   regex     as fail2ban-regex: try a filter on a log
   check     find everything that is wrong with a configuration
+  explain   say what the jails make of a line or a log, and why
   config    show a jail's values, where each comes from and what it overrode
 
 `stockade COMMAND --help` tells more. Called as fail2ban-server, fail2ban-client or fail2ban-regex it is that program.
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Some("client") => stockade::client::main(rest),
         Some("regex") => stockade::regex_tool::run(rest),
         Some("check") => stockade::inspect::check(rest),
+        Some("explain") => stockade::explain::run(rest),
         Some("config") => stockade::inspect::config(rest),
         Some("demo") => stockade::demo::run(rest),
         Some("-V" | "--version" | "version") => {

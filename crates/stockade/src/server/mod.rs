@@ -1,7 +1,7 @@
 //! The server: its threads, their inboxes, and who may talk to whom (docs/ARCHITECTURE.md).
 
 mod acting;
-mod addresses;
+pub(crate) mod addresses;
 mod change;
 mod commands;
 mod configure;
