@@ -46,6 +46,8 @@ pub(super) struct Header {
 pub(super) enum Fault {
     Read(io::Error),
     Damaged(&'static str),
+    /// There is no header yet: it was made a moment ago.
+    Unfinished,
 }
 
 impl From<io::Error> for Fault {
@@ -59,7 +61,7 @@ impl Header {
     pub(super) fn read(file: &File) -> Result<Self, Fault> {
         let mut bytes = [0; HEADER_BYTES];
         if read_full(file, &mut bytes, 0)? < HEADER_BYTES {
-            return Err(Fault::Damaged("it is shorter than the header of a journal"));
+            return Err(Fault::Unfinished);
         }
         if !bytes.starts_with(b"LPKSHHRH") {
             return Err(Fault::Damaged("it does not begin as a journal does"));

@@ -113,6 +113,8 @@ pub struct Reader {
     given: VecDeque<Identity>,
     last: Option<Cursor>,
     problems: Vec<Problem>,
+    /// A file was found whose header was not written yet.
+    unfinished: bool,
     damaged: u64,
     scratch: Scratch,
 }
@@ -134,6 +136,8 @@ struct Source {
     open: Option<Box<Open>>,
     /// Began to exist while we were reading: all of it is new.
     new: bool,
+    /// Nobody will find it again.
+    deleted: bool,
 }
 
 #[derive(Debug)]
@@ -157,11 +161,6 @@ impl Source {
         let name = self.path.file_name().unwrap_or_default().as_encoded_bytes();
         self.header.archived || name.contains(&b'@') || name.ends_with(b"~")
     }
-
-    /// Whether nobody will find it again.
-    fn is_deleted(&self) -> bool {
-        self.open.as_ref().is_some_and(|open| open.file.is_deleted())
-    }
 }
 
 impl Reader {
@@ -181,6 +180,7 @@ impl Reader {
             given: VecDeque::new(),
             last: None,
             problems: Vec::new(),
+            unfinished: false,
             damaged: 0,
             scratch: Scratch::default(),
         };
@@ -240,12 +240,14 @@ impl Reader {
     /// Looks at what has changed; then [`Reader::step`] may bring more.
     pub fn refresh(&mut self) {
         let notices = self.notices();
-        if notices.folders || Instant::now() >= self.rescan_at {
+        if notices.folders || self.unfinished || Instant::now() >= self.rescan_at {
             self.scan(true);
         }
         let mut gone = Vec::new();
         for (place, source) in self.files.iter_mut().enumerate() {
             let Some(open) = &mut source.open else { continue };
+            // Asked first: nothing is written to a deleted file, so that what is read of it now is all.
+            source.deleted = open.file.is_deleted();
             let outcome = open.file.refresh().and_then(|_| {
                 if open.head.is_none() {
                     open.head = open.file.next_entry()?;
@@ -253,8 +255,11 @@ impl Reader {
                 Ok(())
             });
             source.header = open.file.header.clone();
-            if let Err(fault) = outcome {
-                gone.push((place, Some(fault)));
+            match outcome {
+                Ok(()) => {}
+                // journald frees the blocks of what it deletes, whoever still reads it.
+                Err(_) if source.deleted => gone.push((place, Some(Fault::Damaged("journald deleted it meanwhile")))),
+                Err(fault) => gone.push((place, Some(fault))),
             }
         }
         self.close(gone);
@@ -414,7 +419,7 @@ impl Reader {
         for (place, source) in self.files.iter_mut().enumerate() {
             let Some(open) = &mut source.open else { continue };
             open.file.rest();
-            if source.is_complete() || source.is_deleted() {
+            if source.is_complete() || source.deleted {
                 gone.push((place, None));
             }
         }
@@ -448,6 +453,7 @@ impl Reader {
             let why = match fault {
                 Fault::Read(error) => error.to_string(),
                 Fault::Damaged(why) => (*why).to_owned(),
+                Fault::Unfinished => "its header was never written".to_owned(),
             };
             self.problems.push(Problem {
                 path: path.to_owned(),
@@ -459,6 +465,7 @@ impl Reader {
     /// Looks which files there are. `new`: those not seen before have come since reading began.
     fn scan(&mut self, new: bool) {
         self.rescan_at = Instant::now() + RESCAN;
+        self.unfinished = false;
         // Watched first, so that what comes meanwhile is told.
         if let Some(notify) = &self.notify {
             for folder in self.options.folders() {
@@ -474,6 +481,7 @@ impl Reader {
             match header {
                 Ok(header) => self.found(path, header, new),
                 Err(Fault::Read(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(Fault::Unfinished) => self.unfinished = true,
                 Err(fault) => self.tell(&path, &fault),
             }
         }
@@ -497,11 +505,16 @@ impl Reader {
             header,
             open: None,
             new,
+            deleted: false,
         };
-        if source.is_complete() && self.is_over(&source.header) {
+        if source.is_complete() && !new && self.is_over(&source.header) {
             self.done.insert(source.header.file_id);
-        } else {
-            self.files.push(source);
+            return;
+        }
+        self.files.push(source);
+        if new {
+            // Held open at once: journald may delete it before its time comes.
+            self.begin(self.files.len() - 1);
         }
     }
 

@@ -1,5 +1,5 @@
 //! The journal reader on journals that systemd has written, beside journalctl and Fail2Ban.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "test code")]
 
 mod damage;
 mod following;
