@@ -21,6 +21,9 @@ impl Dice {
 
 const COUNT: usize = 120;
 
+/// What is written where.
+type Changes<'a> = &'a [(usize, [u8; 8])];
+
 /// A journal of which only the part that is in use is kept.
 fn sound(ways: &[(&str, &str)]) -> Vec<u8> {
     let temp = TempDir::new("journal-sound");
@@ -121,7 +124,7 @@ fn circles_and_impossible_numbers_end() {
     let number = |at: usize| usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap();
     let array = number(176);
     let huge = u64::MAX.to_le_bytes();
-    let cases: &[(&str, &[(usize, [u8; 8])])] = &[
+    let cases: &[(&str, Changes<'_>)] = &[
         ("entries without end", &[(152, huge)]),
         (
             "the list of entries leads to itself",

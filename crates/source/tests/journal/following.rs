@@ -16,6 +16,9 @@ use crate::writing::{folder, journalctl, needs, read, text};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// Entries sent while files are rotated.
+const COUNT: usize = 20_000;
+
 /// Its own `/run`, `/dev` and `/var/log/journal`; files are put where the test sees them.
 const PRIVATE: &str = r#"
 mount --make-rprivate / && mount --bind "$1/run" /run && mount --bind "$1/log" /var/log/journal &&
@@ -136,7 +139,6 @@ fn no_entry_is_lost_or_doubled_or_out_of_order_while_files_are_rotated_and_delet
     let Some(journald) = Journald::start("SystemMaxFileSize=512K\nSystemMaxFiles=4\n") else {
         return;
     };
-    const COUNT: usize = 20_000;
     let mut reader = Reader::open(&folder(&journald.log()), From::Head);
     numbered(&mut reader);
     // journald frees the blocks of deleted files, also for those who have them open: the reader must not fall far behind.
