@@ -23,6 +23,7 @@ pub(crate) fn run(check: bool) -> Result<(), String> {
             "docs/generated/fail2ban-server.1",
             manual("fail2ban-server", "watch logs and ban those who fail", false),
         ),
+        ("docs/generated/stockade.1", of_stockade()),
     ];
     let mut stale = Vec::new();
     for (name, text) in files {
@@ -138,6 +139,26 @@ fn manual(name: &str, what: &str, commands: bool) -> String {
             .collect::<Vec<_>>()
             .join(",\n")
     );
+    out
+}
+
+/// The manual page of `stockade` itself.
+fn of_stockade() -> String {
+    let version = stockade::VERSION;
+    let mut out = format!(
+        ".TH STOCKADE 1 \"\" \"Stockade {version}\" \"User Commands\"\n.SH NAME\nstockade \\- look at a configuration, a log or a recorded attack\n\
+         .SH SYNOPSIS\n.B stockade\nCOMMAND [OPTIONS]\n.SH COMMANDS\n"
+    );
+    for word in stockade::words::WORDS {
+        let _ = writeln!(out, ".TP\n.B {}\n{}", roff(word.name), roff(word.summary));
+    }
+    for word in stockade::words::WORDS {
+        if let Some(help) = word.help {
+            let lines: Vec<String> = help.trim_end().lines().map(roff).collect();
+            let _ = writeln!(out, ".SH {}\n.nf\n{}\n.fi", word.name.to_uppercase(), lines.join("\n"));
+        }
+    }
+    out.push_str(".SH SEE ALSO\n.BR fail2ban-client (1),\n.BR fail2ban-server (1)\n");
     out
 }
 

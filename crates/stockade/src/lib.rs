@@ -11,6 +11,7 @@ pub mod regex_tool;
 mod screen;
 pub mod server;
 mod terminal;
+pub mod words;
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -5,22 +5,6 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-const HELP: &str = "\
-Stockade watches logs and bans those who fail to log in.
-
-usage: stockade COMMAND [OPTIONS]
-
-  demo      show a recorded attack being banned, in a private network namespace
-  server    as fail2ban-server: watch logs and ban
-  client    as fail2ban-client: start, stop, reload, status, set, get …
-  regex     as fail2ban-regex: try a filter on a log
-  check     find everything that is wrong with a configuration
-  explain   say what the jails make of a line or a log, and why
-  config    show a jail's values, where each comes from and what it overrode
-
-`stockade COMMAND --help` tells more. Called as fail2ban-server, fail2ban-client or fail2ban-regex it is that program.
-";
-
 fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let called = args.next().unwrap_or_default();
@@ -33,20 +17,19 @@ fn main() -> ExitCode {
         _ if rest.is_empty() => OsString::new(),
         _ => rest.remove(0),
     };
+    let word = stockade::words::WORDS
+        .iter()
+        .find(|word| face.to_str() == Some(word.name));
+    if let Some(word) = word {
+        return (word.run)(rest);
+    }
     match face.to_str() {
-        Some("server") => stockade::client::server_main(rest),
-        Some("client") => stockade::client::main(rest),
-        Some("regex") => stockade::regex_tool::run(rest),
-        Some("check") => stockade::inspect::check(rest),
-        Some("explain") => stockade::explain::run(rest),
-        Some("config") => stockade::inspect::config(rest),
-        Some("demo") => stockade::demo::run(rest),
         Some("-V" | "--version" | "version") => {
             print(&mut std::io::stdout(), &format!("Stockade {}\n", stockade::VERSION));
             ExitCode::SUCCESS
         }
         Some("-h" | "--help" | "help") => {
-            print(&mut std::io::stdout(), HELP);
+            print(&mut std::io::stdout(), &stockade::words::help());
             ExitCode::SUCCESS
         }
         other => {
@@ -56,7 +39,7 @@ fn main() -> ExitCode {
                     &format!("stockade: no command `{}`\n\n", word.escape_debug()),
                 );
             }
-            print(&mut std::io::stderr(), HELP);
+            print(&mut std::io::stderr(), &stockade::words::help());
             ExitCode::from(2)
         }
     }

@@ -26,7 +26,7 @@ const USAGE: u8 = 2;
 /// Longest piece of a log that is shown.
 const SHOWN_CHARS: usize = 1000;
 
-const HELP: &str = "\
+pub(crate) const HELP: &str = "\
 Says what the jails make of a line or a log, and why.
 
 usage: stockade explain [-j JAIL]... [-c DIR] LINE

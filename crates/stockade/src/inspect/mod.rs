@@ -18,7 +18,7 @@ const ERRORS: u8 = 1;
 /// Exit code if the command line has.
 const USAGE: u8 = 2;
 
-const CHECK_HELP: &str = "\
+pub(crate) const CHECK_HELP: &str = "\
 Finds everything that is wrong with a configuration, or perhaps not as meant.
 
 usage: stockade check [DIR] [--json]
@@ -30,7 +30,7 @@ Looks at every file, at the rules and actions of the enabled jails, at their log
 server is asked. Exit code: 0 if all jails will run, 1 if there are errors, 2 if the command line is wrong. Warnings alone give 0.
 ";
 
-const CONFIG_HELP: &str = "\
+pub(crate) const CONFIG_HELP: &str = "\
 Shows where the values of a jail come from.
 
 usage: stockade config show [JAIL] [-c DIR] [--json]
