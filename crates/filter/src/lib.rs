@@ -33,6 +33,7 @@ mod matcher;
 mod mlfid;
 mod multiline;
 mod near;
+mod review;
 mod tags;
 mod window;
 
@@ -51,6 +52,7 @@ use crate::mlfid::Sessions;
 use crate::window::Window;
 
 pub use crate::near::Near;
+pub use crate::review::{Finding, FindingKind, review};
 
 /// A jail's rules as the operator gave them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

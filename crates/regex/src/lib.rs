@@ -36,6 +36,7 @@ mod near_miss;
 mod parse;
 mod program;
 mod repetition;
+pub mod review;
 mod rewrite;
 mod tables;
 mod token;
