@@ -125,6 +125,18 @@ impl CharSet {
         Self::from_ranges(self.ranges.iter().chain(&other.ranges).copied().collect())
     }
 
+    pub(crate) fn intersection(&self, other: &Self) -> Self {
+        self.negated().union(&other.negated()).negated()
+    }
+
+    pub(crate) fn without(&self, other: &Self) -> Self {
+        self.intersection(&other.negated())
+    }
+
+    pub(crate) fn is_disjoint(&self, other: &Self) -> bool {
+        self.intersection(other).is_empty()
+    }
+
     pub(crate) fn is_subset_of(&self, other: &Self) -> bool {
         self.union(other) == *other
     }

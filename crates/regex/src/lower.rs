@@ -7,6 +7,7 @@ use std::fmt::{self, Write};
 
 use crate::ast::{Assertion, Node, RepeatKind};
 use crate::charset::CharSet;
+use crate::regular::{Slot, slot};
 
 /// Why a pattern is not regular, or not in a way the `regex` crate can be trusted with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,11 @@ pub(crate) struct Limits {
     pub(crate) ascii: bool,
 }
 
+/// Whether `$` without MULTILINE is anywhere in the tree.
+pub(crate) fn has_final_line_end(root: &Node) -> bool {
+    root.any(&mut |node| *node == Node::Assert(Assertion::FinalLineEnd))
+}
+
 /// Why the tree is not regular, or what it asks of the texts.
 pub(crate) fn check(root: &Node) -> Result<Limits, NotRegular> {
     let mut limits = Limits::default();
@@ -78,14 +84,21 @@ pub(crate) fn check(root: &Node) -> Result<Limits, NotRegular> {
     obstacle.map_or(Ok(limits), Err)
 }
 
-/// Writes a tree that [`check`] found regular.
-pub(crate) fn lower(root: &Node, alphabet: Alphabet) -> String {
+/// Writes a tree that [`check`] found regular; and what its groups mean, from group 1 on.
+pub(crate) fn lower(root: &Node, alphabet: Alphabet) -> (String, Vec<Slot>) {
     let mut out = String::new();
     if alphabet == Alphabet::Ascii {
         out.push_str("(?-u)");
     }
     write_node(root, alphabet, &mut out);
-    out
+    let mut slots = Vec::new();
+    root.any(&mut |node| {
+        if let Node::Group(number, _) = node {
+            slots.push(slot(*number));
+        }
+        false
+    });
+    (out, slots)
 }
 
 fn write_node(node: &Node, alphabet: Alphabet, out: &mut String) {

@@ -136,6 +136,11 @@ impl Machine {
         self.matched = true;
     }
 
+    /// Number of groups, group 0 not counted.
+    pub(crate) fn groups(&self) -> usize {
+        self.groups
+    }
+
     pub(crate) fn group(&self, number: usize) -> Option<std::ops::Range<usize>> {
         if !self.matched || number > self.groups {
             return None;

@@ -5,11 +5,18 @@
 //!   pattern has one, `(?:…:)(?<=:):`.
 //! * An alternation of single characters is a class: of the branches at most the one that fits the next character can
 //!   match, and all consume one character, so their order does not matter.
+//! * `(?:[^"]*|"[^"]*")*]` becomes `(?:[^"]+|"[^"]*")*]`, so that no iteration is empty. The branches begin with
+//!   different characters, and what follows with others still. So each character says how the loop goes on: with the
+//!   branch that it begins, or out of the loop; all else fails at once, also an empty iteration, after which what follows is
+//!   tried before a character that it does not begin with.
 //!
-//! `tests/generated.rs` compares the result with CPython.
+//! `tests/cpython/generated.rs` compares the result with CPython.
 
-use crate::ast::{Node, Side};
+use std::collections::VecDeque;
+
+use crate::ast::{Node, RepeatKind, Side};
 use crate::charset::CharSet;
+use crate::leading::{leading, leading_of};
 
 /// Rewrites a whole pattern.
 pub(crate) fn rewrite(root: Node) -> Node {
@@ -84,7 +91,9 @@ impl Rewriter {
     fn concat(&self, nodes: Vec<Node>, before: Option<&CharSet>) -> Node {
         let mut out = Vec::with_capacity(nodes.len());
         let mut last = before.cloned();
-        for node in nodes {
+        let mut nodes = VecDeque::from(nodes);
+        while let Some(node) = nodes.pop_front() {
+            let node = without_empty_iterations(node, &nodes);
             let node = self.node(node, last.as_ref());
             if self.looks_behind {
                 last = ending(&node, last);
@@ -96,6 +105,87 @@ impl Rewriter {
             }
         }
         Node::concat(out)
+    }
+}
+
+/// `(?:X*|Y)*` as `(?:X+|Y)*`, where that is the same.
+fn without_empty_iterations(node: Node, after: &VecDeque<Node>) -> Node {
+    match node {
+        Node::Repeat {
+            node,
+            min: 0 | 1,
+            max: None,
+            kind: RepeatKind::Greedy,
+        } if node.may_be_empty() && is_told_by_first_character(&node, after) => Node::Repeat {
+            node: Box::new(not_empty(*node)),
+            min: 0,
+            max: None,
+            kind: RepeatKind::Greedy,
+        },
+        other => other,
+    }
+}
+
+/// Whether the first character of each branch says which it is, or that the loop has ended.
+fn is_told_by_first_character(node: &Node, after: &VecDeque<Node>) -> bool {
+    let Node::Alternate(branches) = node else {
+        return false;
+    };
+    let follow = leading_of(after.iter());
+    if follow.empty || node.any(&mut |node| !is_plain(node)) {
+        return false;
+    }
+    let mut seen = follow.set;
+    branches.iter().all(|branch| {
+        let next = leading(branch);
+        let told = (star(branch).is_some() || !next.empty) && next.set.is_disjoint(&seen);
+        seen = seen.union(&next.set);
+        told
+    })
+}
+
+fn is_plain(node: &Node) -> bool {
+    matches!(
+        node,
+        Node::Char(_)
+            | Node::Set(_)
+            | Node::Concat(_)
+            | Node::Alternate(_)
+            | Node::Repeat {
+                kind: RepeatKind::Greedy | RepeatKind::Lazy,
+                ..
+            }
+    )
+}
+
+/// The body of `X*` for one character `X`.
+fn star(node: &Node) -> Option<&Node> {
+    match node {
+        Node::Repeat {
+            node,
+            min: 0,
+            max: None,
+            kind: RepeatKind::Greedy,
+        } if node.single().is_some() => Some(node),
+        _ => None,
+    }
+}
+
+fn not_empty(node: Node) -> Node {
+    match node {
+        Node::Alternate(branches) => Node::Alternate(branches.into_iter().map(not_empty).collect()),
+        Node::Repeat {
+            node,
+            min: 0,
+            max: None,
+            kind: RepeatKind::Greedy,
+        } if node.single().is_some() => Node::Repeat {
+            node,
+            min: 1,
+            max: None,
+            kind: RepeatKind::Greedy,
+        },
+        other => other,
     }
 }
 

@@ -1,17 +1,12 @@
 //! Generated patterns and texts: what CPython refuses we refuse, what it matches we match, group by group.
 //!
 //! A longer run: `STOCKADE_SEED=7 STOCKADE_TIMES=20 cargo test -p stockade-regex --test cpython generated`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "test code"
-)]
+#![expect(clippy::print_stdout, reason = "test code")]
 
 use crate::oracle::{Python, Question, ask_ourselves, missing_python, spans};
 use crate::random::{Random, times};
 use crate::shrink::{difference, shrink};
-use crate::writer::{EVERYTHING, LOOPING, pattern, text};
+use crate::writer::{EVERYTHING, GUARDED, LOOPING, pattern, text};
 use stockade_regex::{Budget, Flags, Regex, Scratch};
 
 const PIECES: &[&str] = &[
@@ -202,6 +197,25 @@ fn generated_loops_match_as_in_cpython() {
             let pattern = pattern(&mut random, &LOOPING, 3);
             for _ in 0..5 {
                 questions.push(Question::new("", &pattern, &text(&mut random, &LOOPING, 16)));
+            }
+        }
+        compare(&questions);
+    }
+}
+
+/// A third of what these patterns have is refused (groups that are not there); of the rest most are written out.
+#[test]
+fn generated_look_aheads_and_conditionals_match_as_in_cpython() {
+    if missing_python() {
+        return;
+    }
+    let mut random = Random::new(5);
+    for _ in 0..times() {
+        let mut questions = Vec::new();
+        for _ in 0..4_000 {
+            let pattern = pattern(&mut random, &GUARDED, 2);
+            for _ in 0..5 {
+                questions.push(Question::new("", &pattern, &text(&mut random, &GUARDED, 12)));
             }
         }
         compare(&questions);

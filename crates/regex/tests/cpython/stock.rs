@@ -1,5 +1,11 @@
 //! The installed package's expressions and sample lines, and mutations of these.
-#![expect(clippy::unwrap_used, reason = "test code")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "test code"
+)]
 
 use stockade_regex::{Flags, Regex};
 

@@ -2,7 +2,7 @@
 //! engines, and no literal we require is missing from a match. The prefilter of the daemon stands on this.
 //!
 //! All pairs, and many more mutations: `STOCKADE_TIMES=2 cargo test -p stockade-regex --test cpython stock_filters`.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 use crate::oracle::{Python, spans};
 use crate::random::{Random, times};
@@ -127,5 +127,5 @@ fn most_stock_expressions_are_decided_in_linear_time() {
         all - limited_count,
         limited.join("\n")
     );
-    assert!(limited_count * 4 <= all, "{limited_count} of {all}");
+    assert!(limited_count * 20 <= all, "{limited_count} of {all}");
 }

@@ -1,4 +1,5 @@
 //! Patterns and texts written by dice.
+#![expect(clippy::indexing_slicing, reason = "test code")]
 
 use crate::random::Random;
 
@@ -107,6 +108,45 @@ pub(crate) const LOOPING: Alphabet = Alphabet {
         "(?!b+)",
     ],
     texts: &["a", "a", "a", "b", "b", "é", " "],
+    classes: false,
+};
+
+/// Look-aheads and conditionals that can be written out, and what they meet then.
+pub(crate) const GUARDED: Alphabet = Alphabet {
+    atoms: &[
+        "a",
+        "b",
+        "c",
+        "ab",
+        "(?!ab)",
+        "(?!a|bc)",
+        "(?=a)",
+        "(?=[ab]c?)",
+        "(?:(?!ab).)*",
+        "(?:(?!ab).)*?",
+        "(?:(?!aba).)*",
+        "(?:(?!aa).)*?",
+        "((?:(?! b ).)*)",
+        "(?!ab\\b)",
+        "(?!b$)",
+        "(?!a*)",
+        "(?:(?!ab)\\w+c?)*",
+        "(a)?",
+        "(b)?",
+        "(?(1)a|b)",
+        "(?(2)c|ba)",
+        "[ab]+",
+        "\\S*",
+        ".*?",
+        " ",
+        "$",
+        "(?=a[bc]+)",
+        "([ab]|c)",
+        "(?:(?!ac)[^b]){2,3}",
+        "(?: |$)",
+        "(?!c)",
+    ],
+    texts: &["a", "a", "b", "b", "c", " ", "é"],
     classes: false,
 };
 
