@@ -4,6 +4,8 @@
 //! writes it. Then the free text is replaced by what follows it, or by the whole of a rule that is not anchored, with
 //! another address. Only if the filter takes that other address is anything said.
 
+use std::collections::HashSet;
+
 use stockade_regex::Scratch;
 use stockade_regex::review::{ADDRESS, CONTENT, FIELD, Field, Taste};
 
@@ -190,19 +192,16 @@ impl Reviewer<'_> {
         let mut attacks = Vec::new();
         for (index, seen) in self.failregex.iter().enumerate() {
             let Some(seen) = seen else { continue };
-            let mut add = |only_for, text: String| {
-                if text.matches(ADDRESS).count() == 1 && !text.contains([FIELD, CONTENT]) {
-                    let text = text.replace(ADDRESS, FORGED);
-                    if !attacks
-                        .iter()
-                        .any(|known: &Attack| known.text == text && known.rule == index)
-                    {
-                        attacks.push(Attack {
-                            rule: index,
-                            only_for,
-                            text,
-                        });
-                    }
+            let mut known = HashSet::new();
+            let mut add = |only_for: Option<usize>, text: String| {
+                let is_whole = text.matches(ADDRESS).count() == 1 && !text.contains([FIELD, CONTENT]);
+                let text = text.replace(ADDRESS, FORGED);
+                if is_whole && known.insert((only_for, text.clone())) {
+                    attacks.push(Attack {
+                        rule: index,
+                        only_for,
+                        text,
+                    });
                 }
             };
             for taste in tastes() {
@@ -266,6 +265,8 @@ impl Reviewer<'_> {
 
     /// Which rule matches the line, and the address it takes.
     fn taken(&self, line: &str, lines: Lines) -> Option<(usize, String)> {
+        let left = self.searches_left.get().checked_sub(self.failregex.len() + 1)?;
+        self.searches_left.set(left);
         match self.filter.judge(line.as_bytes(), CLOCK, &mut Memory::default()) {
             Verdict::Match(found) => match found.who {
                 Who::Id(id) => Some((found.rule, id.to_string())),

@@ -10,6 +10,8 @@ mod forgeable;
 mod never;
 mod place;
 
+use std::cell::Cell;
+
 use stockade_core::Timestamp;
 use stockade_regex::review::{Outline, slow_text};
 
@@ -108,11 +110,17 @@ struct Seen<'f> {
     outline: Outline,
 }
 
+/// A filter of hundreds of rules must not keep the review busy for minutes: this is about a second. The largest stock
+/// filter needs a tenth.
+const MOST_SEARCHES: usize = 1_000_000;
+
 struct Reviewer<'f> {
     filter: &'f Filter,
     prefix: Option<Seen<'f>>,
     failregex: Vec<Option<Seen<'f>>>,
     ignoreregex: Vec<Option<Seen<'f>>>,
+    /// Searches that may still be made to find lines that show something.
+    searches_left: Cell<usize>,
 }
 
 impl<'f> Reviewer<'f> {
@@ -126,6 +134,7 @@ impl<'f> Reviewer<'f> {
             prefix: filter.rules.prefregex.as_ref().and_then(seen),
             failregex: filter.rules.failregex.iter().map(seen).collect(),
             ignoreregex: filter.rules.ignoreregex.iter().map(seen).collect(),
+            searches_left: Cell::new(MOST_SEARCHES),
         }
     }
 

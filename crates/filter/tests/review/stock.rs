@@ -44,6 +44,18 @@ fn stock_filters_in_all_modes_have_the_findings_that_were_looked_at_and_no_other
     let started = std::time::Instant::now();
     let findings = reviewed(&stock);
     let took = started.elapsed();
+    let default: Vec<Configured> = stock
+        .iter()
+        .filter(|one| !one.name.contains(':'))
+        .map(Configured::again)
+        .collect();
+    let started = std::time::Instant::now();
+    let of_jails = reviewed(&default).len();
+    println!(
+        "{} stock jails' sets of rules reviewed in {:?}, {of_jails} findings",
+        default.len(),
+        started.elapsed()
+    );
     let rules: usize = stock.iter().map(|one| one.settings.failregex.len()).sum();
     println!(
         "{} sets of rules with {rules} failregex reviewed in {took:?}, {} findings",

@@ -2,13 +2,15 @@
 //! example of what it matches, and a text on which it is slow.
 //!
 //! What is said to be impossible is proven, on an automaton that accepts at least what the pattern matches
-//! ([`automaton`], [`search`]). Examples ([`sample`]) are drafts: whoever uses one asks the machine whether it matches.
+//! (`automaton.rs`, `search.rs`). Examples (`sample.rs`) are drafts: whoever uses one asks the machine whether it matches.
 //! Nothing here runs while a log is read.
 
 mod automaton;
 mod sample;
 mod search;
 mod slow;
+#[cfg(test)]
+mod tests;
 
 use crate::Regex;
 use crate::ast::{Assertion, Node, RepeatKind};

@@ -25,6 +25,9 @@ pub struct Slow {
 const SHORT: usize = 64;
 const LONG: usize = 16 << 10;
 
+/// More starts than this are not tried.
+const MOST_PUMPS: usize = 64;
+
 /// A text on which a search of the pattern is given up; `None` if none was found.
 ///
 /// Loops are fed with what they and others take, and the steps of the machine are counted. Only a pattern that is not
@@ -133,5 +136,6 @@ fn pumps(outline: &Outline) -> Vec<(String, String)> {
         }
     }
     out.dedup();
+    out.truncate(MOST_PUMPS);
     out
 }
