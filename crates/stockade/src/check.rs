@@ -163,6 +163,36 @@ pub(crate) fn place_of_rule(jail: &JailConfig, option: &str, index: usize) -> Pl
         .clone()
 }
 
+/// Doubts about the rules of a jail that compile.
+pub fn review(jail: &JailConfig, found: &mut Vec<Diagnostic>) {
+    let Some(name) = JailName::new(&jail.name) else { return };
+    // What the server refuses has been told, and such a jail is not reviewed.
+    let settings = setup(jail, &name, &mut Vec::new()).filter;
+    let Ok(filter) = Filter::new(&settings, &jiff::tz::TimeZone::UTC) else {
+        return;
+    };
+    for doubt in stockade_filter::review(&filter, &settings) {
+        let rules = match doubt.option {
+            "failregex" => &settings.failregex,
+            "ignoreregex" => &settings.ignoreregex,
+            _ => &settings.prefregex.iter().cloned().collect(),
+        };
+        let example = doubt.example.map(|line| format!("; for example: {line}"));
+        found.push(Diagnostic {
+            severity: Severity::Warning,
+            what: format!("`{}`: {}", doubt.option, doubt.what),
+            place: Some(place_of_rule(jail, doubt.option, doubt.index)),
+            why: doubt.why + example.as_deref().unwrap_or_default(),
+            mend: doubt.mend,
+            jail: Some(jail.name.clone()),
+            about: rules.get(doubt.index).map(|rule| About {
+                text: rule.clone(),
+                span: doubt.at,
+            }),
+        });
+    }
+}
+
 fn examine_action(jail: &JailConfig, name: &JailName, action: &ActionConfig, found: &mut Vec<Diagnostic>) {
     let mut tell = |severity, what: String, place: &Place, why: &str, mend: String| {
         found.push(Diagnostic {

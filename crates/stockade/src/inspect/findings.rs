@@ -49,6 +49,7 @@ pub(super) fn examine(folder: &Path) -> Report {
     for jail in config.jails.iter().filter(|jail| jail.problem.is_none()) {
         logs(jail, &mut findings);
         ignored(jail, &mut findings);
+        crate::check::review(jail, &mut findings);
         if let Some(shown) = stockade_config::show(folder, &overrides, &jail.name) {
             findings.extend(ports::reached(&shown));
         }
