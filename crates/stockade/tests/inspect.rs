@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -156,6 +157,79 @@ fn a_sound_configuration_is_told_so() {
     let output = run(&["check", folder.path().to_str().unwrap(), "--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((output.status.code(), &report["errors"]), (Some(0), &Value::from(0)));
+}
+
+/// The stock configuration with every jail enabled and a log for each.
+fn stock() -> testkit::TempDir {
+    let folder = testkit::TempDir::new("check-stock");
+    for name in [
+        "action.d",
+        "filter.d",
+        "jail.conf",
+        "fail2ban.conf",
+        "paths-common.conf",
+        "paths-debian.conf",
+    ] {
+        let status = Command::new("cp")
+            .arg("-r")
+            .arg(Path::new("/etc/fail2ban").join(name))
+            .arg(folder.path())
+            .status();
+        assert!(status.unwrap().success());
+    }
+    let jails = std::fs::read_to_string("/etc/fail2ban/jail.conf").unwrap();
+    let names = jails
+        .lines()
+        .filter_map(|line| line.strip_prefix('[')?.strip_suffix(']'));
+    // Values that stock actions want and stock files leave to the user.
+    let mut local = "[DEFAULT]\nenabled = true\ncfemail = a\ncfapikey = b\nblocklist_de_apikey = c\n".to_owned();
+    for name in names.filter(|name| !matches!(*name, "DEFAULT" | "INCLUDES")) {
+        folder.write(format!("log/{name}"), "");
+        writeln!(
+            local,
+            "[{name}]\nlogpath = {}",
+            folder.join(format!("log/{name}")).display()
+        )
+        .unwrap();
+    }
+    folder.write("jail.local", local);
+    folder
+}
+
+/// Each of them was looked at, and the witness of each was run through the real `fail2ban-regex`: docs/compat/REVIEW.md.
+#[test]
+fn what_is_found_in_the_stock_configuration_is_what_was_reviewed() {
+    if !testkit::requires(&["fail2ban-client", "iptables"]) {
+        return;
+    }
+    let folder = stock();
+    let (code, findings) = findings(folder.path());
+    let mut found: Vec<(String, String)> = findings
+        .iter()
+        .map(|(severity, place, what, _)| {
+            assert_eq!(severity, "warning", "{what}");
+            (place.split(':').next().unwrap().to_owned(), what.clone())
+        })
+        .collect();
+    found.sort();
+    let forged = |file: &str| {
+        (
+            file.to_owned(),
+            "`failregex`: text from outside can stand where the address is taken".to_owned(),
+        )
+    };
+    let expected = [
+        forged("pam-generic.conf"),
+        (
+            "sogo-auth.conf".to_owned(),
+            "`ignoreregex`: this rule can never match".to_owned(),
+        ),
+        forged("sshd.conf"),
+        forged("sshd.conf"),
+        forged("sshd.conf"),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(code, Some(0));
 }
 
 #[test]
