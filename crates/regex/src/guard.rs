@@ -63,6 +63,20 @@ impl Guard {
         }
     }
 
+    /// What `\b` or `\B` asks for behind a character that is a word character or not.
+    pub(crate) fn boundary(after_word: bool, negated: bool, ascii: bool) -> Self {
+        let word = CharSet::category(Category::Word, false, ascii);
+        let element = if after_word == negated {
+            Element::One(word)
+        } else {
+            Element::OneOrEnd(word.negated())
+        };
+        Self {
+            negative: false,
+            sequences: vec![vec![element]],
+        }
+    }
+
     /// The classes by which the next character decides something.
     pub(crate) fn heads(&self) -> impl Iterator<Item = &CharSet> {
         self.sequences

@@ -116,12 +116,11 @@ impl Regex {
         let mut ast = parse::parse(pattern, flags)?;
         ast.root = rewrite::rewrite(ast.root);
         let program = compile::compile(&ast)?;
-        let linear = Linear::new(&ast.root);
         Ok(Self {
             pattern: pattern.into(),
             flags,
             program,
-            linear,
+            linear: Linear::default(),
             names: ast.names,
             budget,
         })
@@ -155,14 +154,14 @@ impl Regex {
     }
 
     /// Whether a search that runs out of steps is decided in linear time. Texts can still stand in the way: `$` needs
-    /// a text of one line, `\b` one of ASCII.
+    /// a text of one line, and `\b` behind what may be a word character or not one of ASCII.
     pub fn is_regular(&self) -> bool {
-        self.linear.obstacle().is_none()
+        self.obstacle().is_none()
     }
 
     /// Why the pattern is not regular.
     pub fn obstacle(&self) -> Option<NotRegular> {
-        self.linear.obstacle()
+        self.linear.obstacle(|| self.tree())
     }
 
     /// Named groups and their numbers, in the order of the pattern.

@@ -5,17 +5,17 @@ use std::sync::OnceLock;
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 
 use crate::ast::Node;
-use crate::lower::{Alphabet, Limits, NotRegular, check, has_final_line_end, lower};
+use crate::lower::{Alphabet, Limits, NotRegular, asked_of_texts, check, lower};
 use crate::machine::Machine;
-use crate::regular::{Slot, regular};
+use crate::regular::{Slot, Written, regular};
 
 /// A compiled expression larger than this is not worth its memory: the search is given up instead.
 const MAX_SIZE: usize = 4 << 20;
 
-/// The linear-time engine of one pattern; compiled when first needed, which is for hostile texts only.
-#[derive(Debug)]
+/// The linear-time engine of one pattern; made when first needed, which is for hostile texts only.
+#[derive(Debug, Default)]
 pub(crate) struct Linear {
-    limits: Result<Limits, NotRegular>,
+    obstacle: OnceLock<Option<NotRegular>>,
     ascii: OnceLock<Option<Lowered>>,
     unicode: OnceLock<Option<Lowered>>,
 }
@@ -26,52 +26,37 @@ struct Lowered {
     regex: Regex,
     /// What its groups tell, from group 1 on.
     slots: Vec<Slot>,
+    limits: Limits,
 }
 
 impl Linear {
-    pub(crate) fn new(root: &Node) -> Self {
-        let limits = match regular(root) {
-            Ok(None) => check(root),
-            // What a look-ahead says of line ends is written out without them.
-            Ok(Some(written)) => check(&written).map(|limits| Limits {
-                one_line: limits.one_line || has_final_line_end(root),
-                ..limits
-            }),
-            Err(obstacle) => Err(obstacle),
-        };
-        Self {
-            limits,
-            ascii: OnceLock::new(),
-            unicode: OnceLock::new(),
-        }
-    }
-
-    pub(crate) fn obstacle(&self) -> Option<NotRegular> {
-        self.limits.err()
+    /// Why the pattern is not regular. `tree` gives its tree, which is not kept in memory for this rare use.
+    pub(crate) fn obstacle(&self, tree: impl FnOnce() -> Option<Node>) -> Option<NotRegular> {
+        *self.obstacle.get_or_init(|| written(tree()?, Alphabet::Ascii).err())
     }
 
     /// Searches `text` and writes the groups into the machine; `None` if this engine would not be exact for this
-    /// pattern and text. `tree` gives the pattern's tree, which is not kept in memory for this rare use.
+    /// pattern and text.
     pub(crate) fn search(
         &self,
         text: &str,
         machine: &mut Machine,
         tree: impl FnOnce() -> Option<Node>,
     ) -> Option<bool> {
-        let limits = self.limits.ok()?;
-        let ascii = text.is_ascii();
-        let line_feed = memchr::memchr(b'\n', text.as_bytes());
-        if (limits.ascii && (!ascii || text.is_empty()))
-            || (limits.one_line && line_feed.is_some_and(|position| position + 1 < text.len()))
-        {
-            return None;
-        }
-        let (cell, alphabet) = if ascii {
+        let (cell, alphabet) = if text.is_ascii() {
             (&self.ascii, Alphabet::Ascii)
         } else {
             (&self.unicode, Alphabet::Unicode)
         };
         let lowered = cell.get_or_init(|| Lowered::new(tree()?, alphabet)).as_ref()?;
+        let limits = lowered.limits;
+        let line_feed = memchr::memchr(b'\n', text.as_bytes());
+        if (limits.ascii && alphabet != Alphabet::Ascii)
+            || (limits.not_empty && text.is_empty())
+            || (limits.one_line && line_feed.is_some_and(|position| position + 1 < text.len()))
+        {
+            return None;
+        }
         let mut locations = lowered.regex.capture_locations();
         if lowered.regex.captures_read(&mut locations, text.as_bytes()).is_none() {
             return Some(false);
@@ -81,12 +66,25 @@ impl Linear {
     }
 }
 
+/// The tree as it is lowered, and what it asks of the texts.
+fn written(tree: Node, alphabet: Alphabet) -> Result<(Node, Limits), NotRegular> {
+    let asked = asked_of_texts(&tree);
+    let what = match alphabet {
+        Alphabet::Ascii => Written::Asked,
+        Alphabet::Unicode => Written::AskedAndBoundaries,
+    };
+    let tree = regular(&tree, what)?.unwrap_or(tree);
+    check(&tree)?;
+    let ascii = asked_of_texts(&tree).ascii;
+    Ok((tree, Limits { ascii, ..asked }))
+}
+
 impl Lowered {
     fn new(tree: Node, alphabet: Alphabet) -> Option<Self> {
-        let tree = regular(&tree).ok()?.unwrap_or(tree);
+        let (tree, limits) = written(tree, alphabet).ok()?;
         let (expression, slots) = lower(&tree, alphabet);
         let regex = RegexBuilder::new(&expression).size_limit(MAX_SIZE).build().ok()?;
-        Some(Self { regex, slots })
+        Some(Self { regex, slots, limits })
     }
 
     /// Tells the machine where the groups are. Of a group written several times the last that took part counts, which is the one

@@ -49,39 +49,50 @@ pub(crate) enum Alphabet {
 pub(crate) struct Limits {
     /// `$` without MULTILINE is written `(?m:$)`: the text may have a line feed only at its end.
     pub(crate) one_line: bool,
-    /// CPython's word characters are not the `regex` crate's: the text must be ASCII, and not empty.
+    /// CPython's word characters are not the `regex` crate's: the text must be ASCII.
     pub(crate) ascii: bool,
+    /// In an empty text CPython has neither `\b` nor `\B`.
+    pub(crate) not_empty: bool,
 }
 
-/// Whether `$` without MULTILINE is anywhere in the tree.
-pub(crate) fn has_final_line_end(root: &Node) -> bool {
-    root.any(&mut |node| *node == Node::Assert(Assertion::FinalLineEnd))
-}
-
-/// Why the tree is not regular, or what it asks of the texts.
-pub(crate) fn check(root: &Node) -> Result<Limits, NotRegular> {
+/// What a tree asks of the texts.
+pub(crate) fn asked_of_texts(root: &Node) -> Limits {
     let mut limits = Limits::default();
-    let mut obstacle = None;
     root.any(&mut |node| {
         match node {
-            Node::Look { .. } => obstacle = Some(NotRegular::LookAround),
-            Node::Backreference { .. } => obstacle = Some(NotRegular::Backreference),
-            Node::Conditional { .. } => obstacle = Some(NotRegular::Conditional),
+            Node::Assert(Assertion::FinalLineEnd) => limits.one_line = true,
+            Node::Assert(Assertion::WordBoundary { .. }) => {
+                limits.ascii = true;
+                limits.not_empty = true;
+            }
+            _ => {}
+        }
+        false
+    });
+    limits
+}
+
+/// Why the tree is not regular.
+pub(crate) fn check(root: &Node) -> Result<(), NotRegular> {
+    let mut obstacle = None;
+    root.any(&mut |node| {
+        obstacle = match node {
+            Node::Look { .. } => Some(NotRegular::LookAround),
+            Node::Backreference { .. } => Some(NotRegular::Backreference),
+            Node::Conditional { .. } => Some(NotRegular::Conditional),
             Node::Atomic(_)
             | Node::Repeat {
                 kind: RepeatKind::Possessive,
                 ..
-            } => obstacle = Some(NotRegular::Atomic),
+            } => Some(NotRegular::Atomic),
             Node::Repeat { node, max, .. } if *max != Some(1) && node.may_be_empty() => {
-                obstacle = Some(NotRegular::EmptyIteration);
+                Some(NotRegular::EmptyIteration)
             }
-            Node::Assert(Assertion::FinalLineEnd) => limits.one_line = true,
-            Node::Assert(Assertion::WordBoundary { .. }) => limits.ascii = true,
-            _ => {}
-        }
+            _ => None,
+        };
         obstacle.is_some()
     });
-    obstacle.map_or(Ok(limits), Err)
+    obstacle.map_or(Ok(()), Err)
 }
 
 /// Writes a tree that [`check`] found regular; and what its groups mean, from group 1 on.

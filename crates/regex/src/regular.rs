@@ -7,6 +7,8 @@
 //! the order in which CPython tries them. So matches are found in the same order as before, and the first is the same.
 //! Where a guard is decided within a choice or repetition, whatever comes behind, the rest is not written twice.
 //!
+//! A word boundary is a look-ahead, too, where it is known whether a word character comes before it.
+//!
 //! A conditional is decided by the way that led to it: on each way its group was closed or not.
 //!
 //! Groups of which only a part is written twice are marked by their two ends, which are empty groups: [`Slot`].
@@ -15,11 +17,12 @@
 use std::collections::BTreeSet;
 
 use crate::ast::{Assertion, Node, RepeatKind, Side};
-use crate::charset::CharSet;
+use crate::charset::{Category, CharSet};
 use crate::guard::{Guard, Left};
 use crate::leading::leading;
 use crate::lower::NotRegular;
 use crate::rest::{Item, List, swallowed};
+use crate::rewrite::ending;
 use crate::tempered::Tempered;
 
 /// Steps of writing; more would make an expression too large for the linear engine.
@@ -52,8 +55,17 @@ fn mark(group: usize, end: bool) -> Node {
     Node::Group(MARKS + 2 * group + usize::from(end), Box::new(Node::Empty))
 }
 
+/// What is written out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Look-aheads and conditionals.
+    Asked,
+    /// Word boundaries as well, as far as that is possible: CPython's word characters are not the `regex` crate's.
+    AskedAndBoundaries,
+}
+
 /// The tree without look-aheads and conditionals, where that can be done; `None` if it has none.
-pub(crate) fn regular(root: &Node) -> Result<Option<Node>, NotRegular> {
+pub(crate) fn regular(root: &Node, written: Written) -> Result<Option<Node>, NotRegular> {
     let mut tested = BTreeSet::new();
     root.any(&mut |node| {
         if let Node::Conditional { group, .. } = node {
@@ -63,6 +75,7 @@ pub(crate) fn regular(root: &Node) -> Result<Option<Node>, NotRegular> {
     });
     let mut writer = Writer {
         tested,
+        boundaries: written == Written::AskedAndBoundaries,
         steps: 0,
         depth: 0,
     };
@@ -90,6 +103,8 @@ struct State {
     guards: Vec<Guard>,
     /// Groups that have been closed.
     closed: BTreeSet<usize>,
+    /// What the character before can be, if that is known. The start of the text counts as a line feed.
+    last: Option<CharSet>,
 }
 
 enum Stop {
@@ -110,6 +125,7 @@ enum After {
 struct Writer {
     /// Groups asked for by conditionals.
     tested: BTreeSet<usize>,
+    boundaries: bool,
     steps: usize,
     depth: usize,
 }
@@ -119,6 +135,7 @@ impl Writer {
     fn is_plain(&self, node: &Node) -> bool {
         !node.any(&mut |node| match node {
             Node::Look { .. } | Node::Conditional { .. } => true,
+            Node::Assert(Assertion::WordBoundary { .. }) => self.boundaries,
             Node::Group(group, _) => self.tested.contains(group),
             _ => false,
         })
@@ -130,7 +147,10 @@ impl Writer {
 
     /// Writes a list, to the end of the pattern or to where writing stops.
     fn write(&mut self, mut list: List, mut state: State) -> Result<Node, Stop> {
-        let mut out = Vec::new();
+        let mut out = Line {
+            before: state.last.clone(),
+            nodes: Vec::new(),
+        };
         while let Some(cell) = list.0.clone() {
             let (item, rest) = (&cell.0, &cell.1);
             self.steps += 1;
@@ -140,7 +160,7 @@ impl Writer {
             let node = match item {
                 Item::Node(node) => node,
                 Item::EndOf(group) => {
-                    out.push(mark(*group, true));
+                    out.nodes.push(mark(*group, true));
                     state.closed.insert(*group);
                     list = rest.clone();
                     continue;
@@ -148,25 +168,35 @@ impl Writer {
                 Item::Stop(rest) => {
                     return match decided(&state.guards, |guard| guard.before(rest)) {
                         None => Ok(dead()),
-                        Some(guards) if guards.is_empty() => Ok(Node::concat(out)),
+                        Some(guards) if guards.is_empty() => Ok(Node::concat(out.nodes)),
                         Some(_) => Err(Stop::Undecided),
                     };
                 }
             };
             list = rest.clone();
             if state.guards.is_empty() && self.is_plain(node) {
-                out.push(node.clone());
+                out.nodes.push(node.clone());
                 continue;
+            }
+            if self.boundaries {
+                state.last = out.last();
             }
             match node {
                 Node::Empty => {}
                 Node::Concat(nodes) => list = nodes.iter().rev().fold(list, |list, node| list.with_node(node)),
                 Node::Group(group, inner) => {
-                    out.push(mark(*group, false));
+                    out.nodes.push(mark(*group, false));
                     list = list.with(Item::EndOf(*group)).with_node(inner);
                 }
+                Node::Assert(Assertion::WordBoundary { ascii, negated }) if self.boundaries => {
+                    match self.boundary(&mut out, node, (*ascii, *negated), &mut state, &list)? {
+                        Boundary::Guarded => {}
+                        Boundary::Parted(After::Rest) => state.guards.clear(),
+                        Boundary::Parted(After::End) => return Ok(Node::concat(out.nodes)),
+                    }
+                }
                 Node::Assert(place) => {
-                    out.push(node.clone());
+                    out.nodes.push(node.clone());
                     let at_end = |guard: &Guard| match place {
                         Assertion::FinalLineEnd | Assertion::LineEnd => guard.at_line_end(),
                         Assertion::TextEnd => guard.at_text_end(),
@@ -183,39 +213,38 @@ impl Writer {
                     if cells.len() > 1 {
                         let mut ways = Vec::new();
                         for (set, guards) in cells {
-                            let after = self.way(
-                                list.clone(),
-                                State {
-                                    guards,
-                                    ..state.clone()
-                                },
-                            )?;
+                            let state = State {
+                                guards,
+                                last: Some(set.clone()),
+                                closed: state.closed.clone(),
+                            };
+                            let after = self.way(list.clone(), state)?;
                             ways.push(Node::concat(vec![Node::Set(set), after]));
                         }
-                        out.push(Node::Alternate(ways));
-                        return Ok(Node::concat(out));
+                        out.nodes.push(Node::Alternate(ways));
+                        return Ok(Node::concat(out.nodes));
                     }
                     let Some((set, guards)) = cells.pop() else {
                         return Ok(dead());
                     };
-                    out.push(Node::Set(set));
+                    out.nodes.push(Node::Set(set));
                     state.guards = guards;
                 }
                 Node::Alternate(branches) => {
                     let ways: Vec<&[Node]> = branches.iter().map(std::slice::from_ref).collect();
                     let (choice, after) = self.choice(&ways, &state, &list, !self.has_tested_group(node))?;
-                    out.push(choice);
+                    out.nodes.push(choice);
                     if matches!(after, After::End) {
-                        return Ok(Node::concat(out));
+                        return Ok(Node::concat(out.nodes));
                     }
                     state.guards.clear();
                 }
                 Node::Repeat { .. } => match self.repetition(node, &state, &list)? {
                     Repetition::As(longer) => list = longer,
                     Repetition::Written(nodes, after) => {
-                        out.extend(nodes);
+                        out.nodes.extend(nodes);
                         if matches!(after, After::End) {
-                            return Ok(Node::concat(out));
+                            return Ok(Node::concat(out.nodes));
                         }
                         state.guards.clear();
                     }
@@ -248,10 +277,10 @@ impl Writer {
         }
         if !state.guards.is_empty() {
             // The match ends here; what the guards still want to know lies behind it.
-            out.push(mark(0, true));
-            out.push(self.beyond(&state.guards)?);
+            out.nodes.push(mark(0, true));
+            out.nodes.push(self.beyond(&state.guards)?);
         }
-        Ok(Node::concat(out))
+        Ok(Node::concat(out.nodes))
     }
 
     /// One of several ways.
@@ -310,7 +339,10 @@ impl Writer {
             }
             let next = leading(node).union(&rest.leading());
             let body = List::default().with(Item::Stop(next)).with_node(node);
-            match self.way(body, state.clone()) {
+            let last = ending(node, None)
+                .zip(state.last.clone())
+                .map(|(end, last)| end.union(&last));
+            match self.way(body, State { last, ..state.clone() }) {
                 Ok(body) => {
                     let repeat = Node::Repeat {
                         node: Box::new(body),
@@ -346,8 +378,81 @@ impl Writer {
         Ok(Repetition::Written(vec![choice], after))
     }
 
+    /// `\b` behind what has been written. If both kinds of characters can come before it, the last one is parted.
+    fn boundary(
+        &mut self,
+        out: &mut Line,
+        node: &Node,
+        (ascii, negated): (bool, bool),
+        state: &mut State,
+        rest: &List,
+    ) -> Result<Boundary, Stop> {
+        let word = CharSet::category(Category::Word, false, ascii);
+        if let Some(last) = &state.last {
+            let known = [true, false].into_iter().find(|&after_word| {
+                if after_word {
+                    last.is_subset_of(&word)
+                } else {
+                    last.is_disjoint(&word)
+                }
+            });
+            if let Some(after_word) = known {
+                state.guards.push(Guard::boundary(after_word, negated, ascii));
+                return Ok(Boundary::Guarded);
+            }
+        }
+        let at_once = state.guards.is_empty();
+        let parted: Option<Vec<Vec<Node>>> = match out.nodes.last() {
+            Some(Node::Set(set)) if at_once => Some(
+                [set.intersection(&word), set.without(&word)]
+                    .into_iter()
+                    .map(|part| vec![Node::Set(part), node.clone()])
+                    .collect(),
+            ),
+            Some(Node::Repeat {
+                node: single,
+                min,
+                max,
+                kind,
+            }) if at_once && *max != Some(0) && single.single().is_some() => {
+                let fewer = Node::Repeat {
+                    node: single.clone(),
+                    min: min.saturating_sub(1),
+                    max: max.map(|max| max - 1),
+                    kind: *kind,
+                };
+                let some = vec![fewer, Node::Set(single.single().unwrap_or_default()), node.clone()];
+                match (min, kind) {
+                    (_, RepeatKind::Possessive) => None,
+                    (0, RepeatKind::Greedy) => Some(vec![some, vec![node.clone()]]),
+                    (0, RepeatKind::Lazy) => Some(vec![vec![node.clone()], some]),
+                    _ => Some(vec![some]),
+                }
+            }
+            _ => None,
+        };
+        let Some(ways) = parted else {
+            // It stays as it is, and asks for a text of ASCII.
+            out.nodes.push(node.clone());
+            return Ok(Boundary::Guarded);
+        };
+        out.nodes.pop();
+        let state = State {
+            last: out.last(),
+            ..state.clone()
+        };
+        let ways: Vec<&[Node]> = ways.iter().map(Vec::as_slice).collect();
+        let (choice, after) = self.choice(&ways, &state, rest, true)?;
+        out.nodes.push(choice);
+        Ok(Boundary::Parted(after))
+    }
+
     /// `(?:(?!stop).)*`: whole rounds, then out, or out from within a round.
     fn tempered(&mut self, tempered: &Tempered, state: &State, rest: &List) -> Result<Repetition, Stop> {
+        let state = &State {
+            last: None,
+            ..state.clone()
+        };
         let next = rest.leading();
         let mut exits = Vec::new();
         for exit in tempered.exits() {
@@ -406,6 +511,37 @@ impl Writer {
             return Ok(dead());
         }
         Ok(Node::Alternate(ways))
+    }
+}
+
+/// What became of a word boundary.
+enum Boundary {
+    /// A guard, or it was left as it is.
+    Guarded,
+    /// What comes before it was parted, and perhaps the rest written behind.
+    Parted(After),
+}
+
+/// What has been written on the way.
+struct Line {
+    /// What the character before it can be.
+    before: Option<CharSet>,
+    nodes: Vec<Node>,
+}
+
+impl Line {
+    /// What its last character can be.
+    fn last(&self) -> Option<CharSet> {
+        let nodes = self.nodes.iter();
+        nodes.fold(self.before.clone(), |last, node| ending_or_start(node, last))
+    }
+}
+
+/// As [`ending`]; also says what comes before the start of a line.
+fn ending_or_start(node: &Node, before: Option<CharSet>) -> Option<CharSet> {
+    match node {
+        Node::Assert(Assertion::TextStart | Assertion::LineStart) => Some(CharSet::single(u32::from('\n'))),
+        _ => ending(node, before),
     }
 }
 

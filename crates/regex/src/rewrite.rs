@@ -201,7 +201,7 @@ fn alternate(branches: Vec<Node>) -> Node {
 }
 
 /// What the character before the end of the node can be, given what it can be before its start.
-fn ending(node: &Node, before: Option<CharSet>) -> Option<CharSet> {
+pub(crate) fn ending(node: &Node, before: Option<CharSet>) -> Option<CharSet> {
     match node {
         Node::Char(character) => Some(CharSet::single(u32::from(*character))),
         Node::Set(set) => Some(set.clone()),

@@ -158,37 +158,62 @@ pub(crate) fn flags(letters: &str) -> Flags {
     }
 }
 
-/// Our answers, in the oracle's words, by each way there is to one; each with the way's name.
-///
-/// CPython has no budget, so neither have we here: back-references in generated patterns can take many steps.
-pub(crate) fn ask_ourselves(question: &Question, scratch: &mut Scratch) -> Vec<(&'static str, String)> {
-    let mut answers = Vec::new();
-    for (name, steps_without_memo) in [("machine with memo", 0), ("machine without memo", u64::MAX)] {
-        let budget = Budget {
-            steps: 100_000_000,
-            steps_without_memo,
-        };
-        let regex = match Regex::with_budget(&question.pattern, flags(&question.flags), budget) {
-            Ok(regex) => regex,
-            Err(error) => return vec![("parser", format!("E {} {}", error.span.start, hex(&error.message)))],
-        };
-        let answer = match regex.search(&question.text, scratch) {
-            Ok(true) => spans(&regex, scratch),
-            Ok(false) => "N".into(),
-            // Exponential without memo; that is what the memo is for. Back-references do without one.
-            Err(_) if steps_without_memo > 0 || refers(&question.pattern) => continue,
-            Err(_) => "overrun".into(),
-        };
-        answers.push((name, answer));
-        if steps_without_memo == 0 {
-            match regex.search_linear(&question.text, scratch) {
-                Some(true) => answers.push(("linear engine", spans(&regex, scratch))),
-                Some(false) => answers.push(("linear engine", "N".into())),
-                None => {}
-            }
+/// What we say; the last pattern stays compiled.
+#[derive(Default)]
+pub(crate) struct Ourselves {
+    scratch: Scratch,
+    compiled: Option<(String, String, Compiled)>,
+}
+
+/// The two machines, or the refusal.
+type Compiled = Result<[(&'static str, Regex); 2], String>;
+
+impl Ourselves {
+    /// Our answers, in the oracle's words, by each way there is to one; each with the way's name.
+    ///
+    /// CPython has no budget, so neither have we here: back-references in generated patterns can take many steps.
+    pub(crate) fn answers(&mut self, question: &Question) -> Vec<(&'static str, String)> {
+        let known =
+            |(flags, pattern, _): &(String, String, _)| (flags, pattern) == (&question.flags, &question.pattern);
+        if !self.compiled.as_ref().is_some_and(known) {
+            let compiled =
+                [("machine with memo", 0), ("machine without memo", u64::MAX)].map(|(name, without_memo)| {
+                    let budget = Budget {
+                        steps: 100_000_000,
+                        steps_without_memo: without_memo,
+                    };
+                    Regex::with_budget(&question.pattern, flags(&question.flags), budget).map(|regex| (name, regex))
+                });
+            let compiled = match compiled {
+                [Ok(first), Ok(second)] => Ok([first, second]),
+                [Err(error), _] | [_, Err(error)] => Err(format!("E {} {}", error.span.start, hex(&error.message))),
+            };
+            self.compiled = Some((question.flags.clone(), question.pattern.clone(), compiled));
         }
+        let regexes = match &self.compiled.as_ref().unwrap().2 {
+            Ok(regexes) => regexes,
+            Err(error) => return vec![("parser", error.clone())],
+        };
+        let scratch = &mut self.scratch;
+        let mut answers = Vec::new();
+        for (name, regex) in regexes {
+            let answer = match regex.search(&question.text, scratch) {
+                Ok(true) => spans(regex, scratch),
+                Ok(false) => "N".into(),
+                // Exponential without memo; that is what the memo is for. Back-references do without one.
+                Err(_) if *name == "machine without memo" || refers(&question.pattern) => continue,
+                Err(_) => "overrun".into(),
+            };
+            answers.push((*name, answer));
+        }
+        let [(_, regex), _] = regexes;
+        match regex.search_linear(&question.text, scratch) {
+            Some(true) => answers.push(("linear engine", spans(regex, scratch))),
+            Some(false) => answers.push(("linear engine", "N".into())),
+            None => {}
+        }
+        answers
     }
-    answers
 }
 
 fn refers(pattern: &str) -> bool {

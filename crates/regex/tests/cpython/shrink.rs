@@ -1,27 +1,25 @@
 //! A question on which we and CPython differ, made as short as it goes.
 
-use stockade_regex::Scratch;
-
-use crate::oracle::{Python, Question, agree, ask_ourselves, readable};
+use crate::oracle::{Ourselves, Python, Question, agree, readable};
 
 /// A search for something shorter ends after this many questions.
 const MOST_QUESTIONS: usize = 1_500;
 
 /// What is wrong with our answers; `None` if they are CPython's.
-pub(crate) fn difference(question: &Question, theirs: &str, scratch: &mut Scratch) -> Option<String> {
+pub(crate) fn difference(question: &Question, theirs: &str, ours: &[(&str, String)]) -> Option<String> {
     let shown = || {
         format!(
             "{:?} flags {:?} on {:?}",
             question.pattern, question.flags, question.text
         )
     };
-    for (way, ours) in ask_ourselves(question, scratch) {
-        if !agree(theirs, &ours) && !is_slip(&question.pattern, theirs, &ours) {
+    for (way, ours) in ours {
+        if !agree(theirs, ours) && !is_slip(&question.pattern, theirs, ours) {
             return Some(format!(
                 "{}: CPython {}, {way} {}",
                 shown(),
                 readable(theirs),
-                readable(&ours)
+                readable(ours)
             ));
         }
     }
@@ -41,14 +39,14 @@ fn is_slip(pattern: &str, theirs: &str, ours: &str) -> bool {
 
 /// The shortest question found that still shows a difference, and what differs.
 pub(crate) fn shrink(python: &mut Python, question: &Question) -> String {
-    let mut scratch = Scratch::default();
+    let mut ourselves = Ourselves::default();
     let mut asked = 0;
     let mut differs = |question: &Question| {
         asked += 1;
         let theirs = python.ask(std::slice::from_ref(question)).remove(0);
         // An error for an error is another story than a match for a match.
         (asked < MOST_QUESTIONS)
-            .then(|| difference(question, &theirs, &mut scratch))
+            .then(|| difference(question, &theirs, &ourselves.answers(question)))
             .flatten()
     };
     let mut best = question.clone();

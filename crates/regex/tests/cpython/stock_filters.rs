@@ -121,6 +121,30 @@ fn most_stock_expressions_are_decided_in_linear_time() {
             limited.push(format!("{}: {obstacle}", expression.filter));
         }
     }
+    let mut scratch = Scratch::default();
+    let ascii_only: Vec<&str> = stock
+        .expressions
+        .iter()
+        .filter(|expression| {
+            let regex = expression.compile();
+            // A look at one line of each kind, so that what is too large for the linear engine does not count either.
+            regex.is_regular() && {
+                assert!(
+                    regex.search_linear("abc", &mut scratch).is_some(),
+                    "{}",
+                    expression.filter
+                );
+                regex.search_linear("äbc", &mut scratch).is_none()
+            }
+        })
+        .map(|expression| expression.filter.as_str())
+        .collect();
+    println!(
+        "{} linear for texts of ASCII only: {}",
+        ascii_only.len(),
+        ascii_only.join(", ")
+    );
+    assert!(ascii_only.len() * 50 <= stock.expressions.len());
     let (all, limited_count) = (stock.expressions.len(), limited.len());
     println!(
         "{all} expressions compiled, {} linear, {limited_count} limited by steps, {with_literals} with required literals\n{}",

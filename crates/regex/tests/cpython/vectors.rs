@@ -2,9 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 #![expect(clippy::disallowed_methods, reason = "the test reads its table")]
 
-use stockade_regex::Scratch;
-
-use crate::oracle::{Python, Question, agree, ask_ourselves, lacks_literals, missing_python, readable};
+use crate::oracle::{Ourselves, Python, Question, agree, lacks_literals, missing_python, readable};
 
 /// The questions and the recorded answers.
 fn table() -> Vec<(Question, String)> {
@@ -23,10 +21,10 @@ fn table() -> Vec<(Question, String)> {
 
 #[test]
 fn recorded_pairs_match_as_in_cpython() {
-    let mut scratch = Scratch::default();
+    let mut ourselves = Ourselves::default();
     let table = table();
     for (question, theirs) in &table {
-        for (way, ours) in ask_ourselves(question, &mut scratch) {
+        for (way, ours) in ourselves.answers(question) {
             let ours = readable(&ours);
             // A position CPython does not give is not compared.
             let same = match theirs.strip_prefix("E - ") {

@@ -145,8 +145,15 @@ pub(crate) const GUARDED: Alphabet = Alphabet {
         "(?:(?!ac)[^b]){2,3}",
         "(?: |$)",
         "(?!c)",
+        "\\b",
+        "a\\b",
+        "\\B",
+        "\\S*\\b",
+        "[^b]+?\\b",
+        ".\\B",
+        "\\.",
     ],
-    texts: &["a", "a", "b", "b", "c", " ", "é"],
+    texts: &["a", "a", "b", "b", "c", " ", "é", "\u{301}", "."],
     classes: false,
 };
 
