@@ -176,6 +176,21 @@ pub struct Clock {
     pub findtime: i64,
 }
 
+/// What a source knows of a line's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// When it was written.
+    pub at: Timestamp,
+    /// The line begins with so many bytes of date and blank, which rules do not see.
+    pub date: usize,
+}
+
+impl From<Timestamp> for Given {
+    fn from(at: Timestamp) -> Self {
+        Self { at, date: 0 }
+    }
+}
+
 /// A match that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
@@ -322,8 +337,8 @@ impl Filter {
     }
 
     /// Judges one line whose time the source knows (a journal): no date is looked for in it.
-    pub fn judge_at(&self, line: &[u8], at: Timestamp, clock: Clock, memory: &mut Memory) -> Verdict {
-        self.run(line, Some(at), clock, memory, Effort::Gated)
+    pub fn judge_at(&self, line: &[u8], given: impl Into<Given>, clock: Clock, memory: &mut Memory) -> Verdict {
+        self.run(line, Some(given.into()), clock, memory, Effort::Gated)
     }
 
     /// Judges one line without the gate; for tests of it.
@@ -341,12 +356,12 @@ impl Filter {
     pub fn examine_at(
         &self,
         line: &[u8],
-        at: Timestamp,
+        given: impl Into<Given>,
         clock: Clock,
         memory: &mut Memory,
         check_all: bool,
     ) -> Examination {
-        self.look_closely(line, Some(at), clock, memory, check_all)
+        self.look_closely(line, Some(given.into()), clock, memory, check_all)
     }
 
     /// Names of the date templates in use, in the order configured, as `fail2ban-regex` prints them.

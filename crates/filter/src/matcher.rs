@@ -11,7 +11,7 @@ use crate::hit::{Hit, beginning, tupled};
 use crate::host;
 use crate::line;
 use crate::mlfid::{Sessions, Step};
-use crate::{Clock, DateHit, Dating, Examination, Filter, Match, Memory, Verdict};
+use crate::{Clock, DateHit, Dating, Examination, Filter, Given, Match, Memory, Verdict};
 
 /// Seconds within which a date is believed while the log is followed, and for which a date serves dateless lines.
 const BELIEVED: i64 = 60;
@@ -43,7 +43,7 @@ impl Filter {
     pub(crate) fn run(
         &self,
         bytes: &[u8],
-        given: Option<Timestamp>,
+        given: Option<Given>,
         clock: Clock,
         memory: &mut Memory,
         effort: Effort,
@@ -55,14 +55,7 @@ impl Filter {
         verdict
     }
 
-    fn run_text(
-        &self,
-        text: &str,
-        given: Option<Timestamp>,
-        clock: Clock,
-        memory: &mut Memory,
-        effort: Effort,
-    ) -> Verdict {
+    fn run_text(&self, text: &str, given: Option<Given>, clock: Clock, memory: &mut Memory, effort: Effort) -> Verdict {
         let mut admitted = match (&self.gate, effort) {
             (Some(gate), Effort::Gated) => gate.admits(text.as_bytes()),
             _ => true,
@@ -71,8 +64,8 @@ impl Filter {
             Some(_) => None,
             None => self.dates.find(text, clock.now, &mut memory.dates, &mut memory.scratch),
         };
-        let dated = given.or_else(|| found.as_ref()?.time);
-        let cut = cut_of(found.as_ref());
+        let dated = given.map_or_else(|| found.as_ref()?.time, |given| Some(given.at));
+        let cut = given.map_or_else(|| cut_of(found.as_ref()), |given| 0..given.date);
         if let (false, Some(gate)) = (admitted, &self.gate) {
             let before = text.as_bytes().get(..cut.start).unwrap_or(&[]);
             let after = text.as_bytes().get(cut.end..).unwrap_or(&[]);
@@ -111,7 +104,7 @@ impl Filter {
     pub(crate) fn look_closely(
         &self,
         bytes: &[u8],
-        given: Option<Timestamp>,
+        given: Option<Given>,
         clock: Clock,
         memory: &mut Memory,
         check_all: bool,
@@ -122,8 +115,8 @@ impl Filter {
             Some(_) => None,
             None => self.dates.find(text, clock.now, &mut memory.dates, &mut memory.scratch),
         };
-        let dated = given.or_else(|| found.as_ref()?.time);
-        let cut = cut_of(found.as_ref());
+        let dated = given.map_or_else(|| found.as_ref()?.time, |given| Some(given.at));
+        let cut = given.map_or_else(|| cut_of(found.as_ref()), |given| 0..given.date);
         let mut seen = Examination {
             date: found.as_ref().map(|found| DateHit {
                 template: found.template,

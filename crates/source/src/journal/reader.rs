@@ -280,6 +280,18 @@ impl Reader {
         self.rescan_at.saturating_duration_since(Instant::now()).min(limit)
     }
 
+    /// Whether no file that can be read was ever found.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.done.is_empty()
+    }
+
+    /// Where files are looked for, in words.
+    pub fn searched(&self) -> String {
+        let folders = self.options.folders();
+        let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        format!("{} has", names.join(", "))
+    }
+
     /// How far each file is read, to compare two readers that have come to the end.
     pub fn places(&self) -> Vec<([u8; 16], u64)> {
         let open = self.files.iter().filter_map(|source| source.open.as_ref());

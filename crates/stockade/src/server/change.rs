@@ -17,7 +17,7 @@ use super::acting::{About, Job, Lane};
 use super::jails::{Jails, Running, carry_out};
 use super::log::Log;
 use super::matching::Rules;
-use super::setup::{ActionSetup, BackendFault, JailSetup, backend_fault};
+use super::setup::{ActionSetup, BackendFault, JailSetup, backend_fault, strings};
 use super::stopping::Stopping;
 
 /// A jail that starts waits so long until the names in its `ignoreip` are looked up: what its logs hold already could ban an administrator.
@@ -113,13 +113,14 @@ impl Jails {
             place
         } else {
             let name = &setup.name;
+            let (backend, options) = setup.backend_in_use();
             self.say(Level::Info, "fail2ban.jail", &format!("Creating new jail '{name}'"));
             self.say(
                 Level::Info,
                 "fail2ban.jail",
-                &format!("Jail '{name}' uses pyinotify {{}}"),
+                &format!("Jail '{name}' uses {backend} {options}"),
             );
-            self.say(Level::Info, "fail2ban.jail", "Initiated 'pyinotify' backend");
+            self.say(Level::Info, "fail2ban.jail", &format!("Initiated '{backend}' backend"));
             self.jails.push(Running {
                 jail: Jail::new(setup.name.clone(), setup.settings.clone()),
                 setup: JailSetup::new(setup.name.clone(), &setup.backend),
@@ -195,8 +196,26 @@ impl Jails {
             JailGet::FindTime,
             JailGet::BanTime,
             JailGet::LogEncoding,
+            JailGet::JournalMatch,
         ] {
             self.announce_one(place, &set);
+        }
+    }
+
+    /// Tells that a match of the journal was added or removed.
+    pub(crate) fn say_journal_match(&self, place: usize, words: &[String], added: bool) {
+        let Some(setup) = self.jails.get(place).map(|running| &running.setup) else {
+            return;
+        };
+        if setup.reads_journal() {
+            let text = if added {
+                format!("Added journal match for: '{}'", words.join(" "))
+            } else {
+                let list = stockade_protocol::repr(&strings(words.iter().map(String::as_str)));
+                format!("Removed journal match for: {list}")
+            };
+            let text = format!("[{}] {text}", setup.name);
+            self.say(Level::Info, "fail2ban.filtersystemd", &text);
         }
     }
 
@@ -211,7 +230,13 @@ impl Jails {
             JailGet::MaxRetry => ("fail2ban.filter", format!("  maxRetry: {}", setup.settings.maxretry)),
             JailGet::FindTime => ("fail2ban.filter", format!("  findtime: {}", setup.settings.findtime.0)),
             JailGet::BanTime => ("fail2ban.actions", format!("  banTime: {}", setup.settings.bantime.0)),
+            JailGet::LogEncoding if setup.reads_journal() => return,
             JailGet::LogEncoding => ("fail2ban.filter", "  encoding: UTF-8".to_owned()),
+            JailGet::JournalMatch if setup.reads_journal() && !setup.journalmatch.is_empty() => {
+                let matches = setup.journal_matches();
+                let text = format!("[{}] Added journal match for: '{matches}'", setup.name);
+                ("fail2ban.filtersystemd", text)
+            }
             _ => return,
         };
         self.say(Level::Info, logger, &text);
@@ -226,6 +251,16 @@ impl Jails {
                 Level::Warning,
                 "fail2ban.filter",
                 &format!("[{name}] No filter set for jail {name}: it will never ban"),
+            );
+        }
+        if running.setup.reads_journal() && running.setup.journalmatch.is_empty() {
+            self.say(
+                Level::Notice,
+                "fail2ban.filtersystemd",
+                &format!(
+                    "[{name}] `journalmatch` is not set: the rules are tried on every entry of the journal, whoever wrote it; mend: journalmatch = \
+                     _SYSTEMD_UNIT=NAME.service"
+                ),
             );
         }
         if running.setup.actions.is_empty() {
@@ -356,7 +391,10 @@ impl Jails {
         }
         running.held_back = None;
         match &running.rules {
-            Some(rules) if !running.setup.idle => self.watch.set(rules, &running.setup.logs),
+            Some(rules) if !running.setup.idle => match running.setup.journal() {
+                Some(wanted) => self.watch.set_journal(rules, wanted),
+                None => self.watch.set(rules, &running.setup.logs),
+            },
             _ => self.watch.drop_jail(&running.setup.name),
         }
     }

@@ -249,8 +249,14 @@ impl Jails {
                 setup.set(&set)?;
                 let prepared = self.prepare(setup).map_err(|faults| refusal(&set, &faults))?;
                 self.commit(prepared);
-                if let Some(get) = answer_of(&set) {
-                    self.announce_one(place, &get);
+                match &set {
+                    JailSet::AddJournalMatch(words) => self.say_journal_match(place, words, true),
+                    JailSet::DelJournalMatch(words) => self.say_journal_match(place, words, false),
+                    set => {
+                        if let Some(get) = answer_of(set) {
+                            self.announce_one(place, &get);
+                        }
+                    }
                 }
                 self.answer(name, &set)
             }
@@ -300,10 +306,17 @@ fn status_of(running: &Running, flavor: Flavor) -> Reply {
     let filter = Value::List(vec![
         pair("Currently failed", count_value(counters.currently_failed)),
         pair("Total failed", number(counters.total_failed)),
-        pair(
-            "File list",
-            strings(running.setup.logs.iter().map(|log| log.pattern.as_str())),
-        ),
+        if running.setup.reads_journal() {
+            pair(
+                "Journal matches",
+                strings([&*running.setup.journal_matches()].into_iter()),
+            )
+        } else {
+            pair(
+                "File list",
+                strings(running.setup.logs.iter().map(|log| log.pattern.as_str())),
+            )
+        },
     ]);
     let mut actions = vec![
         pair("Currently banned", count_value(counters.currently_banned)),
@@ -321,7 +334,7 @@ fn status_of(running: &Running, flavor: Flavor) -> Reply {
 fn stats_of(running: &Running) -> Value {
     let counters = running.jail.counters();
     Value::List(vec![
-        Value::from("pyinotify"),
+        Value::from(running.setup.backend_in_use().0),
         Value::Tuple(vec![
             count_value(counters.currently_failed),
             number(counters.total_failed),

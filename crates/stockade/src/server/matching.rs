@@ -12,9 +12,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use stockade_core::JailName;
 use stockade_core::logline::Level;
-use stockade_filter::{Clock, Dating, Filter, Memory, Verdict};
+use stockade_core::{JailName, Timestamp};
+use stockade_filter::{Clock, Dating, Filter, Given, Memory, Verdict};
 use stockade_source::lines;
 
 use super::jails::Message;
@@ -48,10 +48,21 @@ pub(crate) struct Block {
     pub(crate) path: Arc<Path>,
     /// Whole lines, each ended by a newline.
     pub(crate) bytes: Vec<u8>,
+    /// Or entries of the journal.
+    pub(crate) entries: Vec<Dated>,
     /// `false` while what was in the log at the start is being read.
     pub(crate) in_operation: bool,
     /// The jails that watch this file.
     pub(crate) jails: Arc<[Arc<Rules>]>,
+}
+
+/// A line whose time is known.
+pub(crate) struct Dated {
+    pub(crate) at: Timestamp,
+    /// Begins with its date.
+    pub(crate) line: Arc<[u8]>,
+    /// The length of the date with the blank behind it: rules do not see it.
+    pub(crate) date: usize,
 }
 
 /// What a worker is told.
@@ -170,15 +181,33 @@ impl Worker {
                 if self.ending.load(Ordering::Relaxed) {
                     return;
                 }
-                self.line(block, rules, line, clock, &mut memory);
+                self.line(block, rules, (line, None), clock, &mut memory);
+            }
+            for Dated { at, line, date } in &block.entries {
+                if self.ending.load(Ordering::Relaxed) {
+                    return;
+                }
+                let given = Given { at: *at, date: *date };
+                self.line(block, rules, (line, Some(given)), clock, &mut memory);
             }
             self.memories.insert(key, (Arc::clone(rules), memory));
         }
     }
 
-    fn line(&mut self, block: &Block, rules: &Rules, line: &[u8], clock: Clock, memory: &mut Memory) {
+    /// `given`: what is known of the line's time.
+    fn line(
+        &mut self,
+        block: &Block,
+        rules: &Rules,
+        (line, given): (&[u8], Option<Given>),
+        clock: Clock,
+        memory: &mut Memory,
+    ) {
         // The memory of a file is replaced after a panic, so a half-changed one is never used again.
-        let Ok(verdict) = catch_unwind(AssertUnwindSafe(|| rules.filter.judge(line, clock, memory))) else {
+        let Ok(verdict) = catch_unwind(AssertUnwindSafe(|| match given {
+            None => rules.filter.judge(line, clock, memory),
+            Some(given) => rules.filter.judge_at(line, given, clock, memory),
+        })) else {
             *memory = Memory::default();
             self.complain(block, "panic", QUIET, || {
                 (

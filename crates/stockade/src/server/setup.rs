@@ -2,11 +2,13 @@
 //!
 //! `set JAIL …` changes a [`JailSetup`]; what follows from the change is done by [`super::jails`].
 
-use stockade_config::duration;
+use stockade_config::{duration, options};
 use stockade_core::{IgnoreEntry, JailName, JailSettings, Seconds};
 use stockade_filter::{FilterSettings, UseDns};
 use stockade_protocol::{ErrorClass, JailGet, JailSet, RemoteError, TimeSpan, Value};
+use stockade_source::journal::{Matches, Options};
 
+use super::journal::Wanted;
 use super::watch::LogPath;
 
 /// Everything that makes a jail.
@@ -104,9 +106,22 @@ impl JailSetup {
                 }
                 self.logencoding.clone_from(encoding);
             }
-            // Kept to be shown: a jail that reads files does not use it, and the backend `systemd` is refused when the jail is made.
-            JailSet::AddJournalMatch(words) => self.journalmatch.push(words.clone()),
-            JailSet::DelJournalMatch(words) => self.journalmatch.retain(|other| other != words),
+            // A jail that reads files does not use them.
+            JailSet::AddJournalMatch(words) => {
+                if self.reads_journal() {
+                    Matches::parse([words]).map_err(|error| value_error(format!("Invalid match: {error}")))?;
+                }
+                let groups = words.split(|word| word == "+").filter(|group| !group.is_empty());
+                self.journalmatch.extend(groups.map(<[String]>::to_vec));
+            }
+            JailSet::DelJournalMatch(words) => {
+                let place = self.journalmatch.iter().position(|other| other == words);
+                let place = place.ok_or_else(|| {
+                    let shown = stockade_protocol::repr(&strings(words.iter().map(String::as_str)));
+                    value_error(format!("Match {shown} not found"))
+                })?;
+                self.journalmatch.remove(place);
+            }
             JailSet::Prefregex(regex) => self.filter.prefregex = Some(regex.clone()).filter(|regex| !regex.is_empty()),
             JailSet::AddFailregex(list) => self.filter.failregex.extend_from_slice(list),
             JailSet::DelFailregex(index) => remove(&mut self.filter.failregex, *index),
@@ -185,6 +200,7 @@ impl JailSetup {
     /// What a `get` answers, or a `set` once it is done; `None` if it is not about the setup alone.
     pub(crate) fn get(&self, get: &JailGet) -> Option<Value> {
         Some(match get {
+            JailGet::LogPath if self.reads_journal() => Value::List(Vec::new()),
             JailGet::LogPath => strings(self.logs.iter().map(|log| log.pattern.as_str())),
             JailGet::LogEncoding => Value::from(if self.logencoding == "auto" {
                 "UTF-8"
@@ -192,7 +208,7 @@ impl JailSetup {
                 &*self.logencoding
             }),
             // A jail that reads files has none, whatever its filter brings.
-            JailGet::JournalMatch if !self.backend.starts_with("systemd") => Value::List(Vec::new()),
+            JailGet::JournalMatch if !self.reads_journal() => Value::List(Vec::new()),
             JailGet::JournalMatch => Value::List(
                 self.journalmatch
                     .iter()
@@ -223,6 +239,40 @@ impl JailSetup {
         })
     }
 
+    /// Whether it reads the journal in the place of log files.
+    pub(crate) fn reads_journal(&self) -> bool {
+        self.backend.starts_with("systemd")
+    }
+
+    /// What it reads of which journal; `None` if it reads log files.
+    pub(crate) fn journal(&self) -> Option<Wanted> {
+        Some(Wanted {
+            options: journal_options(&self.backend)?.ok()?,
+            // Each was looked at when it was added.
+            matches: Matches::parse(&self.journalmatch).unwrap_or_default(),
+        })
+    }
+
+    /// All its matches as one text.
+    pub(crate) fn journal_matches(&self) -> String {
+        let lists: Vec<String> = self.journalmatch.iter().map(|words| words.join(" ")).collect();
+        lists.join(" + ")
+    }
+
+    /// The name of the backend in use and its options, as Fail2Ban writes them into its log.
+    pub(crate) fn backend_in_use(&self) -> (&'static str, String) {
+        if !self.reads_journal() {
+            return ("pyinotify", "{}".to_owned());
+        }
+        let options = options::parse(&self.backend)
+            .map(|written| written.options)
+            .unwrap_or_default();
+        let pairs = options
+            .into_iter()
+            .map(|(name, value)| (Value::from(&*name), Value::from(&*value)));
+        ("systemd", stockade_protocol::repr(&Value::Dict(pairs.collect())))
+    }
+
     /// An action by its name.
     pub(crate) fn action(&self, name: &str) -> Option<&ActionSetup> {
         self.actions.iter().find(|action| action.name == name)
@@ -242,17 +292,38 @@ pub(crate) struct BackendFault {
 /// What is wrong with a `backend`, if anything is.
 pub(crate) fn backend_fault(written: &str) -> Option<BackendFault> {
     let name = written.split('[').next().unwrap_or_default().trim_end();
-    if name == "systemd" {
+    if let Some(Err(why)) = journal_options(written) {
         return Some(BackendFault {
-            what: "backend `systemd` is not supported yet".to_owned(),
-            why: "only log files are read so far".to_owned(),
-            mend: "set `backend = auto` and `logpath` to a log file",
+            what: format!("backend `{written}` cannot be used"),
+            why,
+            mend: "backend = systemd[journalpath=/var/log/journal]",
         });
     }
     (!BACKENDS.contains(&name)).then(|| BackendFault {
         what: format!("backend `{written}` is unknown"),
         why: format!("it is one of {}", BACKENDS.join(", ")),
         mend: "backend = auto",
+    })
+}
+
+/// Which journal a backend means; `None` if it is not the journal's.
+fn journal_options(written: &str) -> Option<Result<Options, String>> {
+    let name = written.split('[').next().unwrap_or_default().trim_end();
+    (name == "systemd").then(|| {
+        let written = options::parse(written).map_err(|error| error.to_string())?;
+        let mut options = Options::default();
+        // Set for the whole service, as Fail2Ban has it.
+        if let Ok(flags) = std::env::var("F2B_SYSTEMD_DEFAULT_FLAGS") {
+            options
+                .set("journalflags", &flags)
+                .map_err(|error| error.why.to_owned())?;
+        }
+        for (name, value) in &written.options {
+            options
+                .set(name, value)
+                .map_err(|error| format!("option `{name}`: {}", error.why))?;
+        }
+        Ok(options)
     })
 }
 

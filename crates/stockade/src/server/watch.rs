@@ -12,6 +12,7 @@ use stockade_core::JailName;
 use stockade_core::logline::Level;
 use stockade_source::{Backend, Event, FileId, Rotation, SourceError, SourceId, Start, Waker, Watcher};
 
+use super::journal::{Journal, Wanted};
 use super::log::Log;
 use super::matching::{Block, Rules, Work, Workers};
 
@@ -39,6 +40,7 @@ pub(crate) struct Watch {
     orders: Sender<Order>,
     waker: Waker,
     thread: JoinHandle<()>,
+    journal: Journal,
     ending: Arc<AtomicBool>,
 }
 
@@ -48,6 +50,8 @@ impl Watch {
         let watcher = Watcher::new(Backend::Auto).map_err(|error| error.to_string())?;
         let waker = watcher.waker();
         let ending = workers.ending();
+        let workers = Arc::new(workers);
+        let journal = Journal::start(Arc::clone(&workers), Arc::clone(&log))?;
         // Orders come from one thread, few and small: no limit is needed.
         let (orders, inbox) = channel();
         let thread = std::thread::Builder::new()
@@ -60,28 +64,40 @@ impl Watch {
                     log,
                 };
                 state.run(watcher, &workers, &inbox);
-                workers.stop();
+                // The last thread that gives them work ends them.
+                if let Some(workers) = Arc::into_inner(workers) {
+                    workers.stop();
+                }
             })
             .map_err(|error| format!("the thread that reads logs cannot be started: {error}"))?;
         Ok(Self {
             orders,
             waker,
             thread,
+            journal,
             ending,
         })
     }
 
     /// Lets a jail read these logs, and only these.
     pub(crate) fn set(&self, rules: &Arc<Rules>, logs: &[LogPath]) {
+        self.journal.drop_jail(&rules.jail);
         self.order(Order::Set {
             rules: Arc::clone(rules),
             logs: logs.to_vec(),
         });
     }
 
+    /// Lets a jail read the journal, and no log.
+    pub(crate) fn set_journal(&self, rules: &Arc<Rules>, wanted: Wanted) {
+        self.order(Order::Drop(rules.jail.clone()));
+        self.journal.set(rules, wanted);
+    }
+
     /// Ends a jail's reading.
     pub(crate) fn drop_jail(&self, jail: &JailName) {
         self.order(Order::Drop(jail.clone()));
+        self.journal.drop_jail(jail);
     }
 
     fn order(&self, order: Order) {
@@ -95,6 +111,7 @@ impl Watch {
         self.ending.store(true, Ordering::Relaxed);
         drop(self.orders);
         self.waker.wake();
+        self.journal.stop();
         let _ = self.thread.join();
     }
 }
@@ -206,6 +223,7 @@ impl State {
                     file: known.number,
                     path: Arc::clone(&known.path),
                     bytes: block.to_vec(),
+                    entries: Vec::new(),
                     in_operation: *caught_up,
                     jails: Arc::clone(&known.jails),
                 };
