@@ -3,6 +3,7 @@
 //! Tests that ask CPython or the installed fail2ban package say what is missing and pass where it is not there; the
 //! recorded answers in `testdata/re` are compared everywhere.
 
+mod adversarial;
 mod generated;
 mod oracle;
 mod random;

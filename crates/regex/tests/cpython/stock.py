@@ -35,7 +35,7 @@ TAGS = {
 }
 NAMES = {"ID": "fid", "PORT": "fport"}
 DATE = re.compile(
-    r"^(?:\w{3} +\d+ \d\d:\d\d:\d\d(?:\.\d+)?|\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d\S*|"
+    r"^(?:\w{3} +\d+ \d\d:\d\d:\d\d(?:\.\d+)?|\[?\d{4}[-/.]\d\d[-/.]\d\d[T ]\d\d:\d\d:\d\d\S*|"
     r"\[?\w{3} \w{3} +\d+ \d\d:\d\d:\d\d(?:\.\d+)? \d{4}\]?)"
 )
 
@@ -119,6 +119,7 @@ def main():
         skip("the fail2ban package has no sample logs")
     texts = dict.fromkeys(lines)
     texts.update(dict.fromkeys(DATE.sub("", line) for line in lines))
+    texts.update(dict.fromkeys(re.sub(r"(?<=audit\()[\d.]+", "", line) for line in lines))
     contents = {}
     for flags, jail, pattern in patterns:
         print("P", flags, jail, pattern.encode().hex())
