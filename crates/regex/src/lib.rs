@@ -4,9 +4,12 @@
 //! by a backtracking machine that finds what CPython finds, group by group. The machine has a step budget; where it
 //! trips and the pattern is regular, the `regex` crate decides in linear time.
 //!
+//! Regular is also what becomes so when its bounded look-aheads, conditionals and word boundaries are written out.
+//!
 //! Known differences: `\N{name}` and the flag `t` are refused, and so are groups nested more than 200 deep; where CPython
-//! 3.11 has a slip we do not follow it (stale groups after a failed alternative inside a possessive repetition, and a
-//! leading `(?a:` class, whose Unicode meaning it uses to find where a match may start).
+//! 3.11 has a slip we do not follow it: groups that stay set after an alternative failed in a possessive repetition, a
+//! conditional inside the group that it asks for, and a leading `(?a:` class, whose Unicode meaning it uses to find where
+//! a match may start.
 //!
 //! ```
 //! use stockade_regex::{Flags, Regex, Scratch};

@@ -345,11 +345,16 @@ impl Writer<'_> {
             7 => format!("(?={})", self.alternation(depth)),
             8 => format!("(?!{})", self.alternation(depth)),
             9 => {
-                let behind = self.random.pick(BEHIND);
-                if behind.contains("(a)") {
-                    self.groups += 1;
-                }
-                format!("(?<{}{behind})", self.random.pick(&["=", "!"]))
+                let sign = self.random.pick(&["=", "!"]).to_owned();
+                // Mostly refused, as its width is not fixed.
+                let behind = if self.random.once_in(3) {
+                    self.alternation(depth.min(1))
+                } else {
+                    let behind = self.random.pick(BEHIND);
+                    self.groups += usize::from(behind.contains("(a)"));
+                    behind.to_owned()
+                };
+                format!("(?<{sign}{behind})")
             }
             10 => format!("(?>{})", self.alternation(depth)),
             11 | 12 => format!(
