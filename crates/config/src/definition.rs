@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Diagnostic, Place};
-use crate::interpolate::{InterpolationError, View};
+use crate::interpolate::{InterpolationError, InterpolationFault, View};
 use crate::merge::Merged;
 use crate::tags::{self, TagError};
 
@@ -86,7 +86,8 @@ impl<'a> Definition<'a> {
             .iter()
             .map(|(name, value)| (name.to_lowercase(), value.clone()))
             .collect();
-        let is_passed = |name: &str| passed.iter().any(|(known, _)| known == name);
+        let passed_names: HashSet<&str> = passed.iter().map(|(name, _)| name.as_str()).collect();
+        let is_passed = |name: &str| passed_names.contains(name);
         let passed_property = |(name, value): &(String, String)| Property {
             name: name.clone(),
             value: value.clone(),
@@ -174,7 +175,19 @@ impl<'a> Definition<'a> {
     /// `text`, of `option`, with its tags replaced as far as they are known before a ban.
     pub(crate) fn substitute(&self, option: &str, place: &Place, text: &str) -> Result<String, DefinitionError> {
         let mut failure = None;
+        let exhausted = || InterpolationError {
+            option: option.to_owned(),
+            kind: InterpolationFault::Exhausted,
+            place: Some(place.clone()),
+        };
+        if !self.merged.work.spend(text.len()) {
+            return Err(exhausted().into());
+        }
         let result = tags::substitute(text, |tag| match self.tag(tag) {
+            Ok(Some(value)) if !self.merged.work.spend(value.len()) => {
+                failure.get_or_insert(exhausted());
+                None
+            }
             Ok(value) => value,
             Err(error) => {
                 failure.get_or_insert(error);

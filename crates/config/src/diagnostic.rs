@@ -103,7 +103,7 @@ impl Diagnostic {
     fn new(severity: Severity, what: impl Into<String>, place: impl Into<Option<Place>>) -> Self {
         Self {
             severity,
-            what: what.into(),
+            what: cut(what.into()),
             place: place.into(),
             why: String::new(),
             mend: String::new(),
@@ -112,19 +112,19 @@ impl Diagnostic {
         }
     }
 
-    /// Points to `text` in the line.
+    /// Points to `text` in the line, unless it is longer than what could be shown.
     pub(crate) fn about(mut self, text: &str) -> Self {
-        self.about = Some(About::all(text));
+        self.about = (text.len() <= KEPT_BYTES).then(|| About::all(text));
         self
     }
 
     pub(crate) fn why(mut self, why: impl Into<String>) -> Self {
-        self.why = why.into();
+        self.why = cut(why.into());
         self
     }
 
     pub(crate) fn mend(mut self, mend: impl Into<String>) -> Self {
-        self.mend = mend.into();
+        self.mend = cut(mend.into());
         self
     }
 }
@@ -146,6 +146,18 @@ impl fmt::Display for Diagnostic {
             write!(f, "\n  mend: {}", Shown(&self.mend))?;
         }
         Ok(())
+    }
+}
+
+/// Longest piece that is kept: more than is shown, and little enough for ten thousand of them.
+const KEPT_BYTES: usize = 4 * SHOWN_CHARS + 4;
+
+/// A piece of a message without what would not be shown: a value of megabytes may be wrong in every jail.
+pub(crate) fn cut(text: String) -> String {
+    match text.get(..text.floor_char_boundary(KEPT_BYTES)) {
+        // Copied and not shortened, or the memory between those that are kept is of no use to anybody.
+        Some(start) if start.len() < text.len() => start.to_owned(),
+        _ => text,
     }
 }
 

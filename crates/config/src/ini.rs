@@ -3,7 +3,7 @@
 //! Nothing of a damaged file is given up but the damaged lines: each is reported, the rest is used. (Fail2Ban stops
 //! altogether; deviation.) The rules are behaviour spec 1.3. Start reading at [`parse`].
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Place};
@@ -66,7 +66,6 @@ struct Open {
     place: Place,
     values: Vec<String>,
     lines: Vec<u32>,
-    repeated: bool,
 }
 
 /// Reads `bytes`, the content of `file`.
@@ -77,8 +76,10 @@ pub(crate) fn parse(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Diagnostic
         current: None,
         open: None,
         indent: 0,
-        seen: HashSet::new(),
+        sections: HashMap::new(),
+        options: HashMap::new(),
         found: Vec::new(),
+        more: 0,
     };
     let mut bytes = bytes;
     if let Some(rest) = bytes.strip_prefix(b"\xef\xbb\xbf") {
@@ -97,10 +98,10 @@ pub(crate) fn parse(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Diagnostic
         }
     }
     reader.close();
-    let Reader { ini, mut found, .. } = reader;
-    if found.len() > FINDINGS_PER_FILE {
-        let more = found.len() - FINDINGS_PER_FILE;
-        found.truncate(FINDINGS_PER_FILE);
+    let Reader {
+        ini, mut found, more, ..
+    } = reader;
+    if more > 0 {
         found.push(Diagnostic::error(
             format!("{more} more lines like these"),
             Place::file(file),
@@ -141,8 +142,13 @@ struct Reader<'a> {
     current: Option<usize>,
     open: Option<Open>,
     indent: usize,
-    seen: HashSet<(usize, String)>,
+    /// Where in `ini` a section stands, by its name.
+    sections: HashMap<Arc<str>, usize>,
+    /// Where in its section an option stands, by the section's number and its name.
+    options: HashMap<(usize, String), usize>,
     found: Vec<Diagnostic>,
+    /// Findings beyond those in `found`.
+    more: usize,
 }
 
 impl Reader<'_> {
@@ -160,7 +166,11 @@ impl Reader<'_> {
     }
 
     fn report(&mut self, finding: Diagnostic) {
-        self.found.push(finding);
+        if self.found.len() < FINDINGS_PER_FILE {
+            self.found.push(finding);
+        } else {
+            self.more += 1;
+        }
     }
 
     fn undecodable(&mut self, number: u32, line: &[u8], valid: usize) {
@@ -227,8 +237,7 @@ impl Reader<'_> {
     }
 
     fn section(&mut self, number: u32, name: &str) {
-        let known = self.ini.sections.iter().position(|section| &*section.name == name);
-        if let Some(index) = known {
+        if let Some(&index) = self.sections.get(name) {
             self.current = Some(index);
             if name != "DEFAULT" {
                 let first = self.ini.sections.get(index).map_or(0, |section| section.place.line);
@@ -250,6 +259,7 @@ impl Reader<'_> {
                 section: Arc::clone(&name),
             };
             self.current = Some(self.ini.sections.len());
+            self.sections.insert(Arc::clone(&name), self.ini.sections.len());
             self.ini.sections.push(IniSection {
                 name,
                 place,
@@ -273,10 +283,8 @@ impl Reader<'_> {
             self.report(Diagnostic::error(what, place).mend("write it `name = value`"));
             return;
         }
-        let repeated = self
-            .current
-            .is_some_and(|section| !self.seen.insert((section, name.clone())));
-        if repeated {
+        let known = |section| self.options.contains_key(&(section, name.clone()));
+        if self.current.is_some_and(known) {
             let what = format!("`{name}` is set twice in this section; the last one is used");
             self.report(
                 Diagnostic::error(what, place.clone())
@@ -289,7 +297,6 @@ impl Reader<'_> {
             place,
             values: vec![strip(value).to_owned()],
             lines: vec![number],
-            repeated,
         });
     }
 
@@ -303,16 +310,16 @@ impl Reader<'_> {
             place: open.place,
             lines: open.lines,
         };
-        let Some(section) = self.current.and_then(|index| self.ini.sections.get_mut(index)) else {
+        let Some(number) = self.current else { return };
+        let Some(section) = self.ini.sections.get_mut(number) else {
             return;
         };
-        if open.repeated
-            && let Some((_, old)) = section.options.iter_mut().find(|(name, _)| *name == open.name)
-        {
-            *old = entry;
-            return;
+        let next = section.options.len();
+        let at = *self.options.entry((number, open.name.clone())).or_insert(next);
+        match section.options.get_mut(at) {
+            Some((_, old)) => *old = entry,
+            None => section.options.push((open.name, entry)),
         }
-        section.options.push((open.name, entry));
     }
 }
 

@@ -5,13 +5,14 @@
 use std::collections::HashMap;
 
 use crate::diagnostic::{Diagnostic, Place};
-use crate::ini::Entry;
+use crate::ini::{Entry, FILE_LIMIT_BYTES};
 use crate::merge::{Merged, Section};
+use crate::work;
 
 /// Python's limit for values within values.
 const DEPTH_LIMIT: usize = 10;
-/// Largest value; keeps `a = %(b)s%(b)s`, `b = %(c)s%(c)s`, … from filling memory.
-const VALUE_LIMIT_BYTES: usize = 1 << 20;
+/// Largest value: what is written out in a file fits, but `a = %(b)s%(b)s`, `b = %(c)s%(c)s`, … does not fill memory.
+const VALUE_LIMIT_BYTES: usize = FILE_LIMIT_BYTES;
 /// Most references followed for one value; keeps the same trick with empty values from taking for ever.
 const STEP_LIMIT: usize = 20_000;
 
@@ -36,6 +37,8 @@ pub(crate) enum InterpolationFault {
     TooDeep,
     /// The result would be too large.
     TooLarge,
+    /// All values of the configuration together are too large.
+    Exhausted,
 }
 
 impl InterpolationError {
@@ -67,8 +70,9 @@ impl InterpolationError {
             )
             .why("values refer to one another in a circle, or `%(known/…)s` is used in two files for the same option")
             .mend("write one of the values out"),
+            InterpolationFault::Exhausted => work::too_large(place),
             InterpolationFault::TooLarge => {
-                Diagnostic::error(format!("`{option}` grows beyond {} KB", VALUE_LIMIT_BYTES >> 10), place)
+                Diagnostic::error(format!("`{option}` grows beyond {} MB", VALUE_LIMIT_BYTES >> 20), place)
                     .why("references multiply within one another")
                     .mend("write the value out")
             }
@@ -256,6 +260,9 @@ impl<'a> View<'a> {
                 return Err(InterpolationFault::Unterminated(excerpt(rest, before.len())));
             };
             *steps += 1;
+            if !self.merged.work.spend(before.len()) {
+                return Err(InterpolationFault::Exhausted);
+            }
             if *steps > STEP_LIMIT || out.len() > VALUE_LIMIT_BYTES {
                 return Err(InterpolationFault::TooLarge);
             }
@@ -275,6 +282,9 @@ impl<'a> View<'a> {
             rest = after;
         }
         out.push_str(rest);
+        if !self.merged.work.spend(rest.len()) {
+            return Err(InterpolationFault::Exhausted);
+        }
         if out.len() > VALUE_LIMIT_BYTES {
             Err(InterpolationFault::TooLarge)
         } else {

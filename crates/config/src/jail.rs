@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::action::{self, ActionConfig, ActionFault};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::action::{self, ActionConfig, ActionFault, ActionKind};
+use crate::diagnostic::{Diagnostic, Place, cut};
 use crate::duration;
 use crate::filter::{self, FilterUse};
 use crate::ini::is_space;
@@ -15,6 +15,7 @@ use crate::logpath::LogPath;
 use crate::merge::{Merged, Tree};
 use crate::options::{self, Extended};
 use crate::setting::{Line, Setting, Value, truth};
+use crate::work;
 
 /// A jail that is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +140,9 @@ impl Jails<'_> {
             if !is_jail(name) {
                 continue;
             }
+            if self.tree.work().is_spent() {
+                break;
+            }
             let mut found = Vec::new();
             match self.enabled(name, &mut found).then(|| self.jail(name, &mut found)) {
                 Some((true, jail)) => jails.push(jail),
@@ -230,7 +234,7 @@ impl Jails<'_> {
                             ))
                             .mend("name an existing filter, or write this file"),
                     );
-                    return Err(Left(format!("Unable to read the filter '{}'", used.name)));
+                    return Err(Left(cut(format!("Unable to read the filter '{}'", used.name))));
                 }
                 Some(Err(finding)) => return Err(left(finding, findings)),
                 Some(Ok(filter)) => {
@@ -257,9 +261,23 @@ impl Jails<'_> {
         }
         for setting in &jail.settings {
             check(setting, findings)?;
+            self.keep(&setting.value, &setting.place, findings)?;
         }
         self.actions(jail, &view, findings)?;
-        logs(jail, &view, findings)
+        let runs = logs(jail, &view, findings)?;
+        for log in &jail.logs {
+            let files = Value::Words(log.files.clone());
+            self.keep(&files, &log.place, findings)?;
+        }
+        Ok(runs)
+    }
+
+    /// Counts a value that stays in memory.
+    fn keep(&self, value: &Value, place: &Place, findings: &mut Vec<Diagnostic>) -> Result<(), Left> {
+        if self.tree.work().keep(value) {
+            return Ok(());
+        }
+        Err(left(work::too_large(place.clone()), findings))
     }
 
     fn actions(&self, jail: &mut JailConfig, view: &View<'_>, findings: &mut Vec<Diagnostic>) -> Result<(), Left> {
@@ -278,6 +296,11 @@ impl Jails<'_> {
                                 .mend(format!("{}[name=ANOTHER]", used.name)),
                         );
                     }
+                    if let ActionKind::Properties(properties) = &action.kind {
+                        for property in properties {
+                            self.keep(&property.value, &property.place, findings)?;
+                        }
+                    }
                     jail.actions.push(action);
                 }
                 Err(ActionFault::Missing) => {
@@ -291,7 +314,7 @@ impl Jails<'_> {
                             ))
                             .mend("name an existing action, or write this file"),
                     );
-                    return Err(Left(format!("Unable to read action '{}'", used.name)));
+                    return Err(Left(cut(format!("Unable to read action '{}'", used.name))));
                 }
                 Err(ActionFault::Bad(finding)) => return Err(left(*finding, findings)),
             }
@@ -333,7 +356,7 @@ fn extended(kind: &str, text: &str, place: &Place, findings: &mut Vec<Diagnostic
                 .why("options are written name[option=value, other=\"a value, with a comma\"]")
                 .mend("put values with commas or brackets in quotation marks, and a comma right after each value"),
         );
-        Left(format!("Invalid {kind} definition '{text}': {error}"))
+        Left(cut(format!("Invalid {kind} definition '{text}': {error}")))
     })
 }
 

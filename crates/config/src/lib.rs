@@ -36,6 +36,7 @@ mod show;
 pub mod tags;
 mod tool;
 mod unknown;
+mod work;
 
 use std::path::Path;
 
@@ -92,7 +93,7 @@ pub fn load(dir: &Path, overrides: &Overrides) -> Config {
     let presets = presets(overrides, &directory);
     let mut diagnostics = Vec::new();
     let server = server::read(&tree, &presets, overrides, &mut diagnostics);
-    let (merged, unreadable) = tree.read_all("jail", &presets, &mut diagnostics);
+    let (merged, mut unreadable) = tree.read_all("jail", &presets, &mut diagnostics);
     let (jails, disabled) = match merged {
         Some(merged) => jail::Jails {
             tree: &tree,
@@ -102,6 +103,10 @@ pub fn load(dir: &Path, overrides: &Overrides) -> Config {
         .read(&mut diagnostics),
         None => (Vec::new(), Vec::new()),
     };
+    if let Some(finding) = tree.work().finding(&tree.dir().join("jail.conf")) {
+        unreadable.push(tree.dir().to_string_lossy().into_owned());
+        diagnostics.push(finding);
+    }
     // A file that several jails use is read for each: what is wrong with it is told once.
     let mut told = std::collections::HashSet::new();
     diagnostics.retain(|finding| told.insert(finding.to_string()));

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,9 +14,15 @@ use crate::builtin;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::ini::{self, Entry, FILE_LIMIT_BYTES, IniFile, strip};
 use crate::interpolate::View;
+use crate::work::Work;
 
 /// Files that may make up one configuration; a stock jail.conf needs three.
 const FILE_COUNT_LIMIT: usize = 512;
+/// And what they may have together: options take some forty times that in memory.
+const TOTAL_LIMIT_BYTES: usize = 16 << 20;
+
+/// Linux's flag for “do not wait”: what was a file may be a pipe a moment later, and /proc has files that wait for something to happen.
+const O_NONBLOCK: i32 = 0o4000;
 
 /// What all files of a base name say together.
 #[derive(Debug, Default)]
@@ -25,6 +32,8 @@ pub(crate) struct Merged {
     index: HashMap<Arc<str>, usize>,
     /// The files read, in order.
     pub(crate) files: Vec<Arc<str>>,
+    /// What was read and put together for it and the others of its tree.
+    pub(crate) work: Work,
 }
 
 /// One section as the files together give it; options in the order in which they first appeared.
@@ -126,11 +135,20 @@ impl Merged {
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
     dir: PathBuf,
+    work: Work,
 }
 
 impl Tree {
     pub(crate) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
+        Self {
+            dir: dir.to_owned(),
+            work: Work::default(),
+        }
+    }
+
+    /// What has been read and put together so far.
+    pub(crate) fn work(&self) -> &Work {
+        &self.work
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -157,7 +175,10 @@ impl Tree {
         findings: &mut Vec<Diagnostic>,
     ) -> (Option<Merged>, Vec<String>) {
         let mut unreadable = Vec::new();
-        let mut merged = Merged::default();
+        let mut merged = Merged {
+            work: self.work.clone(),
+            ..Merged::default()
+        };
         for (option, value) in presets {
             merged.preset(option, value);
         }
@@ -172,6 +193,8 @@ impl Tree {
             presets,
             within: Vec::new(),
             files: Vec::new(),
+            total_bytes: 0,
+            full: false,
             unreadable,
             findings,
         };
@@ -210,11 +233,15 @@ impl Tree {
             Ok(entries) => entries,
             Err(error) => {
                 if error.kind() != std::io::ErrorKind::NotFound {
-                    unreadable.push(directory.to_string_lossy().into_owned());
+                    let name = directory.to_string_lossy().into_owned();
+                    if !unreadable.contains(&name) {
+                        unreadable.push(name);
+                    }
                     let what = format!("the directory {} cannot be read: {error}", directory.display());
                     findings.push(
                         Diagnostic::error(what, Place::file(&directory.to_string_lossy()))
-                            .mend("check its owner and mode"),
+                            .why("the files in it are missing")
+                            .mend("check its type, owner and mode"),
                     );
                 }
                 return Vec::new();
@@ -247,7 +274,7 @@ impl Tree {
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             return Err(failed("it is not a regular file".to_owned()));
         }
-        match fs::File::open(path) {
+        match fs::File::options().read(true).custom_flags(O_NONBLOCK).open(path) {
             Ok(file) => {
                 let metadata = file.metadata().map_err(|error| failed(error.to_string()))?;
                 if !metadata.is_file() {
@@ -311,6 +338,11 @@ fn normalised(path: &Path) -> PathBuf {
     plain
 }
 
+/// The path without links, so that a circle of them does not make one file look like many.
+fn real(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
+}
+
 struct Reading<'a> {
     tree: &'a Tree,
     presets: &'a [(&'a str, &'a str)],
@@ -318,20 +350,41 @@ struct Reading<'a> {
     /// that is included at two places is read at both, as Fail2Ban does.
     within: Vec<PathBuf>,
     files: Vec<(Arc<str>, IniFile)>,
+    /// The sizes of those that were read.
+    total_bytes: usize,
+    /// Whether it has been told that they are too many.
+    full: bool,
     unreadable: Vec<String>,
     findings: &'a mut Vec<Diagnostic>,
 }
 
 impl Reading<'_> {
     fn file(&mut self, path: &Path) -> Option<(Arc<str>, IniFile)> {
-        if self.files.len() >= FILE_COUNT_LIMIT {
-            let what = format!("more than {FILE_COUNT_LIMIT} files make up this configuration; the rest is left out");
-            self.findings
-                .push(Diagnostic::error(what, Place::file(&path.to_string_lossy())));
+        let too_much = if self.files.len() >= FILE_COUNT_LIMIT {
+            Some(format!("more than {FILE_COUNT_LIMIT} files"))
+        } else if self.total_bytes > TOTAL_LIMIT_BYTES {
+            Some(format!("more than {} MB", TOTAL_LIMIT_BYTES >> 20))
+        } else {
+            None
+        };
+        if too_much.is_some() && std::mem::replace(&mut self.full, true) {
+            return None;
+        }
+        if let Some(too_much) = too_much {
+            let what = format!("{too_much} make up this configuration; the rest is left out");
+            let finding = Diagnostic::error(what, Place::file(&path.to_string_lossy()));
+            self.findings.push(
+                finding
+                    .why("files that include one another are read at each place")
+                    .mend("include fewer of them"),
+            );
             return None;
         }
         match self.tree.bytes(path) {
             Ok(Some((name, bytes))) => {
+                // Whether that was too much is asked where the values are made out.
+                self.total_bytes += bytes.len();
+                self.tree.work.spend(bytes.len());
                 let file = ini::parse(&name, &bytes, self.findings);
                 Some((name, file))
             }
@@ -353,7 +406,7 @@ impl Reading<'_> {
         } else {
             (Vec::new(), Vec::new())
         };
-        self.within.push(path.to_owned());
+        self.within.push(real(path));
         for include in before {
             self.include(&include);
         }
@@ -366,7 +419,7 @@ impl Reading<'_> {
 
     /// Puts an included file, and the `.local` beside it after all that it includes.
     fn include(&mut self, path: &Path) {
-        if self.within.iter().any(|outer| outer == path) {
+        if self.within.contains(&real(path)) {
             return;
         }
         // A missing include is no error: stock files name `paths-overrides.local`, which is for the user to make.
@@ -386,7 +439,10 @@ impl Reading<'_> {
             return (Vec::new(), Vec::new());
         }
         // `[INCLUDES]` sees its own file only.
-        let mut own = Merged::default();
+        let mut own = Merged {
+            work: self.tree.work.clone(),
+            ..Merged::default()
+        };
         for (option, value) in self.presets {
             own.preset(option, value);
         }

@@ -2,6 +2,7 @@
 //!
 //! Rules: behaviour spec 1.5. Start reading at [`parse`] and [`split_list`].
 
+use std::collections::HashMap;
 use std::fmt;
 
 /// A name with options.
@@ -73,6 +74,7 @@ pub fn parse(text: &str) -> Result<Extended, OptionsError> {
         name: name.to_owned(),
         options: Vec::new(),
     };
+    let mut places = HashMap::new();
     let mut rest = inner;
     loop {
         rest = rest.trim_start_matches([' ', '\t', '\n', '\r', ',']);
@@ -80,7 +82,8 @@ pub fn parse(text: &str) -> Result<Extended, OptionsError> {
             return Ok(extended);
         }
         let (option, value, after) = option(inner, rest)?;
-        match extended.options.iter_mut().find(|(name, _)| name == option) {
+        let at = *places.entry(option).or_insert(extended.options.len());
+        match extended.options.get_mut(at) {
             Some((_, old)) => value.clone_into(old),
             None => extended.options.push((option.to_owned(), value.to_owned())),
         }

@@ -43,9 +43,12 @@ pub struct Line {
 
 impl Value {
     pub(crate) fn int(text: &str) -> Self {
-        text.trim()
-            .parse()
-            .map_or_else(|_| Self::Invalid(text.to_owned()), Self::Int)
+        // Python takes `1_000` for a thousand, with one `_` between digits.
+        let digits = text.trim();
+        let joined = digits.replace('_', "");
+        let grouped = !digits.starts_with('_') && !digits.ends_with('_') && !digits.contains("__");
+        let number = joined.parse().ok().filter(|_| grouped);
+        number.map_or_else(|| Self::Invalid(text.to_owned()), Self::Int)
     }
 
     pub(crate) fn bool(text: &str) -> Self {

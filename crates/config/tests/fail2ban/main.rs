@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "test code")]
 
 mod common;
+mod files;
 mod guide;
 mod hostile;
 mod layers;
+mod limits;
 mod stock;
 mod trees;
