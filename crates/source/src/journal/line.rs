@@ -121,7 +121,7 @@ impl Values {
 }
 
 /// What makes an entry the same in whichever file it stands: journald copies entries when it moves its files to the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     pub(super) boot: Id,
     pub(super) monotonic: u64,

@@ -7,9 +7,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 /// What is read at once.
-const PAGE_BYTES: usize = 16 << 10;
+const PAGE_BYTES: usize = 4 << 10;
 /// Pages kept per file: 1 MiB, of a file that is being read.
-const SLOTS: usize = 64;
+const SLOTS: usize = 256;
 
 /// A file and the pages of it that were read last.
 #[derive(Debug)]

@@ -24,8 +24,8 @@ use crate::LINE_LIMIT_BYTES;
 const RESCAN: Duration = Duration::from_secs(10);
 /// Entries looked at in one call; then the caller gets a word in.
 const STEP: usize = 4096;
-/// What is known of fields that many entries share, by their offset.
-const KNOWN_LIMIT: usize = 64 << 10;
+/// Places for what is known of fields that many entries share.
+const KNOWN: usize = 4096;
 /// So many entries that were given out are remembered, to tell copies of them.
 const GIVEN_LIMIT: usize = 1024;
 /// The beginning of a field that tells what it is.
@@ -111,6 +111,7 @@ pub struct Reader {
     notify: Option<OwnedFd>,
     rescan_at: Instant,
     given: VecDeque<Identity>,
+    given_set: HashSet<Identity>,
     last: Option<Cursor>,
     problems: Vec<Problem>,
     /// A file was found whose header was not written yet.
@@ -144,12 +145,13 @@ struct Source {
 struct Open {
     file: JournalFile,
     head: Option<EntryHead>,
-    /// What fields at these offsets are: a field is written once and referred to by all entries that have it.
-    known: HashMap<u64, Known>,
+    /// What fields at these offsets are: a field is written once and referred to by all entries that have it. Each offset has one
+    /// place, which it may have to leave to another.
+    known: Vec<(u64, Known)>,
 }
 
 /// What a field is, so that it need not be read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Known {
     field: Option<Field>,
     word: Option<u32>,
@@ -178,6 +180,7 @@ impl Reader {
             notify: inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok(),
             rescan_at: Instant::now(),
             given: VecDeque::new(),
+            given_set: HashSet::new(),
             last: None,
             problems: Vec::new(),
             unfinished: false,
@@ -192,7 +195,7 @@ impl Reader {
     pub fn set_matches(&mut self, matches: &[Matches]) {
         self.compiled = Compiled::new(matches);
         for open in self.files.iter_mut().filter_map(|source| source.open.as_mut()) {
-            open.known.clear();
+            open.known.fill((0, Known::default()));
         }
     }
 
@@ -356,7 +359,7 @@ impl Reader {
                 source.open = Some(Box::new(Open {
                     file,
                     head: None,
-                    known: HashMap::new(),
+                    known: vec![(0, Known::default()); KNOWN],
                 }));
                 self.advance(place);
             }
@@ -417,11 +420,15 @@ impl Reader {
             realtime: head.realtime,
             xor_hash: head.xor_hash,
         };
-        if self.given.contains(&identity) {
+        if !self.given_set.insert(identity) {
             return None;
         }
-        self.given.truncate(GIVEN_LIMIT - 1);
-        self.given.push_front(identity);
+        if self.given.len() >= GIVEN_LIMIT
+            && let Some(oldest) = self.given.pop_front()
+        {
+            self.given_set.remove(&oldest);
+        }
+        self.given.push_back(identity);
         Some(entry)
     }
 
@@ -586,9 +593,9 @@ impl Open {
         let mut wanted: [(u64, Field); 32] = [(0, Field::Message); 32];
         let mut count = 0;
         for &offset in items.iter() {
-            let known = match self.known.get(&offset) {
-                Some(known) => *known,
-                None => self.look(offset, compiled, peek, field),
+            let known = match self.known.get(slot(offset)) {
+                Some((other, known)) if *other == offset => *known,
+                _ => self.look(offset, compiled, peek, field),
             };
             present.extend(known.word);
             if let Some(kind) = known.field
@@ -626,24 +633,25 @@ impl Open {
     fn look(&mut self, offset: u64, compiled: &Compiled, peek: usize, field: &mut Vec<u8>) -> Known {
         let Ok(entries) = self.file.field(offset, peek, field) else {
             self.file.damaged += 1;
-            return Known {
-                field: None,
-                word: None,
-            };
+            return Known::default();
         };
         let known = Known {
             field: Field::of(field).map(|(kind, _)| kind),
             word: compiled.word(field),
         };
         // Most fields that one entry has are never seen again.
-        if entries > 1 {
-            if self.known.len() >= KNOWN_LIMIT {
-                self.known.clear();
-            }
-            self.known.insert(offset, known);
+        if entries > 1
+            && let Some(place) = self.known.get_mut(slot(offset))
+        {
+            *place = (offset, known);
         }
         known
     }
+}
+
+/// The place for what is known of a field; no field stands at 0. Objects are aligned to 8 bytes.
+fn slot(offset: u64) -> usize {
+    usize::try_from(offset / 8 % KNOWN as u64).unwrap_or(0)
 }
 
 /// What decides which of two entries of different files is the older.
