@@ -57,7 +57,7 @@ fn line_begin_list() -> Compiled {
             if is_anchored(pattern) {
                 Template::new(pattern)
             } else {
-                Template::new(&format!("{LINE_BEGIN}{pattern}"))
+                Template::new(&format!("{LINE_BEGIN}{pattern}")).map(|made| made.with_weight(100.0))
             }
         }))
     })
@@ -85,12 +85,12 @@ pub(super) fn compile(setting: Option<&str>) -> Compiled {
     let patterns: Vec<&str> = setting
         .unwrap_or("")
         .split('\n')
-        .map(str::trim_end)
-        .filter(|line| !line.trim().is_empty())
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
         .collect();
     match patterns.as_slice() {
         [] => return default_list(),
-        [one] => match one.trim().to_ascii_uppercase().as_str() {
+        [one] => match one.to_ascii_uppercase().as_str() {
             "{DEFAULT}" => return default_list(),
             LINE_BEGIN => return line_begin_list(),
             _ => {}
@@ -148,12 +148,12 @@ fn alternatives(pattern: &str) -> Vec<String> {
     BASE.iter()
         .map(|base| {
             let inner = base.strip_prefix(LINE_BEGIN).unwrap_or(base);
-            // Upstream's names in the place of epochs are literal text there; numbers are of more use.
-            let inner = match inner {
-                "EPOCH" if !(before.is_empty() && after.is_empty()) => "{EPOCH}",
-                "TAI64N" if !(before.is_empty() && after.is_empty()) => "TAI64N",
-                other => other,
-            };
+            if inner.starts_with('^') && before == LINE_BEGIN {
+                return format!("{inner}{after}");
+            }
+            let alone = after.is_empty() && ["", "^", LINE_BEGIN].contains(&before);
+            // With something around it upstream looks for the word, not for the number.
+            let inner = if inner == "EPOCH" && !alone { "Epoch" } else { inner };
             format!("{before}{inner}{after}")
         })
         .collect()

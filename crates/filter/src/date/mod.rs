@@ -5,6 +5,7 @@
 
 mod defaults;
 mod needs;
+mod ranking;
 mod repeat;
 mod strptime;
 mod template;
@@ -17,8 +18,9 @@ use stockade_core::Timestamp;
 use stockade_regex::Scratch;
 
 use self::needs::Contents;
+use self::ranking::Ranking;
 use self::repeat::Repeat;
-use self::template::{Place, Template};
+use self::template::{Kind, Place, Template};
 use self::zone::OffsetCache;
 pub(crate) use self::zone::Zone;
 
@@ -27,6 +29,8 @@ pub(crate) use self::zone::Zone;
 pub(crate) struct Detector {
     templates: Arc<Vec<Template>>,
     zone: Zone,
+    /// Whether the zone was set for this log, and is not just that of the host.
+    pub(crate) zone_given: bool,
 }
 
 /// A date found in a line.
@@ -36,6 +40,8 @@ pub(crate) struct Found {
     pub(crate) template: usize,
     /// The text that was parsed and is to be cut.
     pub(crate) range: Range<usize>,
+    /// Whether its zone is known: written in the line, or set by `logtimezone`.
+    pub(crate) zoned: bool,
     /// `None` if the text is no date after all.
     pub(crate) time: Option<Timestamp>,
 }
@@ -43,20 +49,18 @@ pub(crate) struct Found {
 /// What is remembered from line to line.
 #[derive(Debug, Default)]
 pub(crate) struct DateState {
-    /// Template indices in the order they are tried; empty until the first line.
-    order: Vec<usize>,
-    hits: Vec<u64>,
+    ranking: Ranking,
     last: Option<Last>,
     offset: OffsetCache,
     repeat: Option<Repeat>,
 }
 
-#[derive(Debug)]
+/// The template that fitted last, and where.
+#[derive(Clone, Debug)]
 struct Last {
     template: usize,
-    start: usize,
-    before: Option<char>,
-    after: Option<char>,
+    place: Range<usize>,
+    around: (Option<char>, Option<char>),
 }
 
 impl Detector {
@@ -65,6 +69,7 @@ impl Detector {
         Ok(Self {
             templates: defaults::compile(setting)?,
             zone,
+            zone_given: false,
         })
     }
 
@@ -81,26 +86,43 @@ impl Detector {
         state: &mut DateState,
         scratch: &mut Scratch,
     ) -> Option<Found> {
-        if state.order.is_empty() {
-            state.order.extend(0..self.templates.len());
-            state.hits.resize(self.templates.len(), 0);
-        }
+        state.ranking.begin(self.templates.len());
         let repeated = state
             .repeat
             .as_ref()
             .and_then(|repeat| repeat.read(text, now, &self.zone, &mut state.offset));
         if let Some(found) = repeated {
-            self.count(found.template, 0, state);
+            // Only templates for the start of a line are read the short way.
+            state.ranking.count(found.template, 0, now);
             return Some(found);
         }
-        let (index, place) = self.select(text, state, scratch)?;
+        let Selected { template: index, place } = self.select(text, state, scratch)?;
         let template = self.templates.get(index)?;
+        let changed = state.last.as_ref().is_none_or(|last| last.template != index);
+        state.last = Some(Last {
+            template: index,
+            place: place.whole.clone(),
+            around: around(text, &place.whole),
+        });
+        state.ranking.count(index, place.whole.start, now);
+        if changed {
+            state.ranking.promote(index, &self.templates);
+        }
         let read = strptime::convert(template.kind, text, &place, &self.zone, now.secs(), &mut state.offset);
-        self.count(index, place.cut.start, state);
         let (time, base) = read.map_or((None, None), |(time, base)| (Some(time), base));
         let found = Found {
             template: index,
             range: place.cut.clone(),
+            zoned: match template.kind {
+                Kind::Fields => {
+                    self.zone_given
+                        || [b'z', b'Z']
+                            .into_iter()
+                            .any(|letter| place.fields.get(letter).is_some())
+                }
+                Kind::Tai64n => true,
+                Kind::Epoch | Kind::LongEpoch | Kind::None => false,
+            },
             time: time.map(Timestamp::from_secs),
         };
         let old = state.repeat.take();
@@ -112,88 +134,82 @@ impl Detector {
         Some(found)
     }
 
-    /// The template that fits, by the rules of behaviour spec 3.3.
-    fn select(&self, text: &str, state: &mut DateState, scratch: &mut Scratch) -> Option<(usize, Place)> {
-        let mut best: Option<(usize, Place)> = None;
+    /// The template that fits, by the rules of behaviour spec 3.3 and UNDOCUMENTED.md U-1.
+    fn select(&self, text: &str, state: &DateState, scratch: &mut Scratch) -> Option<Selected> {
         let contents = Contents::of(text);
         let may_match = |template: &Template| contents.is_none_or(|contents| contents.meet(template.needs));
-        let last = state.last.as_ref().map(|last| last.template);
-        if let Some((last, template)) = state
-            .last
-            .as_ref()
-            .and_then(|last| Some((last, self.templates.get(last.template)?)))
-            && may_match(template)
-            && let Some(place) = template.find(text, scratch)
+        let mut best: Option<Selected> = None;
+        let mut tried = None;
+        if let Some(last) = &state.last
+            && let Some(template) = self.templates.get(last.template).filter(|template| may_match(template))
         {
-            let same = last.start == place.cut.start
-                && last.before == char_before(text, place.cut.start)
-                && last.after == char_after(text, place.cut.end);
-            if template.anchored || same {
-                return Some((last.template, place));
+            // Where the line looks the same around the place of the last date, only that place is looked at, so that what
+            // follows there is no part of the date.
+            let same_around = !template.anchored && last.around == around(text, &last.place);
+            let found = if same_around {
+                template.find_within(text, &last.place, scratch)
+            } else {
+                tried = Some(last.template);
+                template.find(text, scratch)
+            };
+            if let Some(place) = found {
+                let same = template.anchored || last.place == place.whole;
+                best = Some(Selected {
+                    template: last.template,
+                    place,
+                });
+                if same {
+                    return best;
+                }
             }
-            best = Some((last.template, place));
         }
-        for &index in state.order.iter().filter(|&&index| Some(index) != last) {
+        // A date no farther from the start than the last one, and than the last one of its template, is taken without looking
+        // for a better one.
+        let near = state.last.as_ref().map_or(1, |last| last.place.start);
+        let order = state.ranking.order();
+        for (place, &index) in order.iter().enumerate().filter(|(_, index)| Some(**index) != tried) {
             let Some(template) = self.templates.get(index).filter(|template| may_match(template)) else {
                 continue;
             };
+            // Upstream looks for a better one only while there are more to try.
+            let final_one = place + 1 == order.len();
             let Some(place) = template.find(text, scratch) else {
                 continue;
             };
-            if template.anchored {
-                best = Some((index, place));
+            let near = near.min(state.ranking.distance(index));
+            let enough = final_one || template.anchored || place.whole.start <= near;
+            let distance = |place: &Place| (place.whole.start, text.len() - place.whole.end);
+            let better = best
+                .as_ref()
+                .is_none_or(|held| distance(&place) < distance(&held.place));
+            if enough || better {
+                best = Some(Selected { template: index, place });
+            }
+            if enough {
                 break;
             }
-            let distance = |place: &Place| (place.cut.start, text.len() - place.cut.end);
-            if best.as_ref().is_none_or(|(_, held)| distance(&place) < distance(held)) {
-                best = Some((index, place));
-            }
-        }
-        if let Some((index, place)) = &best {
-            state.last = Some(Last {
-                template: *index,
-                start: place.cut.start,
-                before: char_before(text, place.cut.start),
-                after: char_after(text, place.cut.end),
-            });
         }
         best
     }
+}
 
-    /// Counts a hit; a template that scores higher than its neighbours moves towards the front.
-    fn count(&self, index: usize, distance: usize, state: &mut DateState) {
-        if let Some(hits) = state.hits.get_mut(index) {
-            *hits += 1;
-        }
-        let Some(mut at) = state.order.iter().position(|&held| held == index) else {
-            return;
-        };
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "scores are compared only; hits stay far below 2^52"
-        )]
-        let score = |index: usize, distance: usize| {
-            let hits = state.hits.get(index).copied().unwrap_or(0) as f64;
-            let weight = self.templates.get(index).map_or(1.0, |template| template.weight);
-            hits * weight / (distance.max(1) as f64)
-        };
-        while let Some(before) = at.checked_sub(1) {
-            let Some(&neighbour) = state.order.get(before) else {
-                break;
-            };
-            if score(index, distance) <= score(neighbour, 1) {
-                break;
-            }
-            state.order.swap(before, at);
-            at = before;
-        }
-    }
+/// The characters right before and after a place, if there are any.
+fn around(text: &str, place: &Range<usize>) -> (Option<char>, Option<char>) {
+    let before = text.get(..place.start).and_then(|before| before.chars().next_back());
+    let after = text.get(place.end..).and_then(|after| after.chars().next());
+    (before, after)
+}
+
+/// A template that fits.
+struct Selected {
+    template: usize,
+    place: Place,
 }
 
 impl DateState {
     /// Template indices in the order they are tried by now; empty before the first line.
     pub(crate) fn order(&self) -> &[usize] {
-        &self.order
+        self.ranking.order()
     }
 }
 
@@ -201,14 +217,6 @@ impl DateState {
 fn same_day(zone: &Zone, now: i64, today: i64, cache: &mut OffsetCache) -> bool {
     zone.to_local(now, cache)
         .is_some_and(|local| local.div_euclid(86_400) == today)
-}
-
-fn char_before(text: &str, at: usize) -> Option<char> {
-    text.get(..at)?.chars().next_back()
-}
-
-fn char_after(text: &str, at: usize) -> Option<char> {
-    text.get(at..)?.chars().next()
 }
 
 #[cfg(test)]

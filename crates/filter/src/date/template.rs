@@ -46,10 +46,26 @@ pub(crate) struct Template {
 /// Where a template matched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
+    /// The whole match, which may be more than the date.
+    pub(crate) whole: Range<usize>,
     /// The text that is parsed and cut.
     pub(crate) cut: Range<usize>,
     /// Elements found, by letter.
     pub(crate) fields: Elements,
+}
+
+impl Place {
+    /// Moves all ranges to the right.
+    fn shift(&mut self, by: usize) {
+        let moved = |range: &Range<usize>| range.start + by..range.end + by;
+        self.whole = moved(&self.whole);
+        self.cut = moved(&self.cut);
+        let by = u32::try_from(by).unwrap_or(u32::MAX);
+        for (_, start, end) in self.fields.found.iter_mut().flatten() {
+            *start = start.saturating_add(by);
+            *end = end.saturating_add(by);
+        }
+    }
 }
 
 /// Byte ranges of the elements of a date, by letter; fixed size so that a line costs no allocation.
@@ -91,8 +107,17 @@ impl Template {
             Some(rest) => (true, rest),
             None => (false, body),
         };
-        let bounds = Bounds { line_begin, unbound };
-        match body.to_ascii_uppercase().as_str() {
+        // A keyword may be anchored in either way.
+        let keyword = body.strip_prefix('^').unwrap_or(body).to_ascii_uppercase();
+        let bounds = match keyword.as_str() {
+            "EPOCH" | "LEPOCH" | "TAI64N" => Bounds {
+                line_begin: line_begin || body.starts_with('^'),
+                unbound,
+            },
+            _ => Bounds { line_begin, unbound },
+        };
+        let line_begin = bounds.line_begin;
+        match keyword.as_str() {
             "EPOCH" => return Self::epoch(bounds, Kind::Epoch, EPOCH_DIGITS),
             "LEPOCH" => return Self::epoch(bounds, Kind::LongEpoch, LONG_EPOCH_DIGITS),
             "TAI64N" => {
@@ -151,7 +176,7 @@ impl Template {
         let source = if bounds.line_begin {
             format!(r"^(?:\W{{0,2}})?({digits})(?=\b|\W|$)")
         } else {
-            format!(r"(?:^|(?<=^\[)(?={digits}\])|(?<=\baudit\()(?={digits}:\d+\)))({digits})(?=\b|\W|$)")
+            format!(r"(?:^|(?<=^\[)|(?<=\baudit\())({digits})(?=\b|\W|$)")
         };
         let name = if kind == Kind::Epoch { "Epoch" } else { "LongEpoch" };
         Self::compile(&source, Flags::default(), named(bounds, name), kind, bounds.line_begin)
@@ -221,7 +246,20 @@ impl Template {
                 fields.add(*letter, &range);
             }
         }
-        Some(Place { cut, fields })
+        let whole = scratch.group(0)?;
+        Some(Place { whole, cut, fields })
+    }
+
+    /// Searches `within` a text as if the text ended there.
+    pub(crate) fn find_within(&self, text: &str, within: &Range<usize>, scratch: &mut Scratch) -> Option<Place> {
+        let place = self.find(text.get(..within.end)?, scratch)?;
+        if place.whole.start >= within.start {
+            return Some(place);
+        }
+        // A date before it is none of interest; what is before the place then counts as the start of a line.
+        let mut place = self.find(text.get(within.clone())?, scratch)?;
+        place.shift(within.start);
+        Some(place)
     }
 }
 
