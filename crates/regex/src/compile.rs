@@ -34,7 +34,7 @@ pub(crate) fn compile(ast: &Ast) -> Result<Program, PatternError> {
 pub(crate) fn compile_plainly(ast: &Ast) -> Result<(Program, Vec<usize>), PatternError> {
     let (mut program, leaves) = translate(ast, true)?;
     program.start = match start(ast, &program) {
-        at_places @ (Start::Text | Start::Line) => at_places,
+        at_places @ (Start::Text(_) | Start::Line) => at_places,
         _ => Start::Anywhere,
     };
     Ok((program, leaves))

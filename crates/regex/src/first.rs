@@ -129,8 +129,13 @@ fn add_class(set: &mut FirstSet, program: &Program, class: usize) {
 
 /// Where a match of the pattern can begin.
 pub(crate) fn start(ast: &Ast, program: &Program) -> Start {
+    let leading = if program.code.len() > MAX_EXAMINED {
+        FirstSet::all()
+    } else {
+        first_set(program, 0)
+    };
     if always_starts_with(&ast.root, Assertion::TextStart) {
-        return Start::Text;
+        return Start::Text(Box::new(leading));
     }
     if always_starts_with(&ast.root, Assertion::LineStart) {
         return Start::Line;
@@ -139,7 +144,7 @@ pub(crate) fn start(ast: &Ast, program: &Program) -> Start {
     if literal.len() > 1 {
         return Start::Literal(Box::new(Finder::new(literal.as_bytes()).into_owned()));
     }
-    let set = first_set(program, 0);
+    let set = leading;
     if set.end || set.is_all() {
         return Start::Anywhere;
     }

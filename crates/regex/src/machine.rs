@@ -42,6 +42,8 @@ pub(crate) struct Machine {
     /// By instruction, for unbounded loops: the last stretch of text found to belong to the class.
     pub(crate) stretches: Vec<(usize, usize)>,
     steps: u64,
+    /// After this many steps the memo begins, or the search is given up.
+    limit: u64,
     /// Whether the text was asked for the literal every match needs.
     asked: bool,
     hopeless: bool,
@@ -97,7 +99,16 @@ pub(crate) type At = (Pc, usize);
 impl Machine {
     /// Searches `text`; on `true` the groups are in the registers.
     pub(crate) fn search(&mut self, program: &Program, text: &str, budget: Budget) -> Result<bool, Overrun> {
+        if let Start::Text(leading) = &program.start
+            && !leading.has(text.as_bytes().first().copied())
+        {
+            // Most lines are none of the pattern's business.
+            self.steps = 0;
+            self.matched = false;
+            return Ok(false);
+        }
         self.reset(program);
+        self.limit = budget.steps.min(budget.steps_without_memo);
         let mut run = Run {
             program,
             text,
@@ -189,6 +200,10 @@ impl Machine {
     }
 
     pub(crate) fn push(&mut self, way: Way) {
+        if self.stack.len() >= MAX_FRAMES {
+            // The next step is the last.
+            self.limit = 0;
+        }
         self.stack.push(Frame {
             way,
             trail: self.trail.len(),
@@ -217,7 +232,7 @@ impl Run<'_> {
                 return Ok(true);
             }
             self.charge(start.saturating_sub(position))?;
-            if self.is_hopeless() {
+            if matches!(self.program.start, Start::Text(_)) || self.is_hopeless() {
                 break;
             }
             position = match self.bytes.get(start) {
@@ -232,7 +247,7 @@ impl Run<'_> {
     pub(crate) fn next_start(&self, from: usize) -> Option<usize> {
         let rest = self.bytes.get(from..)?;
         match &self.program.start {
-            Start::Text => (from == 0).then_some(0),
+            Start::Text(_) => (from == 0).then_some(0),
             Start::Line if from == 0 || self.bytes.get(from - 1) == Some(&b'\n') => Some(from),
             Start::Line => memchr::memchr(b'\n', rest).map(|offset| from + offset + 1),
             Start::Literal(finder) => finder.find(rest).map(|offset| from + offset),
@@ -264,13 +279,23 @@ impl Run<'_> {
         position + 1 + rest.iter().take_while(|&&byte| is_continuation(byte)).count()
     }
 
+    #[inline]
     pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), Overrun> {
         let steps = u64::try_from(bytes / BYTES_PER_STEP).unwrap_or(u64::MAX);
         self.machine.steps = self.machine.steps.saturating_add(steps + 1);
-        if self.machine.steps > self.budget.steps || self.machine.stack.len() > MAX_FRAMES {
+        if self.machine.steps > self.machine.limit {
+            return self.limit_reached();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn limit_reached(&mut self) -> Result<(), Overrun> {
+        if self.machine.steps > self.budget.steps || self.machine.stack.len() >= MAX_FRAMES {
             return Err(Overrun);
         }
-        if !self.machine.memo_on && self.machine.steps > self.budget.steps_without_memo {
+        self.machine.limit = self.budget.steps;
+        if !self.machine.memo_on {
             self.turn_memo_on();
         }
         Ok(())

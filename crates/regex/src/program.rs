@@ -100,6 +100,8 @@ pub(crate) struct Loop {
 #[derive(Clone, Debug)]
 pub(crate) struct Class {
     pub(crate) ascii: [bool; 128],
+    /// By byte: whether a loop goes on without a look at the whole character.
+    pub(crate) goes_on: [bool; 256],
     pub(crate) beyond: Beyond,
     /// All but this ASCII character: `memchr` finds the end of a loop.
     pub(crate) all_but: Option<u8>,
@@ -194,8 +196,8 @@ pub(crate) struct Program {
 /// Where a match can begin.
 #[derive(Clone, Debug)]
 pub(crate) enum Start {
-    /// Only at the start of the text.
-    Text,
+    /// Only at the start of a text that begins with one of these bytes.
+    Text(Box<FirstSet>),
     /// At the start of the text and after line feeds.
     Line,
     /// Where this literal is.
@@ -233,7 +235,16 @@ impl Class {
             (Some(byte), None, Beyond::All) => Some(byte),
             _ => None,
         };
-        Self { ascii, beyond, all_but }
+        let mut goes_on = [matches!(beyond, Beyond::All); 256];
+        for (slot, has) in goes_on.iter_mut().zip(ascii) {
+            *slot = has;
+        }
+        Self {
+            ascii,
+            goes_on,
+            beyond,
+            all_but,
+        }
     }
 
     /// Whether a text starting with this byte may start with a character of the class.

@@ -6,7 +6,7 @@
 use crate::ast::RepeatKind;
 use crate::error::Overrun;
 use crate::machine::{At, Run, Way, is_continuation};
-use crate::program::{Beyond, Class, Inst, Loop, Note, Pc};
+use crate::program::{Class, Inst, Loop, Note, Pc};
 
 impl Run<'_> {
     pub(crate) fn enter_loop(&mut self, repeat: &Loop, pc: Pc, position: usize) -> Result<Option<At>, Overrun> {
@@ -124,23 +124,20 @@ impl Run<'_> {
         if let Some(byte) = class.all_but {
             return memchr::memchr(byte, rest).map_or(limit, |offset| position + offset);
         }
-        let beyond = match class.beyond {
-            Beyond::None => false,
-            Beyond::All => true,
-            Beyond::Word { .. } | Beyond::Some(_) => {
-                let mut end = position;
-                while end < limit
-                    && let Some(length) = class.length_at(self.text, end)
-                {
-                    end += length;
-                }
-                return end;
+        let mut end = position;
+        loop {
+            let rest = self.bytes.get(end..limit).unwrap_or_default();
+            let goes_on = |&byte: &u8| class.goes_on.get(usize::from(byte)).is_some_and(|goes_on| *goes_on);
+            let Some(offset) = rest.iter().position(|byte| !goes_on(byte)) else {
+                return limit;
+            };
+            end += offset;
+            // A character beyond ASCII is looked at as a whole.
+            match class.length_at(self.text, end) {
+                Some(length) => end += length,
+                None => return end,
             }
-        };
-        let belongs = |byte: u8| class.ascii.get(usize::from(byte)).copied().unwrap_or(beyond);
-        rest.iter()
-            .position(|&byte| !belongs(byte))
-            .map_or(limit, |offset| position + offset)
+        }
     }
 
     pub(crate) fn give_back(&mut self, pc: Pc, low: usize, current: usize, high: usize) -> Result<Option<At>, Overrun> {
