@@ -82,7 +82,7 @@ fn the_memo_changes_no_answer() {
         Ok(false) => Some("N".into()),
         Err(_) => None,
     };
-    for _ in 0..5_000 * times() {
+    for _ in 0..4_000 * times() {
         let pattern = pattern(&mut random, &LOOPING, 3);
         let with_memo = Budget {
             steps: 1_000_000,
@@ -171,7 +171,7 @@ fn generated_patterns_match_as_in_cpython() {
     let mut random = Random::new(0);
     for _ in 0..times() {
         let mut questions = Vec::new();
-        for _ in 0..6_000 {
+        for _ in 0..4_000 {
             let pattern = pattern(&mut random, &EVERYTHING, 3);
             let flags = flags(&mut random);
             for _ in 0..5 {
@@ -190,7 +190,7 @@ fn generated_loops_match_as_in_cpython() {
     let mut random = Random::new(3);
     for _ in 0..times() {
         let mut questions = Vec::new();
-        for _ in 0..3_000 {
+        for _ in 0..2_500 {
             let pattern = pattern(&mut random, &LOOPING, 3);
             for _ in 0..5 {
                 questions.push(Question::new("", &pattern, &text(&mut random, &LOOPING, 16)));
@@ -209,7 +209,7 @@ fn generated_look_aheads_and_conditionals_match_as_in_cpython() {
     let mut random = Random::new(5);
     for _ in 0..times() {
         let mut questions = Vec::new();
-        for _ in 0..3_000 {
+        for _ in 0..2_500 {
             let pattern = pattern(&mut random, &GUARDED, 2);
             for _ in 0..5 {
                 questions.push(Question::new("", &pattern, &text(&mut random, &GUARDED, 12)));
@@ -226,14 +226,14 @@ fn mangled_patterns_are_refused_as_in_cpython() {
     }
     let mut random = Random::new(1);
     for _ in 0..times() {
-        let mut questions: Vec<Question> = (0..20_000)
+        let mut questions: Vec<Question> = (0..15_000)
             .map(|_| {
                 let pattern: String = (0..=random.below(8)).map(|_| random.pick(PIECES)).collect();
                 Question::new(random.pick(&["", "", "x"]), &pattern, "ab1-x\n")
             })
             .collect();
         // A pattern with all its parts, of which one character is missing, doubled or another.
-        questions.extend((0..8_000).map(|_| {
+        questions.extend((0..6_000).map(|_| {
             let mut pattern: Vec<char> = pattern(&mut random, &EVERYTHING, 3).chars().collect();
             if !pattern.is_empty() {
                 let at = random.below(pattern.len());
