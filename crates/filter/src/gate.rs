@@ -13,6 +13,7 @@ use crate::failregex::Rules;
 pub(crate) struct Gate {
     searcher: Searcher,
     longest: usize,
+    literals: Vec<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -53,7 +54,11 @@ impl Gate {
             let mut builder = AhoCorasick::builder();
             Searcher::Automaton(builder.kind(Some(AhoCorasickKind::DFA)).build(&literals).ok()?)
         };
-        Some(Self { searcher, longest })
+        Some(Self {
+            searcher,
+            longest,
+            literals,
+        })
     }
 
     /// Whether a literal is in the line.
@@ -62,6 +67,34 @@ impl Gate {
             Searcher::Packed(searcher) => searcher.find(text).is_some(),
             Searcher::Automaton(automaton) => automaton.is_match(text),
         }
+    }
+
+    /// Where the first literal begins.
+    pub(crate) fn first(&self, text: &[u8]) -> Option<usize> {
+        match &self.searcher {
+            Searcher::Packed(searcher) => searcher.find(text).map(|found| found.start()),
+            Searcher::Automaton(automaton) => automaton.find(text).map(|found| found.start()),
+        }
+    }
+
+    /// Whether the bytes of a log tell the same as its text: a literal may not be what stands for undecodable bytes.
+    pub(crate) fn sees_bytes(&self) -> bool {
+        let replaced = char::REPLACEMENT_CHARACTER.to_string();
+        !self
+            .literals
+            .iter()
+            .any(|literal| memchr::memmem::find(literal, replaced.as_bytes()).is_some())
+    }
+
+    /// Whether a literal may arise where a date is cut out behind `before`: only then has it to be looked for there.
+    pub(crate) fn may_cross(&self, before: &[u8]) -> bool {
+        let begins = |literal: &Vec<u8>| {
+            let lengths = 1..literal.len().min(before.len() + 1);
+            lengths
+                .into_iter()
+                .any(|length| before.ends_with(literal.get(..length).unwrap_or_default()))
+        };
+        !before.is_empty() && self.literals.iter().any(begins)
     }
 
     /// Whether a literal arises where the date was cut out between `before` and `after`.

@@ -34,6 +34,7 @@ mod mlfid;
 mod multiline;
 mod near;
 mod review;
+mod scan;
 mod tags;
 mod window;
 

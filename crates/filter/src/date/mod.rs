@@ -19,6 +19,7 @@ use stockade_regex::Scratch;
 
 use self::needs::Contents;
 use self::ranking::Ranking;
+pub(crate) use self::repeat::Alike;
 use self::repeat::Repeat;
 use self::template::{Kind, Place, Template};
 use self::zone::OffsetCache;
@@ -207,6 +208,19 @@ struct Selected {
 }
 
 impl DateState {
+    /// What a line has to begin with to be dated by the template that dated the last line; `None` if that cannot be told
+    /// from its beginning.
+    pub(crate) fn alike(&self) -> Option<Alike<'_>> {
+        self.repeat.as_ref().map(Repeat::alike)
+    }
+
+    /// Counts lines that were [`Alike::accepts`]ed.
+    pub(crate) fn count_alike(&mut self, lines: u32, now: Timestamp) {
+        if let Some(repeat) = self.repeat.as_ref().filter(|_| lines > 0) {
+            self.ranking.count_many(repeat.template(), lines, now);
+        }
+    }
+
     /// Template indices in the order they are tried by now; empty before the first line.
     pub(crate) fn order(&self) -> &[usize] {
         self.ranking.order()

@@ -61,6 +61,14 @@ impl Ranking {
         }
     }
 
+    /// Counts that a template fitted at the start of so many lines.
+    pub(super) fn count_many(&mut self, template: usize, lines: u32, now: Timestamp) {
+        self.count(template, 0, now);
+        if let Some(use_of) = self.uses.get_mut(template) {
+            use_of.hits = use_of.hits.saturating_add(lines.saturating_sub(1));
+        }
+    }
+
     /// Moves a template forward if it has earned it: half the way to the front or by one place; at its first use before all
     /// that have not been used.
     pub(super) fn promote(&mut self, template: usize, templates: &[Template]) {

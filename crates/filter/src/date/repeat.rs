@@ -58,6 +58,14 @@ impl Repeat {
         })
     }
 
+    pub(super) fn template(&self) -> usize {
+        self.found.template
+    }
+
+    pub(super) fn alike(&self) -> Alike<'_> {
+        Alike { repeat: self }
+    }
+
     /// The date of a line that begins as the one kept.
     pub(super) fn read(&self, text: &str, now: Timestamp, zone: &Zone, cache: &mut OffsetCache) -> Option<Found> {
         let bytes = text.as_bytes().get(..self.prefix.len())?;
@@ -84,6 +92,33 @@ impl Repeat {
             time: Some(Timestamp::from_secs(time)),
             ..self.found.clone()
         })
+    }
+}
+
+/// The beginning of a line whose date the same template reads.
+pub(crate) struct Alike<'a> {
+    repeat: &'a Repeat,
+}
+
+impl Alike<'_> {
+    /// What stands before the date.
+    pub(crate) fn before(&self) -> &[u8] {
+        let start = self.repeat.found.range.start;
+        self.repeat.prefix.get(..start).unwrap_or_default()
+    }
+
+    /// Whether a line begins so: then the template fits it, whatever time that is.
+    pub(crate) fn accepts(&self, line: &[u8]) -> bool {
+        let prefix = &self.repeat.prefix;
+        let Some(bytes) = line.get(..prefix.len()) else {
+            return false;
+        };
+        bytes == prefix
+            || self
+                .repeat
+                .moving
+                .as_ref()
+                .is_some_and(|moving| moving.read(bytes, prefix).is_some())
     }
 }
 

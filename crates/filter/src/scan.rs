@@ -1,0 +1,134 @@
+//! A block of lines at once: one search for the literals over all of it, and a glance at the date of each line between.
+//!
+//! What comes out is what [`Filter::judge`] says line by line, and what is remembered afterwards is the same; tested on all
+//! stock filters. Lines that hold no literal cannot match (see `gate.rs`). What they leave behind is that the template of
+//! their date was used once more, and the time of the last of them: the first is counted, the second read when it is needed.
+//! A line that does not begin as the line before it goes the plain way. Start reading at [`Filter::scan`].
+
+use std::ops::ControlFlow;
+
+use memchr::{memchr, memrchr};
+
+use crate::gate::Gate;
+use crate::matcher::Effort;
+use crate::{Clock, Filter, Memory, Verdict};
+
+impl Filter {
+    /// Judges the lines of a block of whole lines, and tells `each` what became of every line that was looked at closely;
+    /// of the others the verdict is [`Verdict::Miss`], or would have been [`Verdict::TooOld`].
+    ///
+    /// Begins at `*at`, which is moved behind a line before that line is judged: whoever catches a panic can go on there.
+    pub fn scan(
+        &self,
+        block: &[u8],
+        at: &mut usize,
+        clock: Clock,
+        memory: &mut Memory,
+        mut each: impl FnMut(&[u8], Verdict, &Memory) -> ControlFlow<()>,
+    ) {
+        let gate = self
+            .gate
+            .as_ref()
+            .filter(|gate| self.maxlines <= 1 && gate.sees_bytes());
+        while let Some(rest) = block.get(*at..).filter(|rest| !rest.is_empty()) {
+            let hit = gate.map_or(Some(0), |gate| gate.first(rest));
+            let line_start = match hit {
+                Some(hit) => memrchr(b'\n', rest.get(..hit).unwrap_or_default()).map_or(0, |end| end + 1),
+                None => rest.len(),
+            };
+            if let (Some(gate), Some(before)) = (gate, rest.get(..line_start).filter(|before| !before.is_empty()))
+                && self.pass(before, at, gate, clock, memory, &mut each).is_break()
+            {
+                return;
+            }
+            if hit.is_some() && self.next(block, at, clock, memory, Effort::Plain, &mut each).is_break() {
+                return;
+            }
+        }
+    }
+
+    /// Judges the line that begins at `*at`.
+    fn next(
+        &self,
+        block: &[u8],
+        at: &mut usize,
+        clock: Clock,
+        memory: &mut Memory,
+        effort: Effort,
+        each: &mut impl FnMut(&[u8], Verdict, &Memory) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let rest = block.get(*at..).unwrap_or_default();
+        let (line, length) = first_line(rest);
+        *at += length;
+        let verdict = self.run(line, None, clock, memory, effort);
+        each(line, verdict, memory)
+    }
+
+    /// Goes over lines that hold no literal.
+    fn pass(
+        &self,
+        lines: &[u8],
+        at: &mut usize,
+        gate: &Gate,
+        clock: Clock,
+        memory: &mut Memory,
+        each: &mut impl FnMut(&[u8], Verdict, &Memory) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let begin = *at;
+        let mut place = 0;
+        let mut passed = Passed::default();
+        // Whether a literal may arise where the date is cut out depends on what stands before it.
+        let mut alike = memory.dates.alike().filter(|alike| !gate.may_cross(alike.before()));
+        while let Some(rest) = lines.get(place..).filter(|rest| !rest.is_empty()) {
+            let (line, length) = first_line(rest);
+            if alike.as_ref().is_some_and(|alike| alike.accepts(line)) {
+                passed = Passed {
+                    count: passed.count + 1,
+                    last: place,
+                };
+                place += length;
+                continue;
+            }
+            self.settle(lines, passed, clock, memory);
+            passed = Passed::default();
+            *at = begin + place;
+            let mut within = place;
+            let outcome = self.next(lines, &mut within, clock, memory, Effort::Gated, each);
+            *at = begin + within;
+            outcome?;
+            place = within;
+            alike = memory.dates.alike().filter(|alike| !gate.may_cross(alike.before()));
+        }
+        self.settle(lines, passed, clock, memory);
+        *at = begin + lines.len();
+        ControlFlow::Continue(())
+    }
+
+    /// Remembers lines that were passed over, as if each had been read.
+    fn settle(&self, lines: &[u8], passed: Passed, clock: Clock, memory: &mut Memory) {
+        let Some(others) = passed.count.checked_sub(1) else {
+            return;
+        };
+        memory.dates.count_alike(others, clock.now);
+        // The last one is read, which also counts it.
+        let (line, _) = first_line(lines.get(passed.last..).unwrap_or_default());
+        self.run(line, None, clock, memory, Effort::Gated);
+    }
+}
+
+/// Lines in a row that were passed over.
+#[derive(Clone, Copy, Default)]
+struct Passed {
+    count: u32,
+    /// Where the last of them begins.
+    last: usize,
+}
+
+/// The first line without its end, and its length with it.
+fn first_line(rest: &[u8]) -> (&[u8], usize) {
+    let (line, length) = match memchr(b'\n', rest) {
+        Some(end) => (rest.get(..end).unwrap_or_default(), end + 1),
+        None => (rest, rest.len()),
+    };
+    (line.strip_suffix(b"\r").unwrap_or(line), length)
+}
