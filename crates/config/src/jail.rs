@@ -11,7 +11,7 @@ use crate::duration;
 use crate::filter::{self, FilterUse};
 use crate::ini::is_space;
 use crate::interpolate::View;
-use crate::logpath::LogPath;
+use crate::logpath::{self, LogPath};
 use crate::merge::{Merged, Tree};
 use crate::options::{self, Extended};
 use crate::setting::{Line, Setting, Value, truth};
@@ -169,7 +169,33 @@ impl Jails<'_> {
     }
 
     /// The jail, enabled or not; `false` if it is to be skipped because it has no log.
+    ///
+    /// A jail whose `backend` is left to us and whose log is not there reads the journal instead, if it knows what to look for there and
+    /// there is one. Upstream: HEAD, `systemd_if_nologs`.
     pub(crate) fn jail(&self, name: &str, findings: &mut Vec<Diagnostic>) -> (bool, JailConfig) {
+        let mut found = Vec::new();
+        let (runs, jail) = self.attempt(name, None, &mut found);
+        let view = View::new(self.merged, name);
+        let waits = jail.problem.is_none()
+            && jail.backend == "auto"
+            && !jail.logs.is_empty()
+            && jail.logs.iter().all(|log| log.files.is_empty())
+            && jail.settings.iter().any(|setting| setting.option == "addjournalmatch");
+        let unset = |option| {
+            text(&view, option, &mut Vec::new())
+                .ok()
+                .flatten()
+                .is_none_or(|value| truth(&value))
+        };
+        if runs && waits && unset("systemd_if_nologs") && logpath::has_journal() {
+            return self.attempt(name, Some("systemd"), findings);
+        }
+        findings.append(&mut found);
+        (runs, jail)
+    }
+
+    /// The jail with the `backend` as written, or another one.
+    fn attempt(&self, name: &str, backend: Option<&str>, findings: &mut Vec<Diagnostic>) -> (bool, JailConfig) {
         let view = View::new(self.merged, name);
         let mut jail = JailConfig {
             name: name.to_owned(),
@@ -186,19 +212,29 @@ impl Jails<'_> {
             actions: Vec::new(),
             problem: None,
         };
-        let runs = self.fill(&mut jail, view, findings).unwrap_or_else(|Left(reason)| {
-            jail.settings.clear();
-            jail.actions.clear();
-            jail.problem = Some(reason);
-            true
-        });
+        let runs = self
+            .fill(&mut jail, view, backend, findings)
+            .unwrap_or_else(|Left(reason)| {
+                jail.settings.clear();
+                jail.actions.clear();
+                jail.problem = Some(reason);
+                true
+            });
         (runs, jail)
     }
 
     /// Reads all of a jail; `false` if it is not to run after all.
-    fn fill(&self, jail: &mut JailConfig, view: View<'_>, findings: &mut Vec<Diagnostic>) -> Result<bool, Left> {
+    fn fill(
+        &self,
+        jail: &mut JailConfig,
+        view: View<'_>,
+        backend: Option<&str>,
+        findings: &mut Vec<Diagnostic>,
+    ) -> Result<bool, Left> {
         let name = jail.name.clone();
-        if let Some(backend) = text(&view, "backend", findings)? {
+        if let Some(backend) = backend {
+            backend.clone_into(&mut jail.backend);
+        } else if let Some(backend) = text(&view, "backend", findings)? {
             jail.backend = backend;
         }
         let mut known = HashMap::new();

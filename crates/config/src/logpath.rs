@@ -89,6 +89,23 @@ pub(crate) fn expand(pattern: &str) -> Vec<String> {
         .collect()
 }
 
+/// Whether journald keeps a journal of the system on this machine.
+pub(crate) fn has_journal() -> bool {
+    let is_journal = |entry: std::io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| {
+            let name = entry.file_name();
+            let name = name.as_encoded_bytes();
+            name.starts_with(b"system") && name.ends_with(b".journal")
+        })
+    };
+    ["/run/log/journal", "/var/log/journal"]
+        .iter()
+        .filter_map(|root| fs::read_dir(root).ok())
+        .flatten()
+        .filter_map(|folder| fs::read_dir(folder.ok()?.path()).ok())
+        .any(|mut entries| entries.any(is_journal))
+}
+
 /// Whether a path is a pattern rather than a name.
 pub fn has_magic(pattern: &str) -> bool {
     pattern.contains(['*', '?', '['])

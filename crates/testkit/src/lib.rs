@@ -15,11 +15,13 @@
 )]
 
 mod directory;
+mod journald;
 mod network;
 mod process;
 mod world;
 
 pub use directory::TempDir;
+pub use journald::Journald;
 pub use network::Network;
 pub use process::{Daemon, Reaper, output_of};
 pub use world::{is_installed, is_root, package_files, requires, shared_data, skip, wait_for, wait_until};

@@ -1,16 +1,12 @@
 //! Entries that come while we read, from a journald of our own in a mount namespace of its own.
 
 use std::collections::HashMap;
-use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process};
 use stockade_source::journal::{Cursor, Entry, From, Matches, Reader, Step};
-use testkit::{Daemon, TempDir, wait_until};
+use testkit::{Journald, wait_until};
 
 use crate::writing::{folder, journalctl, needs, read, text};
 
@@ -19,82 +15,9 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Entries sent while files are rotated.
 const COUNT: usize = 20_000;
 
-/// Its own `/run`, `/dev` and `/var/log/journal`; files are put where the test sees them.
-const PRIVATE: &str = r#"
-mount --make-rprivate / && mount --bind "$1/run" /run && mount --bind "$1/log" /var/log/journal &&
-mount --bind "$1/journald.conf" /etc/systemd/journald.conf && mount -t tmpfs tmpfs /dev &&
-mknod /dev/null c 1 3 && mknod /dev/urandom c 1 9 && exec /lib/systemd/systemd-journald"#;
-
-/// A journald that nobody else sees.
-struct Journald {
-    temp: TempDir,
-    daemon: Daemon,
-    socket: UnixDatagram,
-}
-
-impl Journald {
-    fn start(settings: &str) -> Option<Self> {
-        if !needs(&["root", "unshare"]) {
-            return None;
-        }
-        if !PathBuf::from("/lib/systemd/systemd-journald").exists() {
-            testkit::skip("needs the package `systemd`");
-            return None;
-        }
-        let temp = TempDir::new("journald");
-        for path in ["run", "log", "run/systemd", "run/systemd/journal"] {
-            std::fs::create_dir(temp.join(path)).unwrap();
-        }
-        // There is nothing to flush: it writes to the disk from the beginning.
-        temp.write("run/systemd/journal/flushed", "");
-        let settings = format!(
-            "[Journal]\nStorage=persistent\nRateLimitIntervalSec=0\nSyncIntervalSec=1s\nForwardToSyslog=no\n{settings}"
-        );
-        temp.write("journald.conf", settings);
-        let daemon = Daemon::start(
-            Command::new("unshare")
-                .args(["-m", "sh", "-c", PRIVATE, "sh"])
-                .arg(temp.path()),
-        );
-        let socket = UnixDatagram::unbound().unwrap();
-        let path = temp.join("run/systemd/journal/socket");
-        // Its file is the last thing that it makes ready.
-        let file = |folder: std::fs::DirEntry| folder.path().join("system.journal").exists();
-        let log = temp.join("log");
-        wait_until(DEADLINE, "journald listens", || {
-            std::fs::read_dir(&log).unwrap().any(|folder| file(folder.unwrap())) && socket.connect(&path).is_ok()
-        });
-        Some(Self { temp, daemon, socket })
-    }
-
-    fn send(&self, fields: &[(&str, &[u8])]) {
-        let mut message = Vec::new();
-        for (name, value) in fields {
-            message.extend_from_slice(name.as_bytes());
-            message.push(b'\n');
-            message.extend_from_slice(&(value.len() as u64).to_le_bytes());
-            message.extend_from_slice(value);
-            message.push(b'\n');
-        }
-        self.socket.send(&message).unwrap();
-    }
-
-    fn log(&self) -> PathBuf {
-        self.temp.join("log")
-    }
-
-    fn rotate(&self) {
-        let pid = Pid::from_raw(i32::try_from(self.daemon.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::USR2).unwrap();
-    }
-
-    /// Files put aside.
-    fn rotated(&self) -> usize {
-        let folders = std::fs::read_dir(self.log()).unwrap();
-        let files = folders.flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap());
-        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.contains('@')).count()
-    }
+/// A journald, and what else the tests here need.
+fn journald(settings: &str) -> Option<Journald> {
+    needs(&["unshare"]).then(|| Journald::start(settings)).flatten()
 }
 
 /// Reads on until an entry came for which `last` holds.
@@ -136,7 +59,7 @@ fn number(entry: &Entry) -> usize {
 #[test]
 fn no_entry_is_lost_or_doubled_or_out_of_order_while_files_are_rotated_and_deleted() {
     // Files of the least size, which hold some 750 entries; four are kept.
-    let Some(journald) = Journald::start("SystemMaxFileSize=512K\nSystemMaxFiles=4\n") else {
+    let Some(journald) = journald("SystemMaxFileSize=512K\nSystemMaxFiles=4\n") else {
         return;
     };
     let mut reader = Reader::open(&folder(&journald.log()), From::Head);
@@ -183,7 +106,7 @@ fn no_entry_is_lost_or_doubled_or_out_of_order_while_files_are_rotated_and_delet
 
 #[test]
 fn reading_goes_on_behind_the_cursor_after_a_restart_and_over_a_rotation() {
-    let Some(journald) = Journald::start("") else { return };
+    let Some(journald) = journald("") else { return };
     let send = |from: usize, to: usize| {
         for number in from..to {
             let message = format!("m {number}");
@@ -221,7 +144,7 @@ fn reading_goes_on_behind_the_cursor_after_a_restart_and_over_a_rotation() {
 
 #[test]
 fn each_jail_gets_the_entries_of_its_matches_from_one_reader() {
-    let Some(journald) = Journald::start("") else { return };
+    let Some(journald) = journald("") else { return };
     let mut reader = Reader::open(&folder(&journald.log()), From::Head);
     reader.set_matches(&[
         Matches::parse([["SYSLOG_IDENTIFIER=sshd"]]).unwrap(),

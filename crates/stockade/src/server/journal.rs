@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -23,6 +23,11 @@ use super::now;
 
 /// Entries handed over at once.
 const BATCH: usize = 256;
+
+/// journald tells of what it has written after up to a quarter of a second. While entries come that somebody wants, and for this long
+/// after, it is looked at more often.
+const HOT: Duration = Duration::from_secs(5);
+const HOT_INTERVAL: Duration = Duration::from_millis(25);
 
 /// Numbers of what is read; those of log files begin at 1 and do not come so far.
 const FIRST_NUMBER: u64 = 1 << 32;
@@ -59,6 +64,7 @@ impl Journal {
             groups: Vec::new(),
             left: HashMap::new(),
             next_number: FIRST_NUMBER,
+            hot_until: Instant::now(),
             path: Arc::from(Path::new("systemd-journal")),
             zone: log.zone().clone(),
             log,
@@ -112,6 +118,7 @@ struct State {
     /// Where jails were that do not read now.
     left: HashMap<JailName, Cursor>,
     next_number: u64,
+    hot_until: Instant,
     path: Arc<Path>,
     zone: TimeZone,
     log: Arc<Log>,
@@ -152,7 +159,9 @@ impl State {
                 }
             }
             for group in &mut self.groups {
-                group.read(&self.zone, &self.path, workers, &self.log);
+                if group.read(&self.zone, &self.path, workers, &self.log) {
+                    self.hot_until = Instant::now() + HOT;
+                }
             }
             self.join_groups();
             if self.groups.iter().all(|group| group.ended) {
@@ -164,6 +173,8 @@ impl State {
     fn wait(&mut self, waker: &OwnedFd) {
         let readers = || self.groups.iter().filter_map(|group| group.reader.as_ref());
         let timeout = readers().map(Reader::timeout).min();
+        let hot = (Instant::now() < self.hot_until).then_some(HOT_INTERVAL);
+        let timeout = timeout.into_iter().chain(hot).min();
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout.max(Duration::from_millis(10))).ok());
         let mut descriptors = vec![waker.as_fd()];
         descriptors.extend(readers().filter_map(Reader::descriptor));
@@ -314,19 +325,23 @@ impl Group {
             && self.reader.as_ref().map(Reader::places) == other.reader.as_ref().map(Reader::places)
     }
 
-    /// Reads a batch and hands it over.
-    fn read(&mut self, zone: &TimeZone, path: &Arc<Path>, workers: &Workers, log: &Log) {
+    /// Reads a batch and hands it over; `true` if there were entries that somebody wants.
+    fn read(&mut self, zone: &TimeZone, path: &Arc<Path>, workers: &Workers, log: &Log) -> bool {
         if self.ended {
-            return;
+            return false;
         }
+        let mut wanted = false;
         if self.reader.is_none() {
             self.reader = Some(Reader::open(&self.options, self.from.clone()));
             self.set_matches();
         }
-        let Some(reader) = &mut self.reader else { return };
+        let Some(reader) = &mut self.reader else { return false };
         for _ in 0..BATCH {
             match reader.step() {
-                Step::Entry(entry) => deal(&mut self.members, &entry, zone),
+                Step::Entry(entry) => {
+                    wanted = true;
+                    deal(&mut self.members, &entry, zone);
+                }
                 Step::More => break,
                 Step::End => {
                     self.ended = true;
@@ -367,6 +382,7 @@ impl Group {
             );
             log.write(Level::Warning, "fail2ban.filtersystemd", &text);
         }
+        wanted
     }
 }
 
