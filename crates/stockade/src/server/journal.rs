@@ -6,15 +6,15 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use stockade_core::JailName;
 use stockade_core::logline::Level;
+use stockade_core::{JailName, Timestamp};
 use stockade_source::journal::{Cursor, Entry, From, Matches, Options, Reader, Step};
 
 use super::log::Log;
@@ -50,7 +50,13 @@ pub(crate) struct Journal {
     orders: Sender<Order>,
     waker: Arc<OwnedFd>,
     thread: JoinHandle<()>,
+    reached: Reached,
 }
+
+/// How far each jail has come: when the last entry that it was given was written, in microseconds since 1970.
+///
+/// A lock and not a message: whoever asks may be the one for whom the workers wait, and this thread for them.
+type Reached = Arc<Mutex<HashMap<JailName, i64>>>;
 
 impl Journal {
     /// Starts the thread.
@@ -60,7 +66,9 @@ impl Journal {
         let waker = Arc::new(waker);
         // Orders come from one thread, few and small: no limit is needed.
         let (orders, inbox) = channel();
+        let reached = Reached::default();
         let mut state = State {
+            reached: Arc::clone(&reached),
             groups: Vec::new(),
             left: HashMap::new(),
             next_number: FIRST_NUMBER,
@@ -80,7 +88,29 @@ impl Journal {
                 }
             })
             .map_err(|error| format!("the thread that reads the journal cannot be started: {error}"))?;
-        Ok(Self { orders, waker, thread })
+        Ok(Self {
+            orders,
+            waker,
+            thread,
+            reached,
+        })
+    }
+
+    /// How far each jail has come: when the last entry was written that it was given. To be kept over a restart.
+    #[expect(dead_code, reason = "what keeps it, the database, is being made")]
+    pub(crate) fn reached(&self) -> Vec<(JailName, Timestamp)> {
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let pairs = reached.iter();
+        pairs
+            .map(|(jail, micros)| (jail.clone(), Timestamp::from_micros(*micros)))
+            .collect()
+    }
+
+    /// Lets a jail, when it comes, begin behind the entries written up to then.
+    #[expect(dead_code, reason = "what keeps it, the database, is being made")]
+    pub(crate) fn resume(&self, jail: &JailName, at: Timestamp) {
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        reached.insert(jail.clone(), at.micros());
     }
 
     /// Lets a jail read this, and only this.
@@ -114,6 +144,7 @@ fn wake(waker: &OwnedFd) {
 }
 
 struct State {
+    reached: Reached,
     groups: Vec<Group>,
     /// Where jails were that do not read now.
     left: HashMap<JailName, Cursor>,
@@ -144,6 +175,8 @@ struct Member {
     from: i64,
     number: u64,
     in_operation: bool,
+    /// When the last entry was written that it was given.
+    reached: Option<i64>,
     jails: Arc<[Arc<Rules>]>,
     entries: Vec<Dated>,
 }
@@ -160,6 +193,12 @@ impl State {
             }
             for group in &mut self.groups {
                 if group.read(&self.zone, &self.path, workers, &self.log) {
+                    let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+                    for member in &mut group.members {
+                        if let Some(micros) = member.reached.take() {
+                            reached.insert(member.rules.jail.clone(), micros);
+                        }
+                    }
                     self.hot_until = Instant::now() + HOT;
                 }
             }
@@ -233,6 +272,11 @@ impl State {
         let findtime = rules.findtime.load(std::sync::atomic::Ordering::Relaxed);
         let oldest = now().micros().saturating_sub(findtime.saturating_mul(1_000_000));
         let left = self.left.remove(&rules.jail);
+        // Another server, or this one before it was started again, has read so far.
+        let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        let resumed = reached.get(&rules.jail).filter(|_| left.is_none());
+        let oldest = resumed.map_or(oldest, |reached| oldest.max(reached.saturating_add(1)));
+        drop(reached);
         let cursor = left.filter(|cursor| cursor.realtime() >= oldest);
         let number = self.next_number;
         self.next_number = self.next_number.wrapping_add(1);
@@ -243,6 +287,7 @@ impl State {
             from: oldest,
             number,
             in_operation: false,
+            reached: None,
             entries: Vec::new(),
         };
         let from = cursor.map_or(From::Time(oldest), |cursor| From::Cursor(Box::new(cursor)));
@@ -400,8 +445,9 @@ fn deal(members: &mut [Member], entry: &Entry, zone: &TimeZone) {
             line.extend_from_slice(&entry.line);
             (Arc::from(line), date)
         });
+        member.reached = Some(entry.realtime);
         member.entries.push(Dated {
-            at: stockade_core::Timestamp::from_micros(entry.time),
+            at: Timestamp::from_micros(entry.time),
             line: Arc::clone(line),
             date: *date,
         });
