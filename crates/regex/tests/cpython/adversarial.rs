@@ -91,7 +91,7 @@ fn attack(regex: &Regex, text: &str, (start, end): (usize, usize), tried: &mut T
             let line = format!("{before}{}{after}", piece.repeat(length / piece.len()));
             let begun = Instant::now();
             let answer = regex.search(&line, &mut scratch);
-            let taken = begun.elapsed();
+            let mut taken = begun.elapsed();
             // What the linear engine does takes no steps.
             let steps_taken = scratch.steps();
             tried.lines += 1;
@@ -107,6 +107,12 @@ fn attack(regex: &Regex, text: &str, (start, end): (usize, usize), tried: &mut T
             if steps_taken > tried.steps {
                 tried.steps = steps_taken;
                 tried.line = format!("{before}{piece}…{after}");
+            }
+            // Again, so that what else the machine had to do does not count.
+            for _ in 0..if taken > tried.worst { 4 } else { 0 } {
+                let begun = Instant::now();
+                let _same = regex.search(&line, &mut scratch);
+                taken = taken.min(begun.elapsed());
             }
             tried.worst = tried.worst.max(taken);
         }
