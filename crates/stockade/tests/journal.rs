@@ -148,6 +148,48 @@ fn a_jail_whose_log_is_not_there_reads_the_journal_and_bans_from_it() {
 }
 
 #[test]
+fn jails_that_come_later_read_what_was_there_and_then_share_the_one_reader() {
+    const MORE: &str = "enabled = true\nbackend = systemd\nfilter =\nmaxretry = 100\nfailregex = bad <HOST>$\n\
+                        journalmatch = SYSLOG_IDENTIFIER=other\n";
+    let Some(world) = World::new(JAIL) else { return };
+    let mut server = world.start();
+    let open = || {
+        let links = std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap();
+        let names = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
+        names
+            .filter(|name| name.extension().is_some_and(|extension| extension == "journal"))
+            .count()
+    };
+    for number in 1..=20 {
+        world.other(&format!("198.51.100.{number}"));
+    }
+    world.wait("log", "[other] Found 198.51.100.20");
+    wait_until(SOON, "one file is open", || open() == 1);
+    for number in 1..=5 {
+        let path = world.dir.join("etc/jail.local");
+        let before = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, format!("{before}[more{number}]\n{MORE}")).unwrap();
+        world.ask("reload");
+        let address = format!("203.0.113.{number}");
+        world.other(&address);
+        for jail in 1..=number {
+            wait_until(SOON, "found", || world.found(&format!("more{jail}"), &address) == 1);
+        }
+    }
+    wait_until(SOON, "one file is open", || open() == 1);
+    for jail in ["other", "more1", "more2", "more3", "more4", "more5"] {
+        for number in 1..=20 {
+            assert_eq!(world.found(jail, &format!("198.51.100.{number}")), 1, "{jail} {number}");
+        }
+        for number in 1..=5 {
+            assert_eq!(world.found(jail, &format!("203.0.113.{number}")), 1, "{jail} {number}");
+        }
+    }
+    server.terminate();
+    assert_eq!(server.wait(SOON).code(), Some(0));
+}
+
+#[test]
 fn a_jail_whose_log_is_not_there_waits_for_it_if_it_is_told_to() {
     for (name, more) in [
         ("the journal is not wanted", "systemd_if_nologs = false\n"),
