@@ -15,11 +15,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &["core"]),
     ("source", &["core"]),
     ("firewall", &["core"]),
+    ("store", &["core"]),
     ("action", &["core", "config", "firewall"]),
     (
         "stockade",
         &[
-            "regex", "core", "filter", "protocol", "config", "source", "firewall", "action",
+            "regex", "core", "filter", "protocol", "config", "source", "firewall", "action", "store",
         ],
     ),
 ];
@@ -32,6 +33,7 @@ const DIRECT: &[&str] = &[
     "lexopt",
     "memchr",
     "regex",
+    "rusqlite",
     "rustix",
     "ruzstd",
     "serde_json",
@@ -42,14 +44,18 @@ const DIRECT: &[&str] = &[
 const INDIRECT: &[&str] = &[
     "bitflags",
     "errno",
+    "fallible-iterator",
+    "fallible-streaming-iterator",
     "itoa",
     "jiff-core",
     "libc",
+    "libsqlite3-sys",
     "linux-raw-sys",
     "regex-automata",
     "regex-syntax",
     "serde_core",
     "signal-hook-registry",
+    "smallvec",
     "zmij",
 ];
 

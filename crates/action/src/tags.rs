@@ -188,7 +188,7 @@ pub(crate) fn value(tag: &Tag, subject: Subject<'_>) -> Option<Value> {
         Tag::Failures | Tag::IpFailures | Tag::IpJailFailures => plain(ban.failures.to_string()),
         Tag::Time => plain(time(ban.since, ban.restored)),
         Tag::Bantime => plain(ban.bantime.0.to_string()),
-        Tag::Bancount => plain(if ban.restored { "2" } else { "1" }.to_owned()),
+        Tag::Bancount => plain(ban.count.to_string()),
         Tag::Restored => plain(u8::from(ban.restored).to_string()),
         Tag::Matches | Tag::IpMatches | Tag::IpJailMatches => Some(foreign(&matches(ban), tag)),
         Tag::RawTicket => Some(foreign(&raw_ticket(ban), tag)),
@@ -250,7 +250,7 @@ fn raw_ticket(ban: &Ban) -> String {
         ban.id,
         time(ban.since, ban.restored),
         ban.bantime.0,
-        if ban.restored { 2 } else { 1 },
+        ban.count,
         ban.failures
     );
     for (index, line) in ban.matches.iter().enumerate() {
@@ -346,6 +346,7 @@ pub(crate) mod tests {
             failures: 3,
             matches: vec![line("one"), line("two \0\x1b[31m $(id)")],
             fields,
+            count: 1,
             restored: false,
         }
     }

@@ -40,6 +40,8 @@ pub struct Ban {
     pub matches: Vec<LineText>,
     /// Fields captured by the rules (`user`, `ip4`, …).
     pub fields: Fields,
+    /// Which ban of this id it is: 1 the first, as far as is known.
+    pub count: u32,
     /// Restored after a restart rather than found anew.
     pub restored: bool,
 }

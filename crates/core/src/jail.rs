@@ -107,7 +107,7 @@ impl Jail {
         self.ban(id, ticket, now, out)
     }
 
-    /// Takes up a ban of an earlier run: the end it had, but no longer than the jail bans now.
+    /// Takes up a ban of an earlier run: the end it had, but no longer than the jail bans now, unless it increments.
     ///
     /// False if it is over, ignored or known. Upstream: behaviour spec 4.5.
     pub fn restore(&mut self, mut ban: Ban, now: Timestamp, out: &mut Effects) -> bool {
@@ -115,7 +115,7 @@ impl Jail {
             return false;
         }
         let longest = Until::after(ban.since, self.settings.bantime);
-        if longest < ban.until {
+        if longest < ban.until && !self.settings.increment {
             ban.until = longest;
             ban.bantime = self.settings.bantime;
         }
@@ -225,6 +225,7 @@ impl Jail {
             failures: ticket.failures,
             matches: ticket.matches,
             fields: ticket.fields,
+            count: 1,
             restored: false,
         };
         if ban.until < Until::At(now) {

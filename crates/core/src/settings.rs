@@ -11,6 +11,8 @@ pub struct JailSettings {
     pub findtime: Seconds,
     /// How long a ban lasts; negative is for ever.
     pub bantime: Seconds,
+    /// Bans may last longer than `bantime` (`bantime.increment`): those of an earlier run keep their end.
+    pub increment: bool,
     /// How many log lines are kept per ticket.
     pub maxmatches: usize,
     /// Never ban this host's own addresses.
@@ -24,6 +26,7 @@ impl Default for JailSettings {
             maxretry: 3,
             findtime: Seconds(600),
             bantime: Seconds(600),
+            increment: false,
             maxmatches: 5,
             ignoreself: true,
         }

@@ -66,6 +66,7 @@ fn long_lines_and_user_names_of_many_bans_do_not_fill_the_memory_of_the_ban_list
                 date: 0..0,
             }],
             fields: fields(),
+            count: 1,
             restored: false,
         });
     }

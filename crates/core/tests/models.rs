@@ -154,6 +154,7 @@ fn the_ban_list_agrees_with_a_list_that_is_searched_whole() {
                     failures: 1,
                     matches: vec![],
                     fields: Fields::default(),
+                    count: 1,
                     restored: false,
                 };
                 let added = bans.add(&ban);
@@ -188,6 +189,7 @@ fn a_hundred_thousand_bans_are_made_and_lifted_without_searching() {
         failures: 5,
         matches: vec![],
         fields: Fields::default(),
+        count: 1,
         restored: false,
     };
     // With a search of the whole list for each, these are ten thousand million steps and take minutes.

@@ -1,5 +1,6 @@
 //! What a [`Watcher`](crate::Watcher) tells its caller, and the names it uses.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::SourceError;
@@ -34,8 +35,14 @@ pub enum Start {
     Head,
     /// At the end: only lines completed from now on. A line half written at this moment is read whole.
     Tail,
-    /// Each file at its own position if it still is the same log, else at its beginning.
-    Resume(Vec<(PathBuf, Position)>),
+    /// Each file at its own position if it still is the same log, else at its beginning. A file without a position is begun at its end
+    /// if `tail` says so.
+    Resume {
+        /// Where reading ended, by path.
+        positions: Vec<(PathBuf, Position)>,
+        /// Where files begin of which nothing is known.
+        tail: bool,
+    },
 }
 
 /// Where a restart resumes reading a file: after the last whole line that was delivered.
@@ -43,9 +50,32 @@ pub enum Start {
 pub struct Position {
     /// Bytes from the beginning of the file.
     pub offset: u64,
-    /// A hash of the first line (its first 4 KiB), which tells whether it still is the same log; `None` until that
-    /// line is complete.
-    pub first_line: Option<u64>,
+    /// The hash of the first line, which tells whether it still is the same log; `None` until that line is complete.
+    pub first_line: Option<FirstLine>,
+}
+
+/// The SHA-1 of a log's first line with its line end (its first 64 KiB), by which Fail2Ban knows it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstLine(pub(crate) [u8; 20]);
+
+impl FirstLine {
+    /// Reads what `Display` writes; `None` for anything else, as the MD5 of databases from before 2014.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut hash = [0; 20];
+        if text.len() != 40 || !text.is_ascii() {
+            return None;
+        }
+        for (number, byte) in hash.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * number..2 * number + 2)?, 16).ok()?;
+        }
+        Some(Self(hash))
+    }
+}
+
+impl fmt::Display for FirstLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// Why reading went on in another place than before.
@@ -73,6 +103,8 @@ pub enum Event<'a> {
         block: &'a [u8],
         /// The position after these lines, for [`Position::offset`].
         end: u64,
+        /// For [`Position::first_line`].
+        first_line: Option<FirstLine>,
         /// Whether the end of the file had been reached before these lines came (behaviour spec 3.7).
         caught_up: bool,
     },

@@ -31,10 +31,11 @@ mod lines;
 mod notify;
 mod refresh;
 mod resolve;
+mod sha1;
 mod tail;
 mod watcher;
 
 pub use error::SourceError;
-pub use event::{Backend, Event, FileId, Position, Rotation, SourceId, Start};
+pub use event::{Backend, Event, FileId, FirstLine, Position, Rotation, SourceId, Start};
 pub use lines::{LINE_LIMIT_BYTES, lines};
 pub use watcher::{Waker, Watcher};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::SourceError;
-use crate::event::{Event, FileId, Rotation, SourceId, Start};
+use crate::event::{Event, FileId, Position, Rotation, SourceId, Start};
 use crate::notify;
 use crate::resolve::{FILE_LIMIT, Interest, Obstacle, Resolution, WALK_LIMIT, resolve};
 use crate::tail::{self, Identity, Tail};
@@ -371,15 +371,16 @@ impl Watcher {
         match &source.start {
             Start::Head => (0, false),
             Start::Tail => (tail::end_of_lines(file, length), true),
-            Start::Resume(positions) => {
+            Start::Resume { positions, tail } => {
                 let stored = positions
                     .iter()
                     .find(|(path, _)| path == shown)
                     .map(|(_, position)| position);
-                let first_line = tail::first_line(file);
-                match stored.filter(|position| position.first_line == first_line && position.offset <= length) {
-                    Some(position) => (position.offset, false),
-                    None => (0, false),
+                let same =
+                    |position: &&Position| position.first_line == tail::first_line(file) && position.offset <= length;
+                match stored {
+                    None if *tail => (tail::end_of_lines(file, length), true),
+                    stored => (stored.filter(same).map_or(0, |position| position.offset), false),
                 }
             }
         }

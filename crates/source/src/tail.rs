@@ -11,14 +11,15 @@ use std::time::Instant;
 use memchr::{memchr, memrchr};
 use rustix::fs::{Mode, OFlags, SeekFrom};
 
-use crate::event::{FileId, Position, SourceId};
+use crate::event::{FileId, FirstLine, Position, SourceId};
 use crate::lines::{Assembler, CONTEXT_BYTES, Context, LINE_LIMIT_BYTES, Piece};
+use crate::sha1::sha1;
 
 /// How much is read at once: in this size `read` comes near the speed of memory, and it stays within a core's cache.
 pub(crate) const BLOCK_BYTES: usize = 128 * 1024;
 
-/// How much of a first line is hashed.
-const FIRST_LINE_BYTES: usize = 4096;
+/// How much of a first line is hashed; Fail2Ban hashes longer ones whole, and would begin such a log again.
+const FIRST_LINE_BYTES: usize = LINE_LIMIT_BYTES;
 
 /// Which file it is, whatever its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,7 +52,7 @@ pub(crate) struct Mark {
     identity: Identity,
     pub(crate) offset: u64,
     context: Context,
-    first_line: Option<u64>,
+    first_line: Option<FirstLine>,
 }
 
 /// What a look at a file gave.
@@ -72,7 +73,7 @@ pub(crate) struct Tail {
     /// The path told in events.
     pub(crate) path: PathBuf,
     pub(crate) lines: Assembler,
-    pub(crate) first_line: Option<u64>,
+    pub(crate) first_line: Option<FirstLine>,
     /// There may be bytes to read.
     pub(crate) ready: bool,
     pub(crate) caught_up: bool,
@@ -237,14 +238,15 @@ impl Tail {
             );
             begin = zeros;
         }
+        // Known before the first lines are told: they are stored with it.
+        if self.first_line.is_none() {
+            self.first_line = first_line(&self.file);
+        }
         let mut lines = std::mem::take(&mut self.lines);
         if let Some(bytes) = buffer.get_mut(begin..kept + length) {
             lines.absorb(bytes, |piece| out(self, piece));
         }
         self.lines = lines;
-        if self.first_line.is_none() {
-            self.first_line = first_line(&self.file);
-        }
     }
 
     /// Begins again at the beginning.
@@ -263,7 +265,7 @@ impl Mark {
     }
 
     /// Whether this file begins with all that was read of the marked one, as a copy of it does.
-    pub(crate) fn is_copied_in(&self, first: Option<u64>, file: &File) -> bool {
+    pub(crate) fn is_copied_in(&self, first: Option<FirstLine>, file: &File) -> bool {
         first.is_some() && first == self.first_line && self.context.bytes().len() == CONTEXT_BYTES && self.holds(file)
     }
 
@@ -285,19 +287,21 @@ pub(crate) fn context_before(file: &File, offset: u64) -> Context {
     }
 }
 
-/// A hash (FNV-1a) of the first line, `None` if it is not complete. Stable between versions: it is stored.
-pub(crate) fn first_line(file: &File) -> Option<u64> {
-    let mut bytes = [0; FIRST_LINE_BYTES];
-    let read = file.read_at(&mut bytes, 0).ok()?;
+/// The hash of the first line, `None` if it is not complete.
+pub(crate) fn first_line(file: &File) -> Option<FirstLine> {
+    let mut bytes = vec![0; FIRST_LINE_BYTES];
+    // Nearly always the line is among the first bytes; the whole limit is read only if not.
+    let mut read = file.read_at(bytes.get_mut(..512)?, 0).ok()?;
+    if read == 512 && memchr(b'\n', bytes.get(..read)?).is_none() {
+        read = file.read_at(&mut bytes, 0).ok()?;
+    }
     let bytes = bytes.get(..read)?;
     let line = match memchr(b'\n', bytes) {
         Some(end) => bytes.get(..=end)?,
         None if read == FIRST_LINE_BYTES => bytes,
         None => return None,
     };
-    Some(line.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    }))
+    Some(FirstLine(sha1(line)))
 }
 
 /// The beginning of the last line of a file that is not finished, or its end.

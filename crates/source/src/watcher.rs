@@ -460,6 +460,7 @@ impl Watcher {
                         path,
                         block,
                         end,
+                        first_line: tail.first_line,
                         caught_up,
                     });
                 }

@@ -48,7 +48,10 @@ fn reading_resumes_where_it_stopped_if_it_is_the_same_log() {
     let position = watcher.position(file.unwrap()).unwrap();
     assert_eq!(position.offset, 8);
     append(&log, "f\nthree\n");
-    let start = Start::Resume(vec![(log.clone(), position)]);
+    let start = Start::Resume {
+        positions: vec![(log.clone(), position)],
+        tail: false,
+    };
     let (mut same, _) = Reader::of(Backend::Auto, &log, start.clone());
     same.read_event("caught up");
     assert_eq!(same.text(), ["half", "three"]);

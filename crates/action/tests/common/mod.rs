@@ -19,6 +19,7 @@ pub(crate) fn ban(id: &str) -> Ban {
         failures: 3,
         matches: Vec::new(),
         fields: Fields::default(),
+        count: 1,
         restored: false,
     }
 }

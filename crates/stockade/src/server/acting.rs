@@ -490,6 +490,7 @@ mod tests {
             failures: 1,
             matches: Vec::new(),
             fields: Fields::default(),
+            count: 1,
             restored: false,
         }
     }
