@@ -152,7 +152,11 @@ fn build() -> Result<PathBuf, String> {
         .status()
         .map_err(|error| format!("cargo cannot be run: {error}"))?;
     if !status.success() {
-        return Err("the engine cannot be built; it needs g++ (apt-get install g++)".to_owned());
+        return Err(
+            "the engine cannot be built; it needs g++ (apt-get install g++), and after a change of dependencies its own lock file \
+             must be brought up to date: cargo metadata --quiet --format-version 1 --manifest-path fuzz/engine/Cargo.toml >/dev/null"
+                .to_owned(),
+        );
     }
     Ok(folder().join("release/stockade-fuzz-engine"))
 }
