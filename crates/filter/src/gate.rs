@@ -2,11 +2,16 @@
 //!
 //! Sound by construction: every match contains one of the literals, and the text a rule sees is the line with its date
 //! cut out. So a literal is in the line itself, or lies across the cut; both are looked at.
+//!
+//! A pattern promises several sets of literals. The first choice is by how rare letters are in general; where a log is
+//! read at length, its own text decides ([`Gate::tuned`], [`Tuning`]).
+
+use std::collections::HashMap;
 
 use aho_corasick::packed;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
-use crate::failregex::Rules;
+use crate::failregex::{Rule, Rules};
 
 /// Searches a line for the literals of a jail.
 #[derive(Debug)]
@@ -33,10 +38,44 @@ impl Gate {
             .iter()
             .map(|rule| rule.regex.required_literals())
             .collect();
-        let literals = match of_failregex {
+        Self::of(match of_failregex {
             Some(sets) => sets.into_iter().flatten().collect(),
             None => rules.prefregex.as_ref()?.regex.required_literals()?,
+        })
+    }
+
+    /// The same rules by the literals that are rarest in a piece of the log: what is rare in general may be on every line of
+    /// this one.
+    pub(crate) fn tuned(rules: &Rules, sample: &[u8]) -> Option<Self> {
+        let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut count = |set: &[Vec<u8>]| -> usize {
+            let each = set.iter().map(|literal| {
+                *counts
+                    .entry(literal.clone())
+                    .or_insert_with(|| memchr::memmem::find_iter(sample, literal).count())
+            });
+            each.sum()
         };
+        let mut rarest = |rule: &Rule| {
+            let sets = rule.regex.literal_sets().into_iter().map(|set| (count(&set), set));
+            sets.min_by_key(|(count, _)| *count)
+        };
+        let of_failregex: Option<Vec<_>> = rules.failregex.iter().map(&mut rarest).collect();
+        let of_prefregex = rules.prefregex.as_ref().and_then(rarest);
+        let (of_failregex, of_prefregex) = match (of_failregex, of_prefregex) {
+            (None, prefix) => return Self::of(prefix?.1),
+            (Some(rules), None) => (rules, (usize::MAX, Vec::new())),
+            (Some(rules), Some(prefix)) => (rules, prefix),
+        };
+        let hits: usize = of_failregex.iter().map(|(count, _)| *count).sum();
+        Self::of(if of_prefregex.0 < hits {
+            of_prefregex.1
+        } else {
+            of_failregex.into_iter().flat_map(|(_, set)| set).collect()
+        })
+    }
+
+    fn of(literals: Vec<Vec<u8>>) -> Option<Self> {
         let literals = minimal(literals)?;
         let longest = literals.iter().map(Vec::len).max()?;
         let packed = if literals.len() <= PACKED_LIMIT {
@@ -107,6 +146,56 @@ impl Gate {
         joint.extend_from_slice(before.get(before.len().saturating_sub(reach)..).unwrap_or(before));
         joint.extend_from_slice(after.get(..reach).unwrap_or(after));
         self.admits(joint)
+    }
+}
+
+/// The gate for one log, and how well it does.
+#[derive(Debug, Default)]
+pub(crate) struct Tuning {
+    gate: Option<Gate>,
+    /// Bytes searched since the last choice.
+    bytes: usize,
+    /// Lines that were looked at in vain since then.
+    vain: usize,
+    /// After so many bytes more literals may be chosen anew.
+    patience: usize,
+}
+
+/// So much of a log decides.
+const SAMPLE_BYTES: usize = 256 << 10;
+/// A log is read to here before its text is asked.
+const FIRST_CHOICE_BYTES: usize = 64 << 10;
+/// The longest time between two choices.
+const MAX_PATIENCE_BYTES: usize = 1 << 30;
+/// One line looked at in vain in so many bytes (about fifty lines) is few enough.
+const BYTES_PER_VAIN_LINE: usize = 5_000;
+
+impl Tuning {
+    /// The gate in use for a block; [`Self::done`] takes it back.
+    pub(crate) fn take(&mut self) -> Option<Gate> {
+        self.gate.take()
+    }
+
+    /// Notes how a block went, and chooses literals anew if too much was looked at in vain.
+    pub(crate) fn done(&mut self, gate: Option<Gate>, rules: &Rules, block: &[u8], vain: usize) {
+        self.gate = gate;
+        self.bytes = self.bytes.saturating_add(block.len());
+        self.vain = self.vain.saturating_add(vain);
+        if self.bytes < self.patience.max(FIRST_CHOICE_BYTES) {
+            return;
+        }
+        let poor = self.vain > self.bytes / BYTES_PER_VAIN_LINE;
+        (self.bytes, self.vain) = (0, 0);
+        if poor {
+            let end = block.len().min(SAMPLE_BYTES);
+            self.gate = Gate::tuned(rules, block.get(..end).unwrap_or(block)).or(self.gate.take());
+            // Where nothing better is found, asking again and again would cost more than it saves.
+            self.patience = self
+                .patience
+                .max(FIRST_CHOICE_BYTES)
+                .saturating_mul(8)
+                .min(MAX_PATIENCE_BYTES);
+        }
     }
 }
 

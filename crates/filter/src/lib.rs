@@ -141,6 +141,8 @@ pub struct Memory {
     sessions: Sessions,
     /// The last lines, for rules over several.
     window: Window,
+    /// The literals that are rare in this log.
+    tuning: gate::Tuning,
     scratch: Scratch,
     /// Groups of the prefregex, needed while the failregex is searched.
     prefix: Scratch,

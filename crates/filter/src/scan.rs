@@ -26,25 +26,52 @@ impl Filter {
         memory: &mut Memory,
         mut each: impl FnMut(&[u8], Verdict, &Memory) -> ControlFlow<()>,
     ) {
-        let gate = self
-            .gate
-            .as_ref()
-            .filter(|gate| self.maxlines <= 1 && gate.sees_bytes());
+        let begin = *at;
+        let own = memory.tuning.take();
+        let gate = own.as_ref().or(self.gate.as_ref());
+        let gate = gate.filter(|gate| self.maxlines <= 1 && gate.sees_bytes());
+        let mut vain = 0;
+        // The outcome only says who ended it.
+        let _ = self.scan_with(
+            gate,
+            block,
+            at,
+            clock,
+            memory,
+            &mut |line: &[u8], verdict, memory: &Memory| {
+                vain += usize::from(verdict == Verdict::Miss);
+                each(line, verdict, memory)
+            },
+        );
+        if gate.is_some() {
+            let seen = block.get(begin..*at).unwrap_or_default();
+            memory.tuning.done(own, &self.rules, seen, vain);
+        }
+    }
+
+    fn scan_with(
+        &self,
+        gate: Option<&Gate>,
+        block: &[u8],
+        at: &mut usize,
+        clock: Clock,
+        memory: &mut Memory,
+        each: &mut impl FnMut(&[u8], Verdict, &Memory) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         while let Some(rest) = block.get(*at..).filter(|rest| !rest.is_empty()) {
             let hit = gate.map_or(Some(0), |gate| gate.first(rest));
             let line_start = match hit {
                 Some(hit) => memrchr(b'\n', rest.get(..hit).unwrap_or_default()).map_or(0, |end| end + 1),
                 None => rest.len(),
             };
-            if let (Some(gate), Some(before)) = (gate, rest.get(..line_start).filter(|before| !before.is_empty()))
-                && self.pass(before, at, gate, clock, memory, &mut each).is_break()
-            {
-                return;
+            if let (Some(gate), Some(before)) = (gate, rest.get(..line_start).filter(|before| !before.is_empty())) {
+                self.pass(before, at, gate, clock, memory, each)?;
             }
-            if hit.is_some() && self.next(block, at, clock, memory, Effort::Plain, &mut each).is_break() {
-                return;
+            if hit.is_some() {
+                self.next(block, at, clock, memory, Effort::Plain, each)?;
             }
         }
+        ControlFlow::Continue(())
     }
 
     /// Judges the line that begins at `*at`.

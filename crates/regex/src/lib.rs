@@ -185,7 +185,13 @@ impl Regex {
     /// Literals of which every match contains at least one; `None` when none can be promised. None contains a line
     /// feed.
     pub fn required_literals(&self) -> Option<Vec<Vec<u8>>> {
-        literals::required(&self.tree()?)
+        self.literal_sets().into_iter().next()
+    }
+
+    /// Sets of literals, of each of which every match contains at least one: the one that is likely to be rarest in a log
+    /// first. None contains a line feed. Slow: the pattern is read anew.
+    pub fn literal_sets(&self) -> Vec<Vec<Vec<u8>>> {
+        self.tree().map_or_else(Vec::new, |tree| literals::sets(&tree))
     }
 
     /// The tree again: kept, the classes of hundreds of patterns would take megabytes.

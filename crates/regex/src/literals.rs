@@ -17,14 +17,15 @@ const MIN_NEEDED: usize = 3;
 
 type Literals = Vec<String>;
 
-/// The rarest set of literals of which each match contains one, sorted; none contains a line feed.
-pub(crate) fn required(root: &Node) -> Option<Vec<Vec<u8>>> {
+/// The sets of literals of which each match contains one, the one that is likely to be rarest first; none contains a line feed.
+pub(crate) fn sets(root: &Node) -> Vec<Vec<Vec<u8>>> {
     let mut candidates = Vec::new();
     collect(root, &mut candidates);
-    let best = candidates
+    candidates.sort_by(|a, b| commonness(a).total_cmp(&commonness(b)));
+    candidates
         .into_iter()
-        .min_by(|a, b| commonness(a).total_cmp(&commonness(b)))?;
-    Some(without_covered(best).into_iter().map(String::into_bytes).collect())
+        .map(|set| without_covered(set).into_iter().map(String::into_bytes).collect())
+        .collect()
 }
 
 /// The rarest single literal that each match contains, if it is long enough to be worth looking for.
