@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::cursor::Cursor;
@@ -334,8 +335,7 @@ impl Reader {
         let Some(source) = self.files.get_mut(place) else {
             return;
         };
-        let opened = File::open(&source.path)
-            .map_err(Fault::Read)
+        let opened = open_file(&source.path)
             .and_then(JournalFile::open)
             // It was renamed meanwhile, and another one stands there.
             .and_then(|file| {
@@ -494,9 +494,7 @@ impl Reader {
             }
         }
         for path in self.options.files() {
-            let header = File::open(&path)
-                .map_err(Fault::Read)
-                .and_then(|file| Header::read(&file));
+            let header = open_file(&path).and_then(|file| Header::read(&file));
             match header {
                 Ok(header) => self.found(path, header, new),
                 Err(Fault::Read(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -646,6 +644,17 @@ impl Open {
             *place = (offset, known);
         }
         known
+    }
+}
+
+/// Opens a regular file; anything else that has its name is left alone, and nothing is waited for.
+fn open_file(path: &Path) -> Result<File, Fault> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(std::io::Error::from)?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(Fault::Damaged("it is no regular file"))
     }
 }
 

@@ -189,3 +189,66 @@ fn files_are_found_by_glob_and_a_folder_that_is_not_there_is_waited_for() {
     assert!(Options::default().set("journalflags", "x").is_err());
     assert!(Options::default().set("nonsense", "1").is_err());
 }
+
+#[test]
+fn what_has_the_name_of_a_journal_and_is_none_is_told_and_the_others_are_read() {
+    if !needs(&["mkfifo"]) {
+        return;
+    }
+    let temp = TempDir::new("journal-odd");
+    let mut export = Export::default();
+    export.add(&[("MESSAGE", b"here")]);
+    export.write(&journal_in(temp.path()), &[]);
+    temp.write("text.journal", "x".repeat(1000));
+    temp.write("empty.journal", "");
+    std::fs::create_dir(temp.join("folder.journal")).unwrap();
+    testkit::output_of(std::process::Command::new("mkfifo").arg(temp.join("pipe.journal")));
+    std::os::unix::fs::symlink("circle.journal", temp.join("circle.journal")).unwrap();
+    let mut reader = Reader::open(&folder(temp.path()), From::Head);
+    assert_eq!(reader.next_entry().map(|entry| text(&entry)), Some("here".into()));
+    assert_eq!(reader.next_entry(), None);
+    let problems = reader.take_problems();
+    let mut named: Vec<_> = problems
+        .iter()
+        .filter_map(|problem| problem.path.file_stem()?.to_str())
+        .collect();
+    named.sort_unstable();
+    assert_eq!(named, ["circle", "folder", "pipe", "text"]);
+    reader.refresh();
+    assert_eq!(reader.next_entry(), None);
+    assert_eq!(reader.take_problems(), []);
+}
+
+#[test]
+fn twenty_thousand_entries_are_read_in_full() {
+    if !needs(&[]) {
+        return;
+    }
+    let temp = TempDir::new("journal-speed");
+    let mut export = Export::default();
+    for number in 0..20_000 {
+        let name = if number % 4 == 0 { "sshd" } else { "other" };
+        let message = format!("Failed password for invalid user u{number} from 192.0.2.1 port 4711 ssh2");
+        let mut fields = vec![("SYSLOG_IDENTIFIER", name.as_bytes()), ("MESSAGE", message.as_bytes())];
+        fields.extend([
+            ("_HOSTNAME", &b"host1"[..]),
+            ("PRIORITY", b"6"),
+            ("_UID", b"0"),
+            ("_TRANSPORT", b"syslog"),
+            ("_PID", b"4711"),
+            ("_EXE", b"/usr/sbin/sshd"),
+        ]);
+        export.add(&fields);
+    }
+    export.write(&journal_in(temp.path()), &[]);
+    let words = ["SYSLOG_IDENTIFIER=sshd"];
+    let begin = std::time::Instant::now();
+    assert_eq!(read(temp.path(), From::Head, &words).len(), 5000);
+    let ours = begin.elapsed();
+    let begin = std::time::Instant::now();
+    assert_eq!(journalctl(temp.path(), &words).len(), 5000);
+    println!(
+        "5,000 of 20,000 entries in {ours:?}; journalctl -o export: {:?}",
+        begin.elapsed()
+    );
+}
