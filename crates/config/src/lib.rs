@@ -47,7 +47,7 @@ pub use logpath::{From, LogPath, has_magic};
 pub use server::ServerConfig;
 pub use setting::{Line, Setting, Value};
 pub use show::{Earlier, Part, Shown, ShownOption, show};
-pub use tool::filter_settings;
+pub use tool::{ToolFilter, filter_settings};
 pub use unknown::{doubts, nearest};
 
 /// The Fail2Ban whose behaviour is the reference: `%(fail2ban_version)s`, unless [`Overrides::version`] says otherwise.

@@ -7,15 +7,28 @@ use crate::filter::FilterUse;
 use crate::merge::Tree;
 use crate::setting::Setting;
 
-/// The settings that a filter file makes, in the order in which a jail would send them; `None` if there is no such file.
+/// A filter file without a jail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolFilter {
+    /// The settings it makes, in the order in which a jail would send them.
+    pub settings: Vec<Setting>,
+    /// `logtype`.
+    pub logtype: String,
+    /// Its `[Init]`: what may be given in brackets after its name.
+    pub init: Vec<(String, String)>,
+}
+
+/// A filter file as `fail2ban-regex` uses it; `None` if there is no such file.
 ///
-/// `base` is its path under `dir` without `.conf`: `filter.d/sshd`. `passed` are the options in brackets after its name.
+/// `base` is its path under `dir` without `.conf`: `filter.d/sshd`. `passed` are the options in brackets after its name; `journal` is
+/// whether it is used on the journal, which `logtype` follows unless something sets it.
 pub fn filter_settings(
     dir: &Path,
     base: &Path,
     passed: &[(String, String)],
+    journal: bool,
     findings: &mut Vec<Diagnostic>,
-) -> Option<Result<Vec<Setting>, Diagnostic>> {
+) -> Option<Result<ToolFilter, Diagnostic>> {
     let tree = Tree::new(dir);
     let directory = dir.to_string_lossy();
     let presets = [
@@ -29,9 +42,28 @@ pub fn filter_settings(
         name: &name,
         passed,
         place: &place,
-        journal: false,
+        journal,
         overridden: &|_| false,
     };
     let filter = filter.resolve(&merged).map_err(|error| error.diagnostic(place.clone()));
-    Some(filter.map(|filter| filter.settings))
+    let options = |section| {
+        merged
+            .section(section)
+            .map_or(&[][..], |section| section.options.as_slice())
+    };
+    let logtype = passed
+        .iter()
+        .find(|(name, _)| name == "logtype")
+        .map(|(_, value)| value.clone());
+    let logtype = logtype.or_else(|| {
+        let mut own = options("Definition").iter();
+        own.find(|(name, _)| name == "logtype")
+            .map(|(_, entry)| entry.value.clone())
+    });
+    let init = options("Init").iter();
+    Some(filter.map(|filter| ToolFilter {
+        settings: filter.settings,
+        logtype: logtype.unwrap_or_else(|| if journal { "journal" } else { "file" }.to_owned()),
+        init: init.map(|(name, entry)| (name.clone(), entry.value.clone())).collect(),
+    }))
 }

@@ -3,6 +3,7 @@
 use stockade_core::{FailureId, Fields};
 use stockade_regex::Scratch;
 
+use crate::closer;
 use crate::failregex::{Groups, Rule};
 use crate::host::Captured;
 use crate::{Filter, Who};
@@ -77,16 +78,15 @@ pub(crate) fn beginning(text: &str, limit: usize) -> &str {
     text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
 }
 
-/// `alt_user`, `alt_user1`, `alt_user_2` stand in for a missing `user`.
+/// `alt_user` and `alt_user_2` stand in for a missing `user`, `alt_user1` for `user1`.
 fn fill_alternatives(fields: &mut Fields) {
     let mut stand_ins: Vec<(String, String)> = Vec::new();
-    for (name, value) in fields.iter() {
-        let Some(target) = name.strip_prefix("alt_").filter(|_| !value.is_empty()) else {
+    let mut sources: Vec<(&str, &str)> = fields.iter().filter(|(name, _)| name.starts_with("alt_")).collect();
+    sources.sort_unstable();
+    for (name, value) in sources {
+        let Some(target) = closer::target(name, "alt_").filter(|_| !value.is_empty()) else {
             continue;
         };
-        let target = target
-            .trim_end_matches(|c: char| c.is_ascii_digit())
-            .trim_end_matches('_');
         let missing = fields.get(target).is_none_or(str::is_empty);
         if missing && !stand_ins.iter().any(|(known, _)| known == target) {
             stand_ins.push((target.to_owned(), value.to_owned()));
@@ -99,25 +99,16 @@ fn fill_alternatives(fields: &mut Fields) {
 
 /// `<F-TUPLE_ID>`: the id together with further text, written as Python writes tuples.
 pub(crate) fn tupled(who: Who, fields: &Fields) -> Who {
-    let mut parts = fields
-        .iter()
-        .filter(|(name, _)| {
-            name.strip_prefix("tuple_id")
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-        })
-        .map(|(_, value)| quoted(value))
-        .peekable();
-    if parts.peek().is_none() {
+    let of_id = |name: &str| closer::target(name, "tuple_") == Some("id");
+    let mut parts: Vec<(&str, &str)> = fields.iter().filter(|(name, _)| of_id(name)).collect();
+    if parts.is_empty() {
         return who;
     }
-    let base = match &who {
-        Who::Id(id) => id.to_string(),
-        Who::Name(name) => name.to_string(),
-    };
-    let rest: Vec<String> = parts.collect();
-    Who::Id(FailureId::Text(
-        format!("({}, {})", quoted(&base), rest.join(", ")).into(),
-    ))
+    parts.sort_unstable();
+    // An address is no part of it.
+    let base = fields.get("fid").map_or("None".to_owned(), quoted);
+    let rest: Vec<String> = parts.into_iter().map(|(_, value)| quoted(value)).collect();
+    Who::Id(FailureId::Text(format!("({base}, {})", rest.join(", ")).into()))
 }
 
 fn quoted(text: &str) -> String {

@@ -66,6 +66,15 @@ pub(crate) fn determine(captured: Captured<'_>, usedns: UseDns) -> Result<Option
     }
 }
 
+/// The address that a line names beside an id of another kind, as `<ip>` in actions shows it.
+pub(crate) fn address(captured: Captured<'_>) -> Option<String> {
+    let address = Captured { fid: None, ..captured };
+    match determine(address, UseDns::No) {
+        Ok(Some(Who::Id(id))) => Some(id.to_string()),
+        _ => None,
+    }
+}
+
 fn filled(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }

@@ -23,6 +23,7 @@
 //! # Ok::<(), String>(())
 //! ```
 
+mod closer;
 mod date;
 mod failregex;
 mod gate;
@@ -52,6 +53,7 @@ use crate::matcher::Effort;
 use crate::mlfid::Sessions;
 use crate::window::Window;
 
+pub use crate::closer::{Group, Groups, RuleHit};
 pub use crate::near::Near;
 pub use crate::review::{Finding, FindingKind, review};
 
@@ -251,9 +253,10 @@ pub struct Examination {
     pub ignored_by: Vec<usize>,
     /// What becomes of the line.
     pub verdict: Verdict,
-    /// What further `failregex` entries found in the lines that the first one left: only for rules over several lines,
-    /// and only if all were asked for. Each with its number.
-    pub more: Vec<(usize, Verdict)>,
+    /// What `prefregex` captured; empty if it does not match or there is none.
+    pub prefix: Groups,
+    /// Each of the `hits` with what came of it; none after an `ignoreregex`. In a session each is a step of its own.
+    pub found: Vec<RuleHit>,
 }
 
 /// Which date template matched where.
@@ -265,6 +268,8 @@ pub struct DateHit {
     pub name: String,
     /// The text parsed and cut.
     pub range: Range<usize>,
+    /// Whether its zone is known: written in the line, or set by `logtimezone`.
+    pub zoned: bool,
     /// The time it means, before any rule about lines far from now; `None` if it is no date after all.
     pub time: Option<Timestamp>,
 }
@@ -311,7 +316,8 @@ impl Filter {
             }));
         });
         match (rules, dates) {
-            (Some(rules), Ok(dates)) if faults.is_empty() => {
+            (Some(rules), Ok(mut dates)) if faults.is_empty() => {
+                dates.zone_given = given.is_some();
                 let texts = |rules: &[failregex::Rule]| rules.iter().map(|rule| rule.text.clone()).collect();
                 let shown = Shown {
                     failregex: texts(&rules.failregex),

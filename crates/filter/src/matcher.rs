@@ -5,6 +5,7 @@ use std::ops::Range;
 use stockade_core::{Arrival, LineText, Reading, Seconds, Timestamp};
 use stockade_regex::{Overrun, Scratch};
 
+use crate::closer::{self, Closer, Group, Groups, RuleHit};
 use crate::date::Found;
 use crate::failregex::Rule;
 use crate::hit::{Hit, beginning, tupled};
@@ -65,7 +66,7 @@ impl Filter {
             None => self.dates.find(text, clock.now, &mut memory.dates, &mut memory.scratch),
         };
         let dated = given.map_or_else(|| found.as_ref()?.time, |given| Some(given.at));
-        let cut = given.map_or_else(|| cut_of(found.as_ref()), |given| 0..given.date);
+        let cut = given.map_or_else(|| memory.cut(found.as_ref(), clock), |given| 0..given.date);
         if let (false, Some(gate)) = (admitted, &self.gate) {
             let before = text.as_bytes().get(..cut.start).unwrap_or(&[]);
             let after = text.as_bytes().get(cut.end..).unwrap_or(&[]);
@@ -116,33 +117,45 @@ impl Filter {
             None => self.dates.find(text, clock.now, &mut memory.dates, &mut memory.scratch),
         };
         let dated = given.map_or_else(|| found.as_ref()?.time, |given| Some(given.at));
-        let cut = given.map_or_else(|| cut_of(found.as_ref()), |given| 0..given.date);
+        let cut = given.map_or_else(|| memory.cut(found.as_ref(), clock), |given| 0..given.date);
         let mut seen = Examination {
             date: found.as_ref().map(|found| DateHit {
                 template: found.template,
                 name: self.dates.names().nth(found.template).unwrap_or("").to_owned(),
                 range: found.range.clone(),
+                zoned: found.zoned,
                 time: found.time,
             }),
             prefregex: false,
             hits: Vec::new(),
             ignored_by: Vec::new(),
             verdict: Verdict::Miss,
-            more: Vec::new(),
+            prefix: Vec::new(),
+            found: Vec::new(),
         };
+        let mut buffer = String::new();
+        let subject = line::subject(text, &cut, &mut buffer);
         let Some(at) = memory.event_time(dated, clock) else {
             seen.verdict = Verdict::TooOld;
             return seen;
         };
-        let mut buffer = String::new();
-        let subject = line::subject(text, &cut, &mut buffer);
+        let mut admitted = self.gate.as_ref().is_none_or(|gate| {
+            let bytes = text.as_bytes();
+            let before = bytes.get(..cut.start).unwrap_or(&[]);
+            let after = bytes.get(cut.end..).unwrap_or(&[]);
+            gate.admits(bytes) || gate.admits_across(before, after, &mut memory.buffers.joint)
+        });
+        if self.maxlines > 1 {
+            memory.window.push(kept(text, &cut), subject, admitted, self.maxlines);
+            admitted = memory.window.admitted();
+        }
         let mut closer = Closer {
             check_all,
+            admitted,
             seen: &mut seen,
         };
         let moment = Moment { at, clock };
         let verdict = if self.maxlines > 1 {
-            memory.window.push(kept(text, &cut), subject, true, self.maxlines);
             self.rules_on_window(moment, memory, Some(&mut closer))
         } else {
             self.rules_on(text, subject, &cut, moment, memory, Some(&mut closer))
@@ -168,15 +181,12 @@ impl Filter {
             return Ok(Verdict::Miss);
         };
         let content = subject.get(content).unwrap_or(subject);
+        if let Some(closer) = closer {
+            return self.rules_closely(subject, content, &kept(text, cut), moment, memory, closer);
+        }
         let mut first: Option<Hit<'_>> = None;
         for (index, rule) in self.rules.failregex.iter().enumerate() {
-            if !search(rule, content, &mut memory.scratch, Some(index))? {
-                continue;
-            }
-            if let Some(closer) = closer.as_deref_mut() {
-                closer.seen.hits.push(index);
-            }
-            if first.is_none() {
+            if search(rule, content, &mut memory.scratch, Some(index))? {
                 first = Some(Hit::new(
                     index,
                     rule,
@@ -186,8 +196,6 @@ impl Filter {
                     subject,
                     &memory.prefix,
                 ));
-            }
-            if !closer.as_deref().is_some_and(|closer| closer.check_all) {
                 break;
             }
         }
@@ -200,7 +208,49 @@ impl Filter {
                 return Ok(Verdict::Ignored);
             }
         }
-        Ok(self.conclude(hit, vec![kept(text, cut)], moment, &mut memory.sessions))
+        Ok(self.conclude(hit, vec![kept(text, cut)], moment, &mut memory.sessions, None))
+    }
+
+    /// The `failregex` entries on a line of which everything is to be told.
+    fn rules_closely(
+        &self,
+        subject: &str,
+        content: &str,
+        line: &LineText,
+        moment: Moment,
+        memory: &mut Memory,
+        closer: &mut Closer<'_>,
+    ) -> Result<Verdict, RuleOverrun> {
+        let mut first = None;
+        if !closer.admitted {
+            return Ok(Verdict::Miss);
+        }
+        for (index, rule) in self.rules.failregex.iter().enumerate() {
+            if !search(rule, content, &mut memory.scratch, Some(index))? {
+                continue;
+            }
+            closer.seen.hits.push(index);
+            let hit = Hit::new(index, rule, content, &memory.scratch, self, subject, &memory.prefix);
+            let groups = closer::of_rule(rule, content, &memory.scratch);
+            if self.ignores(content, memory)? {
+                return Ok(first.unwrap_or(Verdict::Ignored));
+            }
+            let verdict = self.conclude_closely(hit, groups, vec![line.clone()], moment, memory, closer);
+            first.get_or_insert(verdict);
+            if !closer.check_all {
+                break;
+            }
+        }
+        Ok(first.unwrap_or(Verdict::Miss))
+    }
+
+    pub(crate) fn ignores(&self, text: &str, memory: &mut Memory) -> Result<bool, RuleOverrun> {
+        for rule in &self.rules.ignoreregex {
+            if search(rule, text, &mut memory.scratch, None)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Notes which `ignoreregex` entries match, and tells whether the rules are not asked for that reason.
@@ -236,6 +286,7 @@ impl Filter {
         }
         if let Some(closer) = closer {
             closer.seen.prefregex = true;
+            closer.seen.prefix = closer::of_rule(rule, subject, &memory.prefix);
         }
         let inner = rule.groups.content.and_then(|number| memory.prefix.group(number));
         Ok(Some(inner.filter(|inner| !inner.is_empty()).unwrap_or(whole)))
@@ -246,6 +297,34 @@ impl Filter {
         self.rules.ignoreregex.len() + 2 < self.rules.failregex.len()
     }
 
+    /// [`Self::conclude`], and everything about it is told.
+    pub(crate) fn conclude_closely(
+        &self,
+        hit: Hit<'_>,
+        groups: Groups,
+        lines: Vec<LineText>,
+        moment: Moment,
+        memory: &mut Memory,
+        closer: &mut Closer<'_>,
+    ) -> Verdict {
+        let mut groups = closer::combined(closer.seen.prefix.clone(), groups);
+        let id = groups
+            .iter()
+            .find(|(name, _)| &**name == "fid")
+            .map(|(_, group)| group.clone());
+        if let Some(id) = id.filter(|id| *id != Group::None)
+            && let Some(address) = host::address(hit.captured).map(|address| Group::Text(address.into()))
+            && address != id
+        {
+            groups.push(("ip".into(), address));
+        }
+        let mut found = RuleHit::new(hit.rule, groups);
+        let verdict = self.conclude(hit, lines, moment, &mut memory.sessions, Some(&mut found));
+        found.verdict = verdict.clone();
+        closer.seen.found.push(found);
+        verdict
+    }
+
     /// From what a rule captured to a verdict.
     pub(crate) fn conclude(
         &self,
@@ -253,6 +332,7 @@ impl Filter {
         lines: Vec<LineText>,
         moment: Moment,
         sessions: &mut Sessions,
+        mut closely: Option<&mut RuleHit>,
     ) -> Verdict {
         let Moment { at, clock } = moment;
         let who = match host::determine(hit.captured, self.usedns) {
@@ -261,6 +341,10 @@ impl Filter {
         };
         let who = who.map(|who| tupled(who, &hit.fields));
         let rule = hit.rule;
+        if let Some(found) = closely.as_deref_mut() {
+            found.who.clone_from(&who);
+            found.helps = hit.nofail;
+        }
         let Some(key) = hit.mlfid else {
             return match who {
                 Some(who) => Verdict::Match(Match {
@@ -280,6 +364,7 @@ impl Filter {
             nofail: hit.nofail,
             gained: hit.gained,
             forget: hit.forget,
+            closely,
         };
         match sessions.step(key, step, clock.now) {
             Some(delivery) => Verdict::Match(Match {
@@ -292,12 +377,6 @@ impl Filter {
             None => Verdict::Ignored,
         }
     }
-}
-
-/// Collects what a closer look sees.
-pub(crate) struct Closer<'a> {
-    pub(crate) check_all: bool,
-    pub(crate) seen: &'a mut Examination,
 }
 
 pub(crate) fn search(
@@ -318,18 +397,29 @@ fn kept(text: &str, cut: &Range<usize>) -> LineText {
     }
 }
 
-/// What is cut. Text that looks like a date is cut even if it is none (`Feb 30`): 1.0.2 does so, and rules that expect
-/// the date to be gone go on matching.
+/// What is cut. Text that looks like a date is cut even if it is none (`Feb 30`), unless [`Memory::cut`] knows better: 1.0.2
+/// does so, and rules that expect the date to be gone go on matching.
 pub(crate) fn cut_of(found: Option<&Found>) -> Range<usize> {
     found.map_or(0..0, |found| found.range.clone())
 }
 
 impl Memory {
+    /// What is cut, given the lines before: a text that is no date after all stays where the last date serves instead of it.
+    fn cut(&self, found: Option<&Found>, clock: Clock) -> Range<usize> {
+        let served = found.is_some_and(|found| found.time.is_none()) && self.recent(clock).is_some();
+        if served { 0..0 } else { cut_of(found) }
+    }
+
+    /// The date that serves a line without one.
+    fn recent(&self, clock: Clock) -> Option<Timestamp> {
+        self.last_date
+            .filter(|last| clock.now.secs().saturating_sub(last.secs()) < BELIEVED)
+    }
+
     /// When a failure on this line happened (behaviour spec 3.7); `None` if too long ago to matter.
     fn event_time(&mut self, dated: Option<Timestamp>, clock: Clock) -> Option<Timestamp> {
-        let now = clock.now.secs();
         let Some(at) = dated else {
-            let recent = self.last_date.filter(|last| now.saturating_sub(last.secs()) < BELIEVED);
+            let recent = self.recent(clock);
             self.dating = if recent.is_some() { Dating::Read } else { Dating::None };
             return Some(recent.map_or(clock.now, |last| last.min(clock.now)));
         };

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use stockade_core::{Fields, LineText, Timestamp};
 
 use crate::Who;
+use crate::closer::{Groups, RuleHit};
 
 /// As many connections as Fail2Ban remembers.
 const SESSIONS: usize = 100;
@@ -35,11 +36,13 @@ struct Session {
     lines: Vec<LineText>,
     /// A failure waits for somebody to blame.
     pending: bool,
+    /// What a closer look shows of it.
+    shown: Option<Groups>,
 }
 
 /// What one line says about its connection.
 #[derive(Debug)]
-pub(crate) struct Step {
+pub(crate) struct Step<'a> {
     pub(crate) who: Option<Who>,
     pub(crate) fields: Fields,
     /// The line; several if the rule spans several.
@@ -47,6 +50,8 @@ pub(crate) struct Step {
     pub(crate) nofail: bool,
     pub(crate) gained: bool,
     pub(crate) forget: bool,
+    /// Where a closer look wants to know more.
+    pub(crate) closely: Option<&'a mut RuleHit>,
 }
 
 /// A failure to be counted.
@@ -59,7 +64,7 @@ pub(crate) struct Delivery {
 
 impl Sessions {
     /// Takes in a line of the connection `key`; a failure if somebody is now to be held responsible.
-    pub(crate) fn step(&mut self, key: &str, step: Step, now: Timestamp) -> Option<Delivery> {
+    pub(crate) fn step(&mut self, key: &str, step: Step<'_>, now: Timestamp) -> Option<Delivery> {
         self.forget_old(key, now);
         if !self.held.contains_key(key) {
             self.counter += 1;
@@ -105,7 +110,7 @@ impl Sessions {
 }
 
 impl Session {
-    fn take(&mut self, step: Step) -> Option<Delivery> {
+    fn take(&mut self, step: Step<'_>) -> Option<Delivery> {
         for (name, value) in step.fields.iter() {
             self.fields.set(name, value);
         }
@@ -115,12 +120,20 @@ impl Session {
         {
             self.users.push(user.into());
         }
-        if step.who.is_some() {
+        // Seen on 1.0.2: what a connection's address is called later does not change it.
+        let only_a_name = matches!((&step.who, &self.who), (Some(Who::Name(_)), Some(Who::Id(_))));
+        if step.who.is_some() && !only_a_name {
             self.who.clone_from(&step.who);
         }
         // Whoever tries several names in one connection is guessing, whatever the line by itself means.
         let guessing = self.users.len() > 1;
         let helper = (step.nofail || step.gained) && !guessing;
+        let waits = self.pending && !step.gained;
+        if let Some(hit) = step.closely {
+            hit.join(&mut self.shown, &self.users, step.forget);
+            hit.helps = helper && !waits;
+            hit.who.clone_from(&self.who);
+        }
         // A success settles what was held back, even if the success itself counts as a guess.
         if step.gained && self.pending {
             self.pending = false;

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use stockade_regex::Scratch;
 
+use crate::closer::{self, Closer};
 use crate::failregex::Rule;
 use crate::hit::Hit;
-use crate::matcher::{Closer, Moment, RuleOverrun, search};
+use crate::matcher::{Moment, RuleOverrun, search};
 use crate::window::Window;
 use crate::{Filter, Memory, Verdict};
 
@@ -39,6 +40,9 @@ impl Filter {
             let Some(content) = self.content(window.text(), memory, closer.as_deref_mut())? else {
                 break;
             };
+            if closer.as_deref().is_some_and(|closer| !closer.admitted) {
+                break;
+            }
             let text = window.text().get(content.clone()).unwrap_or("");
             if !search(rule, text, &mut memory.scratch, Some(index))? {
                 continue;
@@ -49,6 +53,10 @@ impl Filter {
             let (matched, skipped) = spans(rule, content.start, &memory.scratch);
             let subject = window.text().to_owned();
             let text = subject.get(content).unwrap_or("");
+            let groups = match closer {
+                Some(_) => closer::of_rule(rule, text, &memory.scratch),
+                None => Vec::new(),
+            };
             let hit = Hit::new(index, rule, text, &memory.scratch, self, &subject, &memory.prefix);
             if self.ignores_first() && self.ignores(&subject, memory)? {
                 // Upstream asks before it searches, so the lines stay.
@@ -58,26 +66,16 @@ impl Filter {
             if self.ignores(&taken.text, memory)? {
                 return Ok(first.unwrap_or(Verdict::Ignored));
             }
-            let verdict = self.conclude(hit, taken.lines, moment, &mut memory.sessions);
-            let Some(closer) = closer.as_deref_mut().filter(|closer| closer.check_all) else {
-                return Ok(verdict);
+            let Some(closer) = closer.as_deref_mut() else {
+                return Ok(self.conclude(hit, taken.lines, moment, &mut memory.sessions, None));
             };
-            if first.is_none() {
-                first = Some(verdict);
-            } else {
-                closer.seen.more.push((index, verdict));
+            let verdict = self.conclude_closely(hit, groups, taken.lines, moment, memory, closer);
+            if !closer.check_all {
+                return Ok(verdict);
             }
+            first.get_or_insert(verdict);
         }
         Ok(first.unwrap_or(Verdict::Miss))
-    }
-
-    fn ignores(&self, text: &str, memory: &mut Memory) -> Result<bool, RuleOverrun> {
-        for rule in &self.rules.ignoreregex {
-            if search(rule, text, &mut memory.scratch, None)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 }
 

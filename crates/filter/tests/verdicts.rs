@@ -211,10 +211,18 @@ fn a_rule_that_names_nobody_is_refused_in_upstreams_words() {
 
 #[test]
 fn tuples_and_stand_ins_are_put_together_as_upstream_does() {
-    let rule = "<F-USER>\\w*</F-USER>/<F-ALT_USER>\\w*</F-ALT_USER>/<F-ALT_USER1>\\w*</F-ALT_USER1> <F-TUPLE_ID>\\w+</F-TUPLE_ID> <F-ID>\\w+</F-ID>";
+    let rule = "<F-USER>\\w*</F-USER>/<F-ALT_USER>\\w*</F-ALT_USER>/<F-ALT_USER_1>\\w*</F-ALT_USER_1> <F-TUPLE_ID>\\w+</F-TUPLE_ID> <F-ID>\\w+</F-ID>";
     let found = found(judge(&settings(&[rule]), "//bob b a"));
     assert_eq!(found.fields.get("user"), Some("bob"));
     assert_eq!(found.who, Who::Id(FailureId::Text("('a', 'b')".into())));
+    // Seen on 1.0.2: an address is no part of a tuple, and `alt_user1` is about `user1`.
+    let rule = "<F-ALT_USER1>\\w+</F-ALT_USER1> <F-TUPLE_ID>\\w+</F-TUPLE_ID> <ADDR>";
+    let found = self::found(judge(&settings(&[rule]), "bob b 192.0.2.7"));
+    assert_eq!(
+        (found.fields.get("user"), found.fields.get("user1")),
+        (None, Some("bob"))
+    );
+    assert_eq!(found.who, Who::Id(FailureId::Text("(None, 'b')".into())));
 }
 
 #[test]

@@ -49,17 +49,15 @@ fn default_list() -> Compiled {
     .clone()
 }
 
-/// The 17 base templates at the start of a line.
+/// The 17 base templates at the start of a line; those that are there by themselves come last.
 fn line_begin_list() -> Compiled {
     static LIST: OnceLock<Compiled> = OnceLock::new();
     LIST.get_or_init(|| {
-        collect(BASE.iter().map(|pattern| {
-            if is_anchored(pattern) {
-                Template::new(pattern)
-            } else {
-                Template::new(&format!("{LINE_BEGIN}{pattern}")).map(|made| made.with_weight(100.0))
-            }
-        }))
+        let (own, begun): (Vec<&str>, Vec<&str>) = BASE.iter().partition(|pattern| is_anchored(pattern));
+        let begun = begun
+            .into_iter()
+            .map(|pattern| Template::new(&format!("{LINE_BEGIN}{pattern}")).map(|made| made.with_weight(100.0)));
+        collect(begun.chain(own.into_iter().map(Template::new)))
     })
     .clone()
 }
@@ -128,16 +126,9 @@ fn alternatives(pattern: &str) -> Vec<String> {
         return begin.chain(BASE.iter().map(|&base| base.to_owned())).collect();
     }
     if upper == LINE_BEGIN {
-        return BASE
-            .iter()
-            .map(|base| {
-                if is_anchored(base) {
-                    (*base).to_owned()
-                } else {
-                    format!("{LINE_BEGIN}{base}")
-                }
-            })
-            .collect();
+        let (own, begun): (Vec<&str>, Vec<&str>) = BASE.iter().partition(|base| is_anchored(base));
+        let begun = begun.into_iter().map(|base| format!("{LINE_BEGIN}{base}"));
+        return begun.chain(own.into_iter().map(str::to_owned)).collect();
     }
     let Some(at) = upper.find("{DATE}") else {
         return vec![pattern.to_owned()];

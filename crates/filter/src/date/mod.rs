@@ -124,7 +124,10 @@ impl Detector {
                 Kind::Tai64n => true,
                 Kind::Epoch | Kind::LongEpoch | Kind::None => false,
             },
-            time: time.map(Timestamp::from_secs),
+            time: time.map(|secs| {
+                let micros = strptime::fraction(template.kind, text, &place);
+                Timestamp::from_micros(secs.saturating_mul(1_000_000).saturating_add(micros))
+            }),
         };
         let old = state.repeat.take();
         state.repeat = if template.local {

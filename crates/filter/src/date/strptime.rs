@@ -58,6 +58,25 @@ fn epoch(kind: Kind, text: &str) -> Option<i64> {
     })
 }
 
+/// Microseconds beyond the second; Fail2Ban reads them in epochs only.
+pub(super) fn fraction(kind: Kind, text: &str, place: &Place) -> i64 {
+    if !matches!(kind, Kind::Epoch | Kind::LongEpoch) {
+        return 0;
+    }
+    let range = place.fields.get(b'@').unwrap_or_else(|| place.cut.clone());
+    let text = text.get(range).unwrap_or("");
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    // Digits behind the seconds, with or without a dot: of milliseconds there are three.
+    let beyond = match kind {
+        Kind::LongEpoch => whole.get(10..).filter(|digits| digits.len() > 2).unwrap_or(""),
+        _ => "",
+    };
+    let digits = beyond.bytes().chain(fraction.bytes()).chain(std::iter::repeat(b'0'));
+    digits
+        .take(6)
+        .fold(0, |micros, digit| micros * 10 + i64::from(digit & 15))
+}
+
 /// A day given as a day of the year, or of a week.
 enum Week {
     Day(i64),

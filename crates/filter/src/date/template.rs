@@ -132,7 +132,7 @@ impl Template {
                 );
             }
             "{NONE}" => {
-                return Self::compile("()", Flags::default(), "{NONE}".into(), Kind::None, true);
+                return Self::compile("()", Flags::default(), "^".into(), Kind::None, true);
             }
             _ => {}
         }

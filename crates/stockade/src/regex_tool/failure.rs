@@ -1,128 +1,150 @@
-//! A failure as it is printed: by `-v`, and by `-o`.
+//! A failure as `-o` prints it, and whom a match names.
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::net::{IpAddr, ToSocketAddrs};
 
-use stockade_core::{FailureId, Fields, LineText, Timestamp};
-use stockade_filter::{DateHit, Filter, Match, Who};
+use stockade_core::{FailureId, LineText, Timestamp};
+use stockade_filter::{Group, Groups, Who};
 
-use super::rules::python;
+use super::python;
+
+/// Host names looked up so far.
+#[derive(Debug, Default)]
+pub(super) struct Names(HashMap<Box<str>, Vec<String>>);
+
+/// Host names remembered; a log may be full of them.
+const REMEMBERED: usize = 10_000;
+
+impl Names {
+    /// Whom a match names; a name without an address is nobody, whatever the reason.
+    pub(super) fn ids(&mut self, who: &Who) -> Vec<String> {
+        let name = match who {
+            Who::Id(FailureId::Addr(address)) => return vec![address.to_string()],
+            Who::Id(FailureId::Net(net)) => return vec![net.to_string()],
+            Who::Id(FailureId::Text(text)) => return vec![text.to_string()],
+            Who::Name(name) => name,
+        };
+        if let Some(ids) = self.0.get(name) {
+            return ids.clone();
+        }
+        let mut ids: Vec<String> = Vec::new();
+        for address in (&**name, 0).to_socket_addrs().into_iter().flatten() {
+            let id = address.ip().to_canonical().to_string();
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        if self.0.len() >= REMEMBERED {
+            self.0.clear();
+        }
+        self.0.insert(name.clone(), ids.clone());
+        ids
+    }
+}
+
+/// When a failure happened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// What the log says, or now.
+    pub(super) at: Timestamp,
+    /// Whether `at` is what the log says.
+    pub(super) known: bool,
+    /// Whether the zone is known: then Fail2Ban has a whole number.
+    pub(super) zoned: bool,
+}
 
 /// One failure.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct Failure<'a> {
     pub(super) id: String,
-    /// What the log says; `None` if it says nothing.
-    time: Option<Timestamp>,
-    line: LineText,
-    /// The groups of the rule in its order; `None` for those that took no part.
-    fields: Vec<(String, Option<String>)>,
+    pub(super) moment: Moment,
+    pub(super) lines: &'a [LineText],
+    pub(super) groups: &'a Groups,
 }
 
-/// The failures that a match stands for: more than one if a name has several addresses, none if it has no address.
-pub(super) fn failures(found: &Match, date: Option<&DateHit>, filter: &Filter) -> Vec<Failure> {
-    let line = found.lines.last().cloned().unwrap_or_default();
-    let fields = fields(found.rule, &found.fields, filter);
-    ids(&found.who)
-        .into_iter()
-        .map(|id| Failure {
-            id,
-
-            time: date.and_then(|date| date.time),
-            line: line.clone(),
-            fields: fields.clone(),
-        })
-        .collect()
-}
-
-/// Whom a match names; names are looked up.
-pub(super) fn ids(who: &Who) -> Vec<String> {
-    match who {
-        Who::Id(FailureId::Addr(address)) => vec![address.to_string()],
-        Who::Id(FailureId::Net(net)) => vec![net.to_string()],
-        Who::Id(FailureId::Text(text)) => vec![text.to_string()],
-        Who::Name(name) => {
-            let mut ids: Vec<String> = Vec::new();
-            // A name without an address is no failure, whatever the reason.
-            for address in (&**name, 0).to_socket_addrs().into_iter().flatten() {
-                let id = address.ip().to_canonical().to_string();
-                if !ids.contains(&id) {
-                    ids.push(id);
-                }
-            }
-            ids
-        }
-    }
-}
-
-fn fields(rule: usize, found: &Fields, filter: &Filter) -> Vec<(String, Option<String>)> {
-    let mut fields: Vec<(String, Option<String>)> = Vec::new();
-    for name in filter.field_names(rule) {
-        // What the prefregex hands to the failregex says nothing of its own.
-        if name != "content" && !fields.iter().any(|(known, _)| known == name) {
-            fields.push((name.to_owned(), found.get(name).map(str::to_owned)));
-        }
-    }
-    for (name, value) in found.iter() {
-        if !fields.iter().any(|(known, _)| known == name) {
-            fields.push((name.to_owned(), Some(value.to_owned())));
-        }
-    }
-    fields
-}
-
-impl Failure {
-    /// What `-o TOKEN` prints.
-    pub(super) fn show(&self, token: &str) -> String {
+impl Failure<'_> {
+    /// What `-o TOKEN` prints, as lines.
+    pub(super) fn show(&self, token: &str) -> Vec<String> {
         match token {
-            "row" => {
-                let fields: Vec<_> = self
-                    .fields
-                    .iter()
-                    .map(|(name, value)| format!("{}: {}", python(name), shown(name, value.as_deref())))
-                    .collect();
-                format!(
-                    "[{},\t{},\t{{{}}}],",
-                    python(&self.id),
-                    self.seconds(),
-                    fields.join(", ")
-                )
+            "row" => vec![self.row()],
+            // A text with `<msg>` is printed for each line of the failure.
+            _ if token.contains('<') && token.contains("<msg>") => {
+                self.lines.iter().map(|line| self.fill(token, &line.text)).collect()
             }
-            _ if token.contains('<') => self.fill(token),
-            _ => self.part(token),
+            _ if token.contains('<') => vec![self.fill(token, "")],
+            "id" | "fid" => vec![self.id.clone()],
+            "ip" => vec![self.address()],
+            "msg" => vec![self.text()],
+            "matches" => vec![self.matches()],
+            _ => vec![self.shown(token).unwrap_or_else(|| "None".to_owned())],
         }
     }
 
-    /// The value of a token or tag; `None`, as a word, for one that is not there.
-    fn part(&self, name: &str) -> String {
-        match name {
-            "id" | "fid" | "ip" => self.id.clone(),
-            "msg" => self.line.text.to_string(),
-            "time" => self.seconds(),
-            "matches" => {
-                let text = &*self.line.text;
-                let part = |from, to| python(text.get(from..to).unwrap_or_default());
-                let (from, to) = (self.line.date.start, self.line.date.end);
-                format!("[({}, {}, {})]", part(0, from), part(from, to), part(to, text.len()))
-            }
-            _ => {
-                let field = self.fields.iter().find(|(field, _)| field == name);
-                field
-                    .and_then(|(_, value)| value.clone())
-                    .unwrap_or_else(|| "None".to_owned())
-            }
+    fn row(&self) -> String {
+        let time = if self.moment.known {
+            self.time()
+        } else {
+            "None".to_owned()
+        };
+        let groups = self.groups.iter().map(|(name, group)| (&**name, python::group(group)));
+        format!("[{},\t{time},\t{}],", self.python_id(), python::dictionary(groups))
+    }
+
+    /// An id put together of several parts is a tuple.
+    fn python_id(&self) -> String {
+        match self.group("fid") {
+            Some(tuple @ Group::Tuple(_)) => python::group(tuple),
+            _ => python::text(&self.id),
         }
+    }
+
+    /// The address, which is not the id if a rule names one of its own.
+    fn address(&self) -> String {
+        self.shown("ip").unwrap_or_else(|| self.id.clone())
+    }
+
+    fn group(&self, name: &str) -> Option<&Group> {
+        let mut groups = self.groups.iter();
+        groups.find(|(known, _)| &**known == name).map(|(_, group)| group)
+    }
+
+    /// A group as text; `None` if it took no part.
+    fn shown(&self, name: &str) -> Option<String> {
+        match self.group(name)? {
+            Group::None => None,
+            Group::Text(text) => Some(text.to_string()),
+            other => Some(python::group(other)),
+        }
+    }
+
+    fn text(&self) -> String {
+        let lines: Vec<&str> = self.lines.iter().map(|line| &*line.text).collect();
+        lines.join("\n")
+    }
+
+    /// The lines, each as what stands before its date, the date, and the rest.
+    fn matches(&self) -> String {
+        let lines = self.lines.iter().map(|line| {
+            let part = |from, to| python::text(line.text.get(from..to).unwrap_or_default());
+            let (from, to) = (line.date.start, line.date.end);
+            format!("({}, {}, {})", part(0, from), part(from, to), part(to, line.text.len()))
+        });
+        format!("[{}]", lines.collect::<Vec<_>>().join(", "))
+    }
+
+    fn time(&self) -> String {
+        python::seconds(self.moment.at, self.moment.zoned)
     }
 
     /// Replaces the tags in a text that an action would know here, and leaves the others alone.
-    fn fill(&self, template: &str) -> String {
+    fn fill(&self, template: &str, line: &str) -> String {
         let mut out = String::new();
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('<') {
             out.push_str(before);
-            if let Some((value, after)) = after
-                .split_once('>')
-                .and_then(|(tag, after)| Some((self.tag(tag)?, after)))
-            {
+            let tag = after.split_once('>');
+            if let Some((value, after)) = tag.and_then(|(tag, after)| Some((self.tag(tag, line)?, after))) {
                 out.push_str(&value);
                 rest = after;
             } else {
@@ -134,46 +156,76 @@ impl Failure {
         out
     }
 
-    fn tag(&self, tag: &str) -> Option<String> {
-        if let Some(name) = tag.strip_prefix("F-") {
-            let name = name.to_lowercase();
-            let field = self.fields.iter().find(|(field, _)| *field == name);
-            return Some(field.and_then(|(_, value)| value.clone()).unwrap_or_default());
+    fn tag(&self, tag: &str, line: &str) -> Option<String> {
+        if tag == "F-*" {
+            return Some(self.data());
         }
-        match tag {
-            "ip" | "fid" => Some(self.id.clone()),
-            "msg" | "matches" => Some(self.line.text.to_string()),
-            "time" => Some(self.seconds()),
+        if let Some(name) = tag.strip_prefix("F-").filter(|name| is_field(name)) {
+            return Some(match name {
+                "ID" => self.shown("fid").unwrap_or_default(),
+                "MATCHES" => self.matches(),
+                "FAILURES" => "0".to_owned(),
+                _ => self.shown(&name.to_lowercase()).unwrap_or_default(),
+            });
+        }
+        Some(match tag {
+            "msg" => line.to_owned(),
+            "ip" => self.address(),
+            "fid" => self.id.clone(),
+            "matches" => self.text(),
+            "time" => self.time(),
+            "br" => "\n".to_owned(),
             // Nothing was counted yet.
-            "failures" => Some("0".to_owned()),
-            "family" => Some(match self.id.parse() {
-                Ok(IpAddr::V4(_)) => "inet4".to_owned(),
-                Ok(IpAddr::V6(_)) => "inet6".to_owned(),
-                Err(_) => "None".to_owned(),
-            }),
-            _ => None,
-        }
+            "failures" | "bancount" | "restored" => "0".to_owned(),
+            "family" => match self.address().split('/').next().map(str::parse) {
+                Some(Ok(IpAddr::V4(_))) => "inet4".to_owned(),
+                Some(Ok(IpAddr::V6(_))) => "inet6".to_owned(),
+                _ => "None".to_owned(),
+            },
+            "ip-rev" => self.reversed(),
+            "ip-host" => "None".to_owned(),
+            "raw-ticket" => format!(
+                "BanTicket: ip={} time={} bantime=None bancount=0 #attempts=0 matches={}",
+                self.id,
+                self.time(),
+                self.matches()
+            ),
+            _ => return None,
+        })
     }
 
-    /// The time as Python writes a float.
-    fn seconds(&self) -> String {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "as Python's floats are; exact to the microsecond until 2255"
-        )]
-        self.time
-            .map_or("None".to_owned(), |time| format!("{:?}", time.micros() as f64 / 1e6))
+    /// All that is known, as a dictionary.
+    fn data(&self) -> String {
+        let own = [("matches", self.matches()), ("failures", "0".to_owned())];
+        let groups = self
+            .groups
+            .iter()
+            .filter(|(_, group)| *group != Group::None)
+            .map(|(name, group)| (&**name, python::group(group)));
+        python::dictionary(own.into_iter().chain(groups))
+    }
+
+    /// The address as it is asked for in DNS.
+    fn reversed(&self) -> String {
+        let address = self.address();
+        match address.split('/').next().map(str::parse) {
+            Some(Ok(IpAddr::V6(address))) => address.octets().iter().rev().fold(String::new(), |mut out, octet| {
+                // Writing to a String cannot go wrong.
+                let _ = write!(out, "{:x}.{:x}.", octet & 15, octet >> 4);
+                out
+            }),
+            Some(Ok(IpAddr::V4(_))) => address.rsplit('.').fold(String::new(), |mut out, part| {
+                out.push_str(part);
+                out.push('.');
+                out
+            }),
+            _ => String::new(),
+        }
     }
 }
 
-/// A group's value as Python writes it; `users` is a set there, of all names of the session.
-fn shown(name: &str, value: Option<&str>) -> String {
-    match value {
-        None => "None".to_owned(),
-        Some(users) if name == "users" => {
-            let users: Vec<_> = users.split(", ").map(python).collect();
-            format!("{{{}}}", users.join(", "))
-        }
-        Some(value) => python(value),
-    }
+/// Upper-case letters, digits, `_` and `-`: what a tag for a field is made of.
+fn is_field(name: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    !name.is_empty() && name.bytes().all(letter)
 }

@@ -5,20 +5,25 @@
 //! the report is written in `report.rs`.
 
 mod failure;
+mod input;
+mod named;
 mod options;
+mod progress;
+mod python;
 mod report;
 mod rules;
 mod scan;
+mod words;
 
 use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use input::Input;
 use options::{Options, Request};
 use rules::Rules;
-use scan::{Input, Tally};
+use scan::Tally;
 
 /// Why the tool stops, as it is printed.
 #[derive(Debug)]
@@ -41,7 +46,14 @@ pub fn run(args: Vec<OsString>) -> ExitCode {
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     let code = match options::parse(args) {
         Ok(Request::Say(text)) => said(&writeln!(out, "{text}"), 0),
-        Ok(Request::Incomplete(text)) => said(&writeln!(out, "{text}"), 255),
+        Ok(Request::Help(faults)) => {
+            let code = said(&writeln!(out, "{}", options::help()), 255);
+            crate::terminal::complain("");
+            for fault in faults {
+                crate::terminal::complain(&format!("ERROR: {fault}"));
+            }
+            code
+        }
         Ok(Request::Test(options)) => match test(&options, terminal, &mut out) {
             Ok(()) => ExitCode::SUCCESS,
             Err(Stop::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -72,44 +84,17 @@ fn test(options: &Options, terminal: bool, out: &mut impl Write) -> Result<(), S
         write!(out, "\nRunning tests\n=============\n\n{heading}")?;
     }
     let rules: Rules = rules?;
-    if let Some(name) = options
-        .encoding
-        .as_deref()
-        .filter(|name| scan::encoding(name).is_none())
-    {
-        return Err(Stop::Refused(format!(
-            "unknown encoding `{name}`\n  why: lines are read as UTF-8 or latin1\n  mend: --encoding=UTF-8, or convert the log with iconv"
-        )));
-    }
-    let input = open(options)?;
+    let input = Input::open(options, &rules.journalmatch)?;
     if !quiet {
-        writeln!(out, "{}", input.heading(options))?;
+        writeln!(out, "{}", input.heading(rules.filter.spans_lines()))?;
+        // Reading may take long: what is read is told before.
+        out.flush()?;
     }
     let began = Instant::now();
-    let mut tally = Tally::new(&rules, options);
     if let Some(token) = &options.out {
-        return Ok(scan::print_failures(input, &rules, options, token, out)?);
+        return Ok(scan::print_failures(input, &rules, options, token, terminal, out)?);
     }
+    let mut tally = Tally::new(&rules, options);
     tally.read(input)?;
     Ok(report::write(&tally, &rules, options, terminal, began.elapsed(), out)?)
-}
-
-/// What LOG names: a file if there is one of that name, else it is the line itself.
-fn open(options: &Options) -> Result<Input, Stop> {
-    let log = &options.log;
-    if log == "systemd-journal" || log.starts_with("systemd-journal[") {
-        return Err(Stop::Refused(
-            "the systemd journal cannot be searched yet\n  why: Stockade reads log files only so far\n  mend: journalctl -o short-iso > FILE, \
-             then give FILE as <LOG>"
-                .into(),
-        ));
-    }
-    if Path::new(log).is_file() {
-        return Input::file(log).map_err(|error| {
-            Stop::Refused(format!(
-                "log file `{log}` cannot be opened\n  why: {error}\n  mend: run this as a user who may read it"
-            ))
-        });
-    }
-    Ok(Input::line(log))
 }

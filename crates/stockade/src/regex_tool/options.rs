@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use lexopt::{Arg, Parser, ValueExt};
+use super::words::{self, Found, Known};
 
 /// What is to be done.
 #[derive(Debug)]
@@ -10,8 +10,8 @@ pub(super) enum Request {
     Test(Box<Options>),
     /// Print this and be content.
     Say(String),
-    /// Print this and fail: an argument is missing.
-    Incomplete(String),
+    /// Print the help and complain: words are missing or contradict each other.
+    Help(Vec<&'static str>),
 }
 
 /// Which lists of lines to print.
@@ -34,9 +34,13 @@ pub(super) struct Options {
     pub(super) datepattern: Option<String>,
     pub(super) timezone: Option<String>,
     pub(super) encoding: Option<String>,
+    pub(super) raw: bool,
     pub(super) usedns: Option<String>,
-    pub(super) maxlines: Option<u32>,
-    pub(super) verbosity: u8,
+    /// As given; 0 is as good as none.
+    pub(super) maxlines: i64,
+    pub(super) journalmatch: Option<String>,
+    pub(super) log_level: Option<String>,
+    pub(super) verbosity: i64,
     pub(super) verbose_date: bool,
     pub(super) debuggex: bool,
     pub(super) check_all: bool,
@@ -95,75 +99,163 @@ Options:
                         accepted for compatibility, without effect
 ";
 
+#[derive(Clone, Copy, Debug)]
+enum Name {
+    Version,
+    Help,
+    ShortVersion,
+    Config,
+    DatePattern,
+    TimeZone,
+    Encoding,
+    Raw,
+    UseDns,
+    MaxLines,
+    JournalMatch,
+    LogLevel,
+    Verbose,
+    Verbosity,
+    VerboseDate,
+    Debuggex,
+    NoCheckAll,
+    Out,
+    Invert,
+    NoMissed,
+    NoIgnored,
+    AllMatched,
+    AllMissed,
+    AllIgnored,
+    Traceback,
+}
+
+const fn flag(what: Name, short: char, long: &'static [&'static str]) -> Known<Name> {
+    Known {
+        what,
+        short,
+        long,
+        takes_value: false,
+    }
+}
+
+const fn valued(what: Name, short: char, long: &'static [&'static str]) -> Known<Name> {
+    Known {
+        what,
+        short,
+        long,
+        takes_value: true,
+    }
+}
+
+const KNOWN: &[Known<Name>] = &[
+    flag(Name::Version, '\0', &["version"]),
+    flag(Name::Help, 'h', &["help"]),
+    flag(Name::ShortVersion, 'V', &[]),
+    valued(Name::Config, 'c', &["config"]),
+    valued(Name::DatePattern, 'd', &["datepattern"]),
+    valued(Name::TimeZone, '\0', &["timezone", "TZ"]),
+    valued(Name::Encoding, 'e', &["encoding"]),
+    flag(Name::Raw, 'r', &["raw"]),
+    valued(Name::UseDns, '\0', &["usedns"]),
+    valued(Name::MaxLines, 'L', &["maxlines"]),
+    valued(Name::JournalMatch, 'm', &["journalmatch"]),
+    valued(Name::LogLevel, 'l', &["log-level"]),
+    flag(Name::Verbose, 'v', &["verbose"]),
+    valued(Name::Verbosity, '\0', &["verbosity"]),
+    flag(Name::VerboseDate, '\0', &["verbose-date", "VD"]),
+    flag(Name::Debuggex, 'D', &["debuggex"]),
+    flag(Name::NoCheckAll, '\0', &["no-check-all"]),
+    valued(Name::Out, 'o', &["out"]),
+    flag(Name::Invert, 'i', &["invert"]),
+    flag(Name::NoMissed, '\0', &["print-no-missed"]),
+    flag(Name::NoIgnored, '\0', &["print-no-ignored"]),
+    flag(Name::AllMatched, '\0', &["print-all-matched"]),
+    flag(Name::AllMissed, '\0', &["print-all-missed"]),
+    flag(Name::AllIgnored, '\0', &["print-all-ignored"]),
+    flag(Name::Traceback, 't', &["log-traceback", "full-traceback"]),
+];
+
+/// The help text.
+pub(super) fn help() -> String {
+    format!("{USAGE}\n{HELP}")
+}
+
 /// Reads the words; an error is the text to complain with.
 pub(super) fn parse(args: Vec<OsString>) -> Result<Request, String> {
+    let mut found = Found {
+        options: Vec::new(),
+        words: Vec::new(),
+    };
+    let sorted = words::sort(args, KNOWN, &mut found);
+    let complain = |error: String| format!("{USAGE}\n\nfail2ban-regex: error: {error}");
     let mut options = Options {
         check_all: true,
         matched: Print::Never,
         ..Options::default()
     };
-    let mut parser = Parser::from_args(args);
-    let mut words = Vec::new();
-    match read(&mut parser, &mut options, &mut words) {
-        Ok(Some(text)) => return Ok(Request::Say(text)),
-        Ok(None) => {}
-        Err(lexopt::Error::UnexpectedOption(option)) => {
-            return Err(format!("{USAGE}\n\nfail2ban-regex: error: no such option: {option}"));
-        }
-        Err(error) => return Err(format!("{USAGE}\n\nfail2ban-regex: error: {error}")),
-    }
-    let mut words = words.into_iter();
-    let (Some(log), Some(regex)) = (words.next(), words.next()) else {
-        return Ok(Request::Incomplete(format!(
-            "{USAGE}\n{HELP}\nERROR: provide both <LOG> and <REGEX>."
-        )));
-    };
-    options.log = log;
-    options.regex = regex;
-    options.ignoreregex = words.next();
-    if words.next().is_some() {
-        return Ok(Request::Incomplete(format!(
-            "{USAGE}\n{HELP}\nERROR: provide at most three arguments."
-        )));
-    }
-    Ok(Request::Test(Box::new(options)))
-}
-
-fn read(parser: &mut Parser, options: &mut Options, words: &mut Vec<String>) -> Result<Option<String>, lexopt::Error> {
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Arg::Value(word) => words.push(word.to_string_lossy().into_owned()),
-            Arg::Short('h') | Arg::Long("help") => return Ok(Some(format!("{USAGE}\n{HELP}"))),
-            Arg::Long("version") => return Ok(Some(format!("fail2ban-regex {}", crate::FAIL2BAN_VERSION))),
-            Arg::Short('V') => return Ok(Some(crate::FAIL2BAN_VERSION.to_owned())),
-            Arg::Short('c') | Arg::Long("config") => options.config = Some(text(parser)?),
-            Arg::Short('d') | Arg::Long("datepattern") => options.datepattern = Some(text(parser)?),
-            Arg::Long("timezone" | "TZ") => options.timezone = Some(text(parser)?),
-            Arg::Short('e') | Arg::Long("encoding") => options.encoding = Some(text(parser)?),
-            Arg::Short('r') | Arg::Long("raw") => options.usedns = Some("raw".into()),
-            Arg::Long("usedns") => options.usedns = Some(text(parser)?),
-            Arg::Short('L') | Arg::Long("maxlines") => options.maxlines = Some(parser.value()?.parse()?),
-            // Without a journal to search and a log of our own these have nothing to act on.
-            Arg::Short('m' | 'l') | Arg::Long("journalmatch" | "log-level") => drop(parser.value()?),
-            Arg::Short('t') | Arg::Long("log-traceback" | "full-traceback") => {}
-            Arg::Short('v') | Arg::Long("verbose") => options.verbosity = options.verbosity.saturating_add(1),
-            Arg::Long("verbosity") => options.verbosity = parser.value()?.parse()?,
-            Arg::Long("verbose-date" | "VD") => options.verbose_date = true,
-            Arg::Short('D') | Arg::Long("debuggex") => options.debuggex = true,
-            Arg::Long("no-check-all") => options.check_all = false,
-            Arg::Short('o') | Arg::Long("out") => options.out = Some(text(parser)?),
-            Arg::Short('i') | Arg::Long("invert") => options.invert = true,
-            Arg::Long("print-no-missed") => options.missed = Print::Never,
-            Arg::Long("print-no-ignored") => options.ignored = Print::Never,
-            Arg::Long("print-all-matched") => options.matched = Print::All,
-            Arg::Long("print-all-missed") => options.missed = Print::All,
-            Arg::Long("print-all-ignored") => options.ignored = Print::All,
-            other => return Err(other.unexpected()),
+    let (mut no_missed, mut no_ignored) = (false, false);
+    // In order, as `--version` is answered even if something wrong follows.
+    for given in found.options {
+        let number = || {
+            let (name, value) = (&given.name, &given.value);
+            words::number(value).ok_or_else(|| complain(format!("option {name}: invalid integer value: '{value}'")))
+        };
+        match given.what {
+            Name::Version => {
+                return Ok(Request::Say(format!("fail2ban-regex {}", crate::FAIL2BAN_VERSION)));
+            }
+            Name::Help => return Ok(Request::Say(help())),
+            Name::ShortVersion => return Ok(Request::Say(crate::FAIL2BAN_VERSION.to_owned())),
+            Name::Config => options.config = Some(given.value),
+            Name::DatePattern => options.datepattern = Some(given.value).filter(|pattern| !pattern.is_empty()),
+            Name::TimeZone => options.timezone = Some(given.value).filter(|zone| !zone.is_empty()),
+            Name::Encoding => options.encoding = Some(given.value),
+            Name::Raw => options.raw = true,
+            Name::UseDns => options.usedns = Some(given.value),
+            Name::MaxLines => options.maxlines = number()?,
+            Name::JournalMatch => options.journalmatch = Some(given.value),
+            Name::LogLevel => options.log_level = Some(given.value),
+            Name::Verbose => options.verbosity = options.verbosity.saturating_add(1),
+            Name::Verbosity => options.verbosity = number()?,
+            Name::VerboseDate => options.verbose_date = true,
+            Name::Debuggex => options.debuggex = true,
+            Name::NoCheckAll => options.check_all = false,
+            Name::Out => options.out = Some(given.value).filter(|token| !token.is_empty()),
+            Name::Invert => options.invert = true,
+            Name::NoMissed => no_missed = true,
+            Name::NoIgnored => no_ignored = true,
+            Name::AllMatched => options.matched = Print::All,
+            Name::AllMissed => options.missed = Print::All,
+            Name::AllIgnored => options.ignored = Print::All,
+            // There is no Python here whose calls could be traced.
+            Name::Traceback => {}
         }
     }
-    Ok(None)
-}
-
-fn text(parser: &mut Parser) -> Result<String, lexopt::Error> {
-    Ok(parser.value()?.to_string_lossy().into_owned())
+    sorted.map_err(complain)?;
+    let mut faults = Vec::new();
+    if no_missed && options.missed == Print::All {
+        faults.push("--print-no-missed and --print-all-missed are mutually exclusive.");
+    }
+    if no_ignored && options.ignored == Print::All {
+        faults.push("--print-no-ignored and --print-all-ignored are mutually exclusive.");
+    }
+    if no_missed {
+        options.missed = Print::Never;
+    }
+    if no_ignored {
+        options.ignored = Print::Never;
+    }
+    let mut words = found.words.into_iter();
+    match (words.next(), words.next(), words.next(), words.next()) {
+        (Some(log), Some(regex), ignoreregex, None) => {
+            options.log = log;
+            options.regex = regex;
+            options.ignoreregex = ignoreregex;
+        }
+        _ => faults.push("provide both <LOG> and <REGEX>."),
+    }
+    Ok(if faults.is_empty() {
+        Request::Test(Box::new(options))
+    } else {
+        Request::Help(faults)
+    })
 }

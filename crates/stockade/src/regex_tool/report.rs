@@ -9,7 +9,7 @@ use stockade_core::Timestamp;
 
 use super::options::{Options, Print};
 use super::rules::Rules;
-use super::scan::{FEW, Hits, Lines, Tally};
+use super::scan::{Hits, Lines, Tally};
 
 /// Writes the report. On a terminal control characters of log lines are shown, not sent.
 pub(super) fn write(
@@ -24,17 +24,16 @@ pub(super) fn write(
     write!(out, "\nResults\n=======\n")?;
     if let Some(prefregex) = rules.settings.prefregex.as_ref() {
         let shown = rules.filter.prefregex().unwrap_or(prefregex);
-        write!(out, "\nPrefregex: {} total\n|  {shown}\n`-\n", tally.prefregex)?;
+        writeln!(out, "\nPrefregex: {} total\n|  {shown}", tally.prefregex)?;
+        for groups in &tally.prefixes {
+            writeln!(out, "|      {groups}")?;
+        }
+        writeln!(out, "`-")?;
     }
     failregex(&rules.settings.failregex, &tally.failregex, verbose, out)?;
     ignoreregex(&rules.settings.ignoreregex, &tally.ignoreregex, verbose, out)?;
     write!(out, "\nDate template hits:\n")?;
-    let names: Vec<&str> = rules.frame.date_templates().collect();
-    let mut templates = String::new();
-    for (template, count) in tally.dates.iter().filter(|(_, count)| verbose || *count > 0) {
-        // Writing to a String cannot go wrong.
-        let _ = writeln!(templates, "|  [{count}] {}", names.get(*template).unwrap_or(&""));
-    }
+    let templates = dates(tally, rules, verbose, options.verbose_date);
     if !templates.is_empty() {
         write!(out, "|- [# of hits] date format\n{templates}`-\n")?;
     }
@@ -56,29 +55,39 @@ pub(super) fn write(
     let mut list = List {
         terminal,
         debuggex: options.debuggex,
+        multiline: rules.filter.spans_lines(),
         out,
     };
     list.lines(
         "Matched",
         &tally.matched,
-        options.matched,
         rules.filter.failregex(),
         &rules.settings.failregex,
     )?;
     list.lines(
         "Ignored",
         &tally.ignored,
-        options.ignored,
         rules.filter.ignoreregex(),
         &rules.settings.ignoreregex,
     )?;
     list.lines(
         "Missed",
         &tally.missed,
-        options.missed,
         rules.filter.failregex(),
         &rules.settings.failregex,
     )
+}
+
+/// The date templates with their hits.
+fn dates(tally: &Tally<'_>, rules: &Rules, all: bool, in_full: bool) -> String {
+    let names: Vec<&str> = rules.filter.date_templates().collect();
+    let mut out = String::new();
+    for (template, count) in tally.dates.iter().filter(|(_, count)| all || *count > 0) {
+        // Writing to a String cannot go wrong.
+        let _ = writeln!(out, "|  [{count}] {}", names.get(*template).unwrap_or(&""));
+    }
+    let _ = in_full;
+    out
 }
 
 fn failregex(rules: &[String], hits: &[Hits], verbose: bool, out: &mut impl Write) -> io::Result<()> {
@@ -124,22 +133,17 @@ fn local(at: Timestamp) -> String {
 struct List<'a, W> {
     terminal: bool,
     debuggex: bool,
+    /// Rules see several lines: `^` and `$` hold at each of them.
+    multiline: bool,
     out: &'a mut W,
 }
 
 impl<W: Write> List<'_, W> {
-    fn lines(
-        &mut self,
-        name: &str,
-        lines: &Lines,
-        print: Print,
-        expanded: &[String],
-        rules: &[String],
-    ) -> io::Result<()> {
-        if lines.count == 0 || print == Print::Never {
+    fn lines(&mut self, name: &str, lines: &Lines, expanded: &[String], rules: &[String]) -> io::Result<()> {
+        if lines.count == 0 || lines.print == Print::Never {
             return Ok(());
         }
-        if print == Print::Few && lines.kept.len() > FEW {
+        if lines.too_many() {
             let option = name.to_lowercase();
             return writeln!(
                 self.out,
@@ -149,17 +153,17 @@ impl<W: Write> List<'_, W> {
         }
         writeln!(self.out, "|- {name} line(s):")?;
         for line in &lines.kept {
-            let line = line.trim_end();
             let shown = if self.terminal { visible(line) } else { line.to_owned() };
             if !self.debuggex {
-                writeln!(self.out, "|  {shown}")?;
+                writeln!(self.out, "|  {}", shown.trim_end())?;
                 continue;
             }
             for (regex, rule) in expanded.iter().zip(rules) {
                 let (regex, text) = (escaped(regex), escaped(line));
+                let flags = if self.multiline { "&flags=m" } else { "" };
                 writeln!(
                     self.out,
-                    "|  {shown} | {rule} |  https://www.debuggex.com/?re={regex}&str={text}&flavor=python"
+                    "|  {shown} | {rule} |  https://www.debuggex.com/?re={regex}&str={text}&flavor=python{flags}"
                 )?;
             }
         }

@@ -1,133 +1,68 @@
 //! Goes through the lines of a log and counts what the rules do with them.
-//!
-//! Lines that no rule can match take the short way: the gate passes over them, and only their date and prefregex are
-//! looked for, because the report counts those.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::collections::VecDeque;
+use std::io::{self, Write};
 use std::time::SystemTime;
 
 use stockade_core::Timestamp;
-use stockade_filter::{Clock, Examination, Filter, FilterSettings, Memory, Verdict};
-use stockade_source::LINE_LIMIT_BYTES;
+use stockade_filter::{Clock, Examination, Memory, RuleHit, Verdict};
 
-use super::failure::{self, Failure};
+use super::failure::{Failure, Moment, Names};
+use super::input::{Input, Line};
 use super::options::{Options, Print};
+use super::progress::Progress;
+use super::python;
 use super::rules::Rules;
 
-/// Lines kept of each kind unless all are asked for.
-pub(super) const FEW: usize = 20;
+/// So many lines of a kind are too many to print, unless all are asked for or `--maxlines` says so many.
+const FEW: usize = 20;
 
 /// A span longer than any log: the tool tries rules on old lines too.
 const ANY_AGE: i64 = 10_000_000_000;
 
-/// Where the lines come from.
-pub(super) enum Input {
-    File { name: String, reader: BufReader<File> },
-    Line(String),
-}
-
-impl Input {
-    pub(super) fn file(name: &str) -> io::Result<Self> {
-        let reader = BufReader::with_capacity(128 * 1024, File::open(name)?);
-        Ok(Self::File {
-            name: name.to_owned(),
-            reader,
-        })
-    }
-
-    pub(super) fn line(text: &str) -> Self {
-        Self::Line(text.to_owned())
-    }
-
-    pub(super) fn heading(&self, options: &Options) -> String {
-        match self {
-            Self::File { name, .. } => {
-                let encoding = options.encoding.as_deref().unwrap_or("UTF-8");
-                format!("Use         log file : {name}\nUse         encoding : {encoding}\n")
-            }
-            Self::Line(text) => {
-                let short: String = text.chars().take(50).collect();
-                let more = if short.len() < text.len() { "..." } else { "" };
-                format!("Use      single line : {}{more}\n", short.replace('\n', "\\n"))
-            }
-        }
-    }
-
-    /// Calls back with every line but empty ones and comments, without its end. A last line without an end is none: more of
-    /// it may come.
-    fn each(self, latin1: bool, mut out: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let mut tell = |line: &[u8]| {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.is_empty() || line.first() == Some(&b'#') {
-                return Ok(());
-            }
-            if latin1 && !line.is_ascii() {
-                let text: String = line.iter().map(|byte| char::from(*byte)).collect();
-                return out(text.as_bytes());
-            }
-            out(line)
-        };
-        match self {
-            Self::Line(text) => text.split('\n').try_for_each(|line| tell(line.as_bytes())),
-            Self::File { mut reader, .. } => {
-                let limit = u64::try_from(LINE_LIMIT_BYTES).unwrap_or(u64::MAX);
-                let mut line = Vec::new();
-                loop {
-                    line.clear();
-                    (&mut reader).take(limit + 1).read_until(b'\n', &mut line)?;
-                    if line.last() == Some(&b'\n') {
-                        line.pop();
-                    } else if line.len() > LINE_LIMIT_BYTES {
-                        // As the server does: the rest of a line this long is not looked at.
-                        line.truncate(LINE_LIMIT_BYTES);
-                        reader.skip_until(b'\n')?;
-                    } else {
-                        return Ok(());
-                    }
-                    tell(&line)?;
-                }
-            }
-        }
-    }
-}
-
 /// Tries the rules on one line after the other.
 struct Prober<'a> {
-    filter: &'a Filter,
+    rules: &'a Rules,
     clock: Clock,
-    check_all: bool,
-    gate: Memory,
     memory: Memory,
 }
 
 impl<'a> Prober<'a> {
-    fn new(filter: &'a Filter, check_all: bool) -> Self {
+    fn new(rules: &'a Rules) -> Self {
         let since = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
         let now = Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
-        let clock = Clock {
-            now,
-            in_operation: false,
-            findtime: ANY_AGE,
-        };
         Self {
-            filter,
-            clock,
-            check_all,
-            gate: Memory::default(),
+            rules,
+            clock: Clock {
+                now,
+                in_operation: false,
+                findtime: ANY_AGE,
+            },
             memory: Memory::default(),
         }
     }
 
-    /// `None` if no rule matches.
-    fn look(&mut self, line: &[u8]) -> Option<Examination> {
-        // A rule over several lines needs all of them.
-        if !self.filter.spans_lines() && self.filter.judge(line, self.clock, &mut self.gate) == Verdict::Miss {
-            return None;
+    fn look(&mut self, line: Line<'_>, check_all: bool) -> Examination {
+        let filter = &self.rules.filter;
+        match line.at {
+            Some(at) => filter.examine_at(line.text, at, self.clock, &mut self.memory, check_all),
+            None => filter.examine(line.text, self.clock, &mut self.memory, check_all),
         }
-        Some(self.filter.examine(line, self.clock, &mut self.memory, self.check_all))
+    }
+
+    /// When what a line tells happened.
+    fn moment(&self, line: Line<'_>, seen: &Examination) -> Moment {
+        let date = seen.date.as_ref();
+        let said = line.at.or_else(|| date?.time);
+        Moment {
+            at: said.unwrap_or(self.clock.now),
+            // Lines seen together have a time, whatever the last of them says.
+            // So has one that is known to have no date.
+            known: said.is_some() || self.rules.filter.spans_lines() || date.is_some_and(|date| date.range.is_empty()),
+            zoned: said.is_some() && date.is_some_and(|date| date.zoned),
+        }
     }
 }
 
@@ -136,14 +71,38 @@ impl<'a> Prober<'a> {
 pub(super) struct Lines {
     pub(super) count: u64,
     pub(super) kept: Vec<String>,
+    pub(super) print: Print,
+    limit: usize,
 }
 
 impl Lines {
-    fn add(&mut self, line: &[u8], print: Print) {
-        self.count += 1;
-        if print == Print::All || (print == Print::Few && self.kept.len() <= FEW) {
-            self.kept.push(String::from_utf8_lossy(line).into_owned());
+    fn new(print: Print, limit: usize) -> Self {
+        Self {
+            count: 0,
+            kept: Vec::new(),
+            print,
+            limit,
         }
+    }
+
+    fn add(&mut self, text: &str) {
+        self.count += 1;
+        if self.print == Print::All || (self.print == Print::Few && self.kept.len() < self.limit) {
+            self.kept.push(text.to_owned());
+        }
+    }
+
+    /// Takes back a line, the first one of this text.
+    fn take_back(&mut self, text: &str) {
+        self.count = self.count.saturating_sub(1);
+        if let Some(index) = self.kept.iter().position(|kept| kept == text) {
+            self.kept.remove(index);
+        }
+    }
+
+    /// Whether there are more than are printed.
+    pub(super) fn too_many(&self) -> bool {
+        self.print == Print::Few && self.count >= u64::try_from(self.limit).unwrap_or(u64::MAX)
     }
 }
 
@@ -151,7 +110,7 @@ impl Lines {
 #[derive(Debug, Default)]
 pub(super) struct Hits {
     pub(super) count: u64,
-    /// Kept for `-v` only.
+    /// Who and when; kept for `-v` only.
     pub(super) failures: Vec<(String, Timestamp)>,
 }
 
@@ -159,154 +118,148 @@ pub(super) struct Hits {
 pub(super) struct Tally<'a> {
     rules: &'a Rules,
     options: &'a Options,
+    names: Names,
     pub(super) failregex: Vec<Hits>,
     pub(super) ignoreregex: Vec<u64>,
     pub(super) prefregex: u64,
+    /// What the prefregex captured; kept for `-v` only.
+    pub(super) prefixes: Vec<String>,
     /// Hits of the date templates, with their numbers, in the order in which they are tried by now.
     pub(super) dates: Vec<(usize, u64)>,
     pub(super) matched: Lines,
     pub(super) ignored: Lines,
     pub(super) missed: Lines,
+    /// The last lines that were missed, for rules over several.
+    recent: VecDeque<String>,
     /// Lines whose search took too many steps.
     pub(super) overruns: u64,
 }
 
 impl<'a> Tally<'a> {
     pub(super) fn new(rules: &'a Rules, options: &'a Options) -> Self {
+        let limit = usize::try_from(options.maxlines).ok().filter(|limit| *limit > 0);
+        let lines = |print| Lines::new(print, limit.unwrap_or(FEW));
         Self {
             rules,
             options,
+            names: Names::default(),
             failregex: rules.settings.failregex.iter().map(|_| Hits::default()).collect(),
             ignoreregex: vec![0; rules.settings.ignoreregex.len()],
             prefregex: 0,
+            prefixes: Vec::new(),
             dates: Vec::new(),
-            matched: Lines::default(),
-            ignored: Lines::default(),
-            missed: Lines::default(),
+            matched: lines(options.matched),
+            ignored: lines(options.ignored),
+            missed: lines(options.missed),
+            recent: VecDeque::new(),
             overruns: 0,
         }
     }
 
     pub(super) fn read(&mut self, input: Input) -> io::Result<()> {
-        let mut prober = Prober::new(&self.rules.filter, self.options.check_all);
-        let mut frame = Memory::default();
-        let mut dates = vec![0_u64; self.rules.frame.date_templates().count()];
-        let clock = prober.clock;
-        input.each(is_latin1(self.options), |line| {
-            let seen = self.rules.frame.examine(line, clock, &mut frame, false);
-            if let Some(count) = seen.date.and_then(|date| dates.get_mut(date.template)) {
-                *count += 1;
+        let mut prober = Prober::new(self.rules);
+        let mut dates = vec![0_u64; self.rules.filter.date_templates().count()];
+        let mut progress = Progress::new(false);
+        input.each(&mut progress, |line| {
+            let seen = prober.look(line, self.options.check_all);
+            let hits = seen.date.as_ref().and_then(|date| dates.get_mut(date.template));
+            if let Some(hits) = hits {
+                *hits += 1;
             }
-            self.prefregex += u64::from(seen.prefregex && self.rules.settings.prefregex.is_some());
-            let seen = prober.look(line);
-            self.line(line, seen, clock);
+            if seen.prefregex {
+                self.prefregex += 1;
+                if self.options.verbosity > 0 {
+                    let groups = seen.prefix.iter().map(|(name, group)| (&**name, python::group(group)));
+                    self.prefixes.push(python::dictionary(groups));
+                }
+            }
+            let moment = prober.moment(line, &seen);
+            self.line(line, &seen, moment);
             Ok(())
         })?;
-        let order = self.rules.frame.date_order(&frame);
+        let mut order = self.rules.filter.date_order(&prober.memory).to_vec();
+        if order.is_empty() {
+            order = (0..dates.len()).collect();
+        }
         self.dates = order
-            .iter()
-            .filter_map(|&template| Some((template, *dates.get(template)?)))
+            .into_iter()
+            .filter_map(|template| Some((template, *dates.get(template)?)))
             .collect();
         Ok(())
     }
 
-    fn line(&mut self, line: &[u8], seen: Option<Examination>, clock: Clock) {
-        let Some(seen) = seen else {
-            return self.missed.add(line, self.options.missed);
-        };
-        match seen.verdict {
-            Verdict::Match(found) => {
-                let mut any = self.hit(found.rule, &failure::ids(&found.who), found.at);
-                let mut harmless = false;
-                for &rule in seen.hits.iter().filter(|rule| **rule != found.rule) {
-                    match self.verdict_of(rule, line, clock) {
-                        Verdict::Match(beside) => any |= self.hit(rule, &failure::ids(&beside.who), found.at),
-                        Verdict::Ignored => harmless |= self.counts_as_harmless(rule),
-                        _ => {}
+    fn line(&mut self, line: Line<'_>, seen: &Examination, moment: Moment) {
+        let text = String::from_utf8_lossy(line.text);
+        if seen.verdict == Verdict::Ignored && seen.found.is_empty() {
+            if let Some(count) = seen
+                .ignored_by
+                .first()
+                .and_then(|&index| self.ignoreregex.get_mut(index))
+            {
+                *count += 1;
+            }
+            return self.ignored.add(&text);
+        }
+        self.overruns += u64::from(matches!(seen.verdict, Verdict::Overrun(_)));
+        let (mut any, mut harmless) = (false, false);
+        for hit in &seen.found {
+            if hit.helps && !self.options.check_all {
+                // Without all checks Fail2Ban does not hear of such lines.
+                continue;
+            }
+            if self.hit(hit, moment) {
+                any = true;
+                harmless |= hit.helps;
+                if self.rules.filter.spans_lines() {
+                    self.take_back(hit);
+                }
+            }
+        }
+        match (any, harmless) {
+            (_, true) => self.ignored.add(&text),
+            (true, false) => self.matched.add(&text),
+            (false, false) => {
+                self.missed.add(&text);
+                if self.rules.filter.spans_lines() {
+                    self.recent.push_back(text.into_owned());
+                    let most = usize::try_from(self.rules.settings.maxlines).unwrap_or(usize::MAX);
+                    while self.recent.len() > most {
+                        self.recent.pop_front();
                     }
                 }
-                if harmless {
-                    self.ignored.add(line, self.options.ignored);
-                } else if any {
-                    self.matched.add(line, self.options.matched);
-                } else {
-                    self.missed.add(line, self.options.missed);
-                }
-            }
-            Verdict::Ignored => self.line_without_failure(line, &seen.ignored_by, &seen.hits),
-            Verdict::Overrun(_) => {
-                self.overruns += 1;
-                self.missed.add(line, self.options.missed);
-            }
-            Verdict::Miss | Verdict::Unusable(_) | Verdict::TooOld | Verdict::Undated => {
-                self.missed.add(line, self.options.missed);
             }
         }
     }
 
-    /// Counts a hit; `false` if nobody was named.
-    fn hit(&mut self, rule: usize, ids: &[String], at: Timestamp) -> bool {
-        let Some(hits) = self.failregex.get_mut(rule).filter(|_| !ids.is_empty()) else {
+    /// Counts a hit; `false` if nobody is named.
+    fn hit(&mut self, hit: &RuleHit, moment: Moment) -> bool {
+        let ids = match (&hit.verdict, &hit.who) {
+            (Verdict::Match(found), _) => self.names.ids(&found.who),
+            (Verdict::Ignored, Some(who)) => self.names.ids(who),
+            // Who it is will be told by another line of the session, or not.
+            (Verdict::Ignored, None) => vec!["None".to_owned()],
+            _ => return false,
+        };
+        let Some(hits) = self.failregex.get_mut(hit.rule).filter(|_| !ids.is_empty()) else {
             return false;
         };
         hits.count += 1;
         if self.options.verbosity > 0 {
-            hits.failures.extend(ids.iter().map(|id| (id.clone(), at)));
+            hits.failures.extend(ids.into_iter().map(|id| (id, moment.at)));
         }
         true
     }
 
-    /// A line that an `ignoreregex` takes out, or that only adds to what is known of a session.
-    fn line_without_failure(&mut self, line: &[u8], ignored_by: &[usize], hits: &[usize]) {
-        if let Some(count) = ignored_by.first().and_then(|&index| self.ignoreregex.get_mut(index)) {
-            *count += 1;
-            return self.ignored.add(line, self.options.ignored);
-        }
-        let Some(&rule) = hits.first() else {
-            return self.ignored.add(line, self.options.ignored);
-        };
-        if !self.is_harmless(rule) {
-            // A failure whose address other lines of the session tell: Fail2Ban counts the line as matched.
-            if let Some(hits) = self.failregex.get_mut(rule) {
-                hits.count += 1;
+    /// The earlier lines of a match over several were not missed after all.
+    fn take_back(&mut self, hit: &RuleHit) {
+        let Verdict::Match(found) = &hit.verdict else { return };
+        for line in &found.lines {
+            if let Some(index) = self.recent.iter().position(|recent| **recent == *line.text) {
+                self.recent.remove(index);
+                self.missed.take_back(&line.text);
+                self.matched.add(&line.text);
             }
-            return self.matched.add(line, self.options.matched);
         }
-        // Without all checks Fail2Ban does not hear of harmless lines.
-        if self.options.check_all {
-            self.counts_as_harmless(rule);
-            self.ignored.add(line, self.options.ignored);
-        } else {
-            self.missed.add(line, self.options.missed);
-        }
-    }
-
-    /// Whether a rule is there for lines that are no failure.
-    fn is_harmless(&self, rule: usize) -> bool {
-        let rule = self.rules.settings.failregex.get(rule);
-        rule.is_some_and(|rule| rule.contains("<F-NOFAIL>") || rule.contains("<F-MLFGAINED>"))
-    }
-
-    fn counts_as_harmless(&mut self, rule: usize) -> bool {
-        let harmless = self.is_harmless(rule);
-        if let Some(hits) = self.failregex.get_mut(rule).filter(|_| harmless) {
-            hits.count += 1;
-        }
-        harmless
-    }
-
-    /// What a rule makes of a line that matches beside another one. Seldom asked, so the rule is compiled each time.
-    fn verdict_of(&self, rule: usize, line: &[u8], clock: Clock) -> Verdict {
-        let failregex = self.rules.settings.failregex.get(rule).cloned().into_iter().collect();
-        let alone = FilterSettings {
-            failregex,
-            ignoreregex: Vec::new(),
-            ..self.rules.settings.clone()
-        };
-        let filter = Filter::new(&alone, &jiff::tz::TimeZone::system());
-        filter.map_or(Verdict::Miss, |filter| {
-            filter.judge(line, clock, &mut Memory::default())
-        })
     }
 }
 
@@ -316,53 +269,36 @@ pub(super) fn print_failures(
     rules: &Rules,
     options: &Options,
     token: &str,
+    terminal: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let mut prober = Prober::new(&rules.filter, false);
-    input.each(is_latin1(options), |line| {
-        let found = prober.look(line).and_then(|seen| match seen.verdict {
-            Verdict::Match(found) => Some((found, seen.date)),
-            _ => None,
-        });
-        if options.invert {
-            if found.is_none() {
-                writeln!(out, "{}", String::from_utf8_lossy(line))?;
+    let mut prober = Prober::new(rules);
+    let mut names = Names::default();
+    let mut progress = Progress::new(terminal);
+    input.each(&mut progress, |line| {
+        let seen = prober.look(line, false);
+        let mut any = false;
+        for hit in seen.found.iter().filter(|hit| !hit.helps) {
+            let Verdict::Match(found) = &hit.verdict else { continue };
+            for id in names.ids(&found.who) {
+                any = true;
+                if options.invert {
+                    continue;
+                }
+                let failure = Failure {
+                    id,
+                    moment: prober.moment(line, &seen),
+                    lines: &found.lines,
+                    groups: &hit.groups,
+                };
+                for shown in failure.show(token) {
+                    writeln!(out, "{shown}")?;
+                }
             }
-            return Ok(());
         }
-        let failures: Vec<Failure> = found.map_or_else(Vec::new, |(found, date)| {
-            failure::failures(&found, date.as_ref(), &rules.filter)
-        });
-        failures
-            .iter()
-            .try_for_each(|failure| writeln!(out, "{}", failure.show(token)))
+        if options.invert && !any {
+            writeln!(out, "{}", String::from_utf8_lossy(line.text))?;
+        }
+        Ok(())
     })
-}
-
-fn is_latin1(options: &Options) -> bool {
-    options
-        .encoding
-        .as_deref()
-        .is_some_and(|name| matches!(encoding(name), Some(Encoding::Latin1)))
-}
-
-/// The encodings that lines can be read in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
-    Utf8,
-    Latin1,
-}
-
-/// The encoding of a name as Python spells it; `None` for one we do not read.
-pub(super) fn encoding(name: &str) -> Option<Encoding> {
-    let name: String = name
-        .to_lowercase()
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .collect();
-    match name.as_str() {
-        "auto" | "utf8" | "ascii" | "usascii" => Some(Encoding::Utf8),
-        "latin1" | "iso88591" | "l1" => Some(Encoding::Latin1),
-        _ => None,
-    }
 }

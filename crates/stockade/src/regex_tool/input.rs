@@ -1,0 +1,237 @@
+//! Where the lines come from: a file, a pipe, the words typed, or the journal.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileTypeExt;
+
+use stockade_config::options as config_options;
+use stockade_config::shell_words;
+use stockade_core::Timestamp;
+use stockade_source::LINE_LIMIT_BYTES;
+use stockade_source::journal::{self, Matches, Reader};
+
+use super::Stop;
+use super::options::Options;
+use super::progress::Progress;
+
+/// A log.
+pub(super) enum Input {
+    File {
+        name: String,
+        encoding: String,
+        reader: BufReader<File>,
+        decode: Encoding,
+        /// In bytes; `None` for a pipe.
+        size: Option<u64>,
+    },
+    Typed(String),
+    Journal {
+        encoding: String,
+        reader: Box<Reader>,
+        matches: Vec<String>,
+    },
+}
+
+/// A line to be tried.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'a> {
+    pub(super) text: &'a [u8],
+    /// If the source knows it.
+    pub(super) at: Option<Timestamp>,
+}
+
+impl Input {
+    /// What LOG names: the journal, or a file if there is one of that name, else it is a line itself.
+    pub(super) fn open(options: &Options, matches: &[String]) -> Result<Self, Stop> {
+        let log = &options.log;
+        if is_journal(log) {
+            return open_journal(options, matches);
+        }
+        let is_log = fs::metadata(log).is_ok_and(|found| found.is_file() || found.file_type().is_fifo());
+        if !is_log {
+            return Ok(Self::Typed(log.clone()));
+        }
+        let decode = Encoding::asked_for(options)?;
+        let opened = File::open(log).and_then(|file| Ok((file.metadata()?, file)));
+        let (found, file) = opened.map_err(|error| {
+            Stop::Refused(format!(
+                "log file `{log}` cannot be opened\n  why: {error}\n  mend: run this as a user who may read it"
+            ))
+        })?;
+        Ok(Self::File {
+            name: log.clone(),
+            encoding: options.encoding.clone().unwrap_or_else(|| "UTF-8".to_owned()),
+            reader: BufReader::with_capacity(128 * 1024, file),
+            decode,
+            size: Some(found.len()).filter(|_| found.is_file()),
+        })
+    }
+
+    /// `several` is whether rules see several lines together.
+    pub(super) fn heading(&self, several: bool) -> String {
+        let short = |text: &str| {
+            let short: String = text.chars().take(50).collect();
+            if short.len() < text.len() {
+                format!("{short}...")
+            } else {
+                short
+            }
+        };
+        match self {
+            Self::File { name, encoding, .. } => {
+                format!("Use         log file : {name}\nUse         encoding : {encoding}\n")
+            }
+            Self::Typed(text) if several || text.contains('\n') => {
+                let lines: Vec<&str> = text.split('\n').collect();
+                let mut out = format!("Use      multi line : {} line(s)\n", lines.len());
+                for (number, line) in lines.iter().enumerate() {
+                    // Writing to a String cannot go wrong.
+                    let _ = writeln!(out, "| {:>2}: {}", number + 1, short(line));
+                }
+                out.push_str("`-\n");
+                out
+            }
+            Self::Typed(text) => format!("Use      single line : {}\n", short(text)),
+            Self::Journal { encoding, matches, .. } => {
+                let mut out = format!("Use         systemd journal\nUse         encoding : {encoding}\n");
+                if !matches.is_empty() {
+                    let _ = writeln!(out, "Use    journal match : {}", matches.join(" "));
+                }
+                out
+            }
+        }
+    }
+
+    /// Calls back with every line but empty ones and comments, without its end. A last line without an end is none: more of
+    /// it may come.
+    pub(super) fn each(
+        self,
+        progress: &mut Progress,
+        mut out: impl FnMut(Line<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let is_wanted = |line: &[u8]| !line.is_empty() && line.first() != Some(&b'#');
+        match self {
+            Self::Typed(text) => text
+                .split('\n')
+                .map(|line| line.strip_suffix('\r').unwrap_or(line).as_bytes())
+                .filter(|line| is_wanted(line))
+                .try_for_each(|text| out(Line { text, at: None })),
+            Self::File {
+                mut reader,
+                decode,
+                size,
+                ..
+            } => {
+                let limit = u64::try_from(LINE_LIMIT_BYTES).unwrap_or(u64::MAX);
+                let mut line = Vec::new();
+                loop {
+                    line.clear();
+                    let mut length = (&mut reader).take(limit + 1).read_until(b'\n', &mut line)?;
+                    if line.last() == Some(&b'\n') {
+                        line.pop();
+                    } else if line.len() > LINE_LIMIT_BYTES {
+                        // As the server does: the rest of a line this long is not looked at.
+                        line.truncate(LINE_LIMIT_BYTES);
+                        length += reader.skip_until(b'\n')?;
+                    } else {
+                        return Ok(());
+                    }
+                    progress.advance(length, size);
+                    let text = line.strip_suffix(b"\r").unwrap_or(&line);
+                    if !is_wanted(text) {
+                        continue;
+                    }
+                    match decode {
+                        Encoding::Latin1 | Encoding::Ascii if !text.is_ascii() => {
+                            let text: String = text.iter().map(|byte| decode.letter(*byte)).collect();
+                            out(Line {
+                                text: text.as_bytes(),
+                                at: None,
+                            })?;
+                        }
+                        _ => out(Line { text, at: None })?,
+                    }
+                }
+            }
+            Self::Journal { mut reader, .. } => {
+                while let Some(entry) = reader.next_entry() {
+                    progress.advance(entry.line.len(), None);
+                    let at = Some(Timestamp::from_micros(entry.time));
+                    out(Line { text: &entry.line, at })?;
+                }
+                for problem in reader.take_problems() {
+                    crate::terminal::complain(&format!("warning: {problem}"));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether LOG means the journal.
+pub(super) fn is_journal(log: &str) -> bool {
+    log.starts_with("systemd-journal")
+}
+
+fn open_journal(options: &Options, matches: &[String]) -> Result<Input, Stop> {
+    let refused = |error: &dyn std::fmt::Display| Stop::Refused(error.to_string());
+    let named = config_options::parse(&options.log).map_err(|error| refused(&error))?;
+    let mut which = journal::Options::default();
+    for (name, value) in &named.options {
+        which.set(name, value).map_err(|error| refused(&error))?;
+    }
+    let mut reader = Reader::open(&which, journal::From::Head);
+    if !matches.is_empty() {
+        let wanted = Matches::parse([matches]).map_err(|error| refused(&error))?;
+        reader.set_matches(&[wanted]);
+    }
+    Ok(Input::Journal {
+        encoding: options.encoding.clone().unwrap_or_else(|| "UTF-8".to_owned()),
+        reader: Box::new(reader),
+        matches: matches.to_vec(),
+    })
+}
+
+/// The words of a `journalmatch`, split as a shell does.
+pub(super) fn journal_words(text: &str) -> Result<Vec<String>, Stop> {
+    shell_words::split(text).ok_or_else(|| Stop::Refused("No closing quotation".into()))
+}
+
+/// The encodings that lines can be read in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    Utf8,
+    Latin1,
+    Ascii,
+}
+
+impl Encoding {
+    /// A byte of an encoding that has one for each letter.
+    fn letter(self, byte: u8) -> char {
+        match self {
+            Self::Ascii if !byte.is_ascii() => char::REPLACEMENT_CHARACTER,
+            _ => char::from(byte),
+        }
+    }
+
+    fn asked_for(options: &Options) -> Result<Self, Stop> {
+        let Some(given) = &options.encoding else {
+            return Ok(Self::Utf8);
+        };
+        // Names as Python spells them.
+        let name: String = given
+            .to_lowercase()
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect();
+        match name.as_str() {
+            "auto" | "utf8" => Ok(Self::Utf8),
+            "ascii" | "usascii" => Ok(Self::Ascii),
+            "latin1" | "iso88591" | "l1" => Ok(Self::Latin1),
+            _ => Err(Stop::Refused(format!(
+                "unknown encoding `{given}`\n  why: lines are read as UTF-8 or latin1\n  mend: --encoding=UTF-8, or convert the log with iconv"
+            ))),
+        }
+    }
+}
