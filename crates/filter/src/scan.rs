@@ -68,27 +68,13 @@ impl Filter {
                 self.pass(before, at, gate, clock, memory, each)?;
             }
             if hit.is_some() {
-                self.next(block, at, clock, memory, Effort::Plain, each)?;
+                let (line, length) = first_line(rest.get(line_start..).unwrap_or_default());
+                *at += length;
+                let verdict = self.run(line, None, clock, memory, Effort::Plain);
+                each(line, verdict, memory)?;
             }
         }
         ControlFlow::Continue(())
-    }
-
-    /// Judges the line that begins at `*at`.
-    fn next(
-        &self,
-        block: &[u8],
-        at: &mut usize,
-        clock: Clock,
-        memory: &mut Memory,
-        effort: Effort,
-        each: &mut impl FnMut(&[u8], Verdict, &Memory) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let rest = block.get(*at..).unwrap_or_default();
-        let (line, length) = first_line(rest);
-        *at += length;
-        let verdict = self.run(line, None, clock, memory, effort);
-        each(line, verdict, memory)
     }
 
     /// Goes over lines that hold no literal.
@@ -116,18 +102,17 @@ impl Filter {
                 place += length;
                 continue;
             }
+            *at = begin + place;
             self.settle(lines, passed, clock, memory);
             passed = Passed::default();
+            place += length;
             *at = begin + place;
-            let mut within = place;
-            let outcome = self.next(lines, &mut within, clock, memory, Effort::Gated, each);
-            *at = begin + within;
-            outcome?;
-            place = within;
+            let verdict = self.run(line, None, clock, memory, Effort::Gated);
+            each(line, verdict, memory)?;
             alike = memory.dates.alike().filter(|alike| !gate.may_cross(alike.before()));
         }
-        self.settle(lines, passed, clock, memory);
         *at = begin + lines.len();
+        self.settle(lines, passed, clock, memory);
         ControlFlow::Continue(())
     }
 
