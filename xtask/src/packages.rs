@@ -16,6 +16,11 @@ const NEEDED: &[(&str, &str, &str)] = &[
         "CPython's `re` and pickle, which ours must equal",
     ),
     ("g++", "/usr/bin/g++", "builds libFuzzer, which the fuzz targets run in"),
+    (
+        "faketime",
+        "/usr/bin/faketime",
+        "stops the clock of the program we are compared with, for dates",
+    ),
     ("nftables", "/usr/sbin/nft", "reads back what is in the kernel"),
     ("iptables", "/usr/sbin/iptables", "the firewall of the Asterisk guide"),
     ("iproute2", "/usr/sbin/ip", "private network namespaces"),

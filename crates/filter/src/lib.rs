@@ -46,7 +46,7 @@ use jiff::tz::TimeZone;
 use stockade_core::{FailureId, Fields, LineText, Timestamp};
 use stockade_regex::Scratch;
 
-use crate::date::{DateState, Detector, Zone};
+use crate::date::{DateState, Detector, Zone, Zones};
 use crate::failregex::Rules;
 use crate::gate::Gate;
 use crate::matcher::Effort;
@@ -286,12 +286,11 @@ impl Filter {
             .as_deref()
             .map(str::trim)
             .filter(|text| !text.is_empty());
-        let zone = match given {
-            None => Some(Zone::Rules(zone.clone())),
-            Some(text) => Zone::parse(text),
+        let zones = Zones {
+            given: given.and_then(Zone::parse),
+            local: Zone::Rules(zone.clone()),
         };
-        if zone.is_none() {
-            let text = given.unwrap_or("");
+        if let Some(text) = given.filter(|_| zones.given.is_none()) {
             faults.push(FilterError {
                 option: "logtimezone",
                 index: 0,
@@ -301,8 +300,7 @@ impl Filter {
                 mend: "logtimezone = UTC+02:00, an abbreviation such as CET, or a name such as Europe/Berlin".into(),
             });
         }
-        let zone = zone.unwrap_or(Zone::Fixed(0));
-        let dates = Detector::new(settings.datepattern.as_deref(), zone).map_err(|errors| {
+        let dates = Detector::new(settings.datepattern.as_deref(), zones).map_err(|errors| {
             faults.extend(errors.into_iter().map(|(index, pattern, message)| FilterError {
                 option: "datepattern",
                 index,

@@ -186,7 +186,9 @@ fn rules_over_several_lines_find_what_upstream_finds() {
             };
             let ours = ours(&log, rules, maxlines);
             if !dated {
-                theirs.iter_mut().for_each(|found| found.1 = None);
+                for found in &mut theirs {
+                    found.1 = None;
+                }
             }
             lines += 300;
             compared += theirs.len();

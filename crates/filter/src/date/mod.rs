@@ -23,13 +23,13 @@ pub(crate) use self::repeat::Alike;
 use self::repeat::Repeat;
 use self::template::{Kind, Place, Template};
 use self::zone::OffsetCache;
-pub(crate) use self::zone::Zone;
+pub(crate) use self::zone::{Zone, Zones};
 
 /// The templates of one jail.
 #[derive(Debug)]
 pub(crate) struct Detector {
     templates: Arc<Vec<Template>>,
-    zone: Zone,
+    zones: Zones,
     /// Whether the zone was set for this log, and is not just that of the host.
     pub(crate) zone_given: bool,
 }
@@ -66,10 +66,10 @@ struct Last {
 
 impl Detector {
     /// Compiles `datepattern`. Errors: index of the pattern, the pattern, the reason.
-    pub(crate) fn new(setting: Option<&str>, zone: Zone) -> Result<Self, Vec<(usize, String, String)>> {
+    pub(crate) fn new(setting: Option<&str>, zones: Zones) -> Result<Self, Vec<(usize, String, String)>> {
         Ok(Self {
             templates: defaults::compile(setting)?,
-            zone,
+            zones,
             zone_given: false,
         })
     }
@@ -91,7 +91,7 @@ impl Detector {
         let repeated = state
             .repeat
             .as_ref()
-            .and_then(|repeat| repeat.read(text, now, &self.zone, &mut state.offset));
+            .and_then(|repeat| repeat.read(text, now, &self.zones, &mut state.offset));
         if let Some(found) = repeated {
             // Only templates for the start of a line are read the short way.
             state.ranking.count(found.template, 0, now);
@@ -109,7 +109,7 @@ impl Detector {
         if changed {
             state.ranking.promote(index, &self.templates);
         }
-        let read = strptime::convert(template.kind, text, &place, &self.zone, now.secs(), &mut state.offset);
+        let read = strptime::convert(template.kind, text, &place, &self.zones, now.secs(), &mut state.offset);
         let (time, base) = read.map_or((None, None), |(time, base)| (Some(time), base));
         let found = Found {
             template: index,
@@ -182,10 +182,10 @@ impl Detector {
             };
             let near = near.min(state.ranking.distance(index));
             let enough = final_one || template.anchored || place.whole.start <= near;
-            let distance = |place: &Place| (place.whole.start, text.len() - place.whole.end);
+            // Of dates that begin at the same place the one whose template is tried first is taken.
             let better = best
                 .as_ref()
-                .is_none_or(|held| distance(&place) < distance(&held.place));
+                .is_none_or(|held| place.whole.start < held.place.whole.start);
             if enough || better {
                 best = Some(Selected { template: index, place });
             }
@@ -228,12 +228,6 @@ impl DateState {
     pub(crate) fn order(&self) -> &[usize] {
         self.ranking.order()
     }
-}
-
-/// Whether it is still the day it was, counted in days since 1970.
-fn same_day(zone: &Zone, now: i64, today: i64, cache: &mut OffsetCache) -> bool {
-    zone.to_local(now, cache)
-        .is_some_and(|local| local.div_euclid(86_400) == today)
 }
 
 #[cfg(test)]
@@ -287,6 +281,13 @@ mod tests {
         ],
     ];
 
+    fn zones(zone: Zone) -> Zones {
+        Zones {
+            given: None,
+            local: zone,
+        }
+    }
+
     #[test]
     fn what_a_template_needs_is_in_every_line_it_matches() {
         let odd = [
@@ -312,7 +313,7 @@ mod tests {
             Some("%d%%H:%M"),
         ];
         for pattern in patterns {
-            let detector = Detector::new(pattern, Zone::Fixed(0)).unwrap();
+            let detector = Detector::new(pattern, zones(Zone::Fixed(0))).unwrap();
             for line in LOGS.iter().flat_map(|lines| lines.iter()).chain(&odd) {
                 let contents = Contents::of(line).unwrap();
                 for template in detector
@@ -332,7 +333,7 @@ mod tests {
     fn the_short_way_reads_what_the_search_reads() {
         let zone = jiff::tz::TimeZone::get("Europe/Zurich").unwrap_or(jiff::tz::TimeZone::UTC);
         for setting in [None, Some("{^LN-BEG}"), Some("^%b %d %H:%M:%S"), Some(r"^\[({DATE})")] {
-            let detector = Detector::new(setting, Zone::Rules(zone.clone())).unwrap();
+            let detector = Detector::new(setting, zones(Zone::Rules(zone.clone()))).unwrap();
             for (log, lines) in LOGS.iter().enumerate() {
                 let (mut short, mut long, mut scratch) =
                     (DateState::default(), DateState::default(), Scratch::default());

@@ -8,10 +8,10 @@ use std::ops::Range;
 
 use stockade_core::Timestamp;
 
+use super::Found;
 use super::strptime::Base;
 use super::template::Place;
-use super::zone::{OffsetCache, Zone};
-use super::{Found, same_day};
+use super::zone::{OffsetCache, Zones};
 
 /// The start of the line last parsed.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Repeat {
     }
 
     /// The date of a line that begins as the one kept.
-    pub(super) fn read(&self, text: &str, now: Timestamp, zone: &Zone, cache: &mut OffsetCache) -> Option<Found> {
+    pub(super) fn read(&self, text: &str, now: Timestamp, zones: &Zones, cache: &mut OffsetCache) -> Option<Found> {
         let bytes = text.as_bytes().get(..self.prefix.len())?;
         // What is inferred (year, day) may change with the clock.
         if self.now == now.secs() && bytes == self.prefix {
@@ -75,20 +75,17 @@ impl Repeat {
         }
         let moving = self.moving.as_ref()?;
         let clock = moving.read(bytes, &self.prefix)?;
-        let fixed;
-        let zone = match moving.base.offset {
-            Some(offset) => {
-                fixed = Zone::Fixed(offset);
-                &fixed
-            }
-            None => zone,
-        };
-        if !same_day(zone, now.secs(), moving.base.today, cache) {
+        let local_now = zones.local_now(now.secs(), cache)?;
+        if local_now.div_euclid(86_400) != moving.base.today {
             return None;
         }
-        let time = zone.to_utc(moving.base.midnight + clock, cache)?;
-        // Times ahead of the clock may mean another day or year.
-        (time <= now.secs()).then(|| Found {
+        let written = moving.base.midnight + clock;
+        let time = match moving.base.offset {
+            Some(offset) => written - offset,
+            None => zones.to_utc(written, cache)?,
+        };
+        // Times ahead of the clock, in whatever zone it is looked at, may mean another day or year.
+        (time.max(written) <= now.secs().min(local_now)).then(|| Found {
             time: Some(Timestamp::from_secs(time)),
             ..self.found.clone()
         })

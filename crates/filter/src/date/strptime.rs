@@ -1,7 +1,7 @@
 //! The fields of a date become a point in time; what is not written is inferred (behaviour spec 3.4).
 
 use super::template::{Elements, Kind, Place};
-use super::zone::{self, OffsetCache, Zone};
+use super::zone::{self, OffsetCache, Zones};
 
 const DAY: i64 = 86_400;
 
@@ -21,7 +21,7 @@ pub(super) fn convert(
     kind: Kind,
     text: &str,
     place: &Place,
-    zone: &Zone,
+    zones: &Zones,
     now: i64,
     cache: &mut OffsetCache,
 ) -> Option<(i64, Option<Base>)> {
@@ -33,7 +33,7 @@ pub(super) fn convert(
                 text,
                 elements: &place.fields,
             }
-            .convert(zone, now, cache);
+            .convert(zones, now, cache);
         }
         Kind::Epoch | Kind::LongEpoch => {
             let range = place.fields.get(b'@').unwrap_or_else(|| place.cut.clone());
@@ -106,16 +106,16 @@ impl Fields<'_> {
         }
     }
 
-    fn convert(&self, zone: &Zone, now: i64, cache: &mut OffsetCache) -> Option<(i64, Option<Base>)> {
+    fn convert(&self, zones: &Zones, now: i64, cache: &mut OffsetCache) -> Option<(i64, Option<Base>)> {
         let offset = match self.text(b'z').or_else(|| self.text(b'Z')) {
             // The pattern ignores case where names of days or months are in it; zones are upper-case.
             Some(name) => Some(zone::offset(name).or_else(|| zone::offset(&name.to_ascii_uppercase()))?),
             None => None,
         };
-        let fixed = offset.map(Zone::Fixed);
-        let zone = fixed.as_ref().unwrap_or(zone);
         let clock = self.time_of_day()?;
-        let today = zone.to_local(now, cache)?.div_euclid(DAY);
+        // Today is where the machine is, whatever zone the line names.
+        let local_now = zones.local_now(now, cache)?;
+        let today = local_now.div_euclid(DAY);
         let (this_year, this_month, this_day) = civil_from_days(today);
         let written_year = match (
             self.optional(b'Y').ok()?,
@@ -132,24 +132,33 @@ impl Fields<'_> {
         };
         let day = self.optional(b'd').ok()?;
         let year = written_year.unwrap_or(this_year);
-        let days = match (month, day) {
-            (Some(month), Some(day)) => days_of(year, month, day)?,
+        let (days, day_written) = match (month, day) {
+            (Some(month), Some(day)) => (days_of(year, month, day)?, true),
             (None, None) => match self.day_of_year(year) {
-                Week::Day(days) => days,
-                Week::NotWritten if written_year.is_none() => days_from_civil(this_year, this_month, this_day),
-                Week::NotWritten | Week::Impossible => return None,
+                Week::Day(days) => (days, true),
+                Week::NotWritten => (days_of(year, this_month, this_day)?, false),
+                Week::Impossible => return None,
             },
             _ => return None,
         };
-        let time = zone.to_utc(days * DAY + clock, cache)?;
-        if month.is_none() && day.is_none() && written_year.is_none() && time > now {
-            return zone.to_utc((days - 1) * DAY + clock, cache).map(|time| (time, None));
+        let at = |days: i64, cache: &mut OffsetCache| match offset {
+            Some(offset) => Some(days * DAY + clock - offset),
+            None => zones.to_utc(days * DAY + clock, cache),
+        };
+        // Upstream compares what is on two clocks: the local one, and that of UTC if the zone of the date is known.
+        let shown = match (offset, &zones.given) {
+            (None, None) => days * DAY + clock,
+            _ => at(days, cache)?,
+        };
+        if !day_written && shown > local_now {
+            return at(days - 1, cache).map(|time| (time, None));
         }
-        if written_year.is_none() && time > now + DAY {
+        if written_year.is_none() && shown > local_now + DAY {
             // A date without a year lies in the past: up to a day ahead is taken for clocks that differ.
-            let days = days_of(year - 1, month?, day?)?;
-            return zone.to_utc(days * DAY + clock, cache).map(|time| (time, None));
+            let (year, month, day) = civil_from_days(days);
+            return at(days_of(year - 1, month, day)?, cache).map(|time| (time, None));
         }
+        let time = at(days, cache)?;
         Some((
             time,
             Some(Base {

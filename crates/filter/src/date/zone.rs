@@ -89,9 +89,27 @@ pub(crate) enum Zone {
     Rules(TimeZone),
 }
 
-/// The offset last used, and between which instants it holds.
+/// The zones of one jail.
+#[derive(Clone, Debug)]
+pub(crate) struct Zones {
+    /// `logtimezone`: of dates that name none.
+    pub(crate) given: Option<Zone>,
+    /// Where the machine is; of dates that name none if `logtimezone` is not set.
+    pub(crate) local: Zone,
+}
+
+/// What is remembered of the zones from date to date.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OffsetCache {
+    unnamed: Period,
+    local: Period,
+    /// The offset of the last date that names no zone.
+    last: i64,
+}
+
+/// The offset last used, and between which instants it holds.
+#[derive(Clone, Debug, Default)]
+struct Period {
     from: i64,
     until: i64,
     offset: i64,
@@ -107,36 +125,56 @@ impl Zone {
         }
         TimeZone::get(text).ok().map(Self::Rules)
     }
+}
 
-    /// Seconds since 1970 of a local time given in seconds as if it were UTC.
+impl Zones {
+    /// Seconds since 1970 of a time that names no zone, given in seconds as if it were UTC.
+    ///
+    /// Upstream asks glibc's `mktime`, which starts from the offset of the date before: of an hour that comes twice it takes the one
+    /// that this offset leads to.
     pub(crate) fn to_utc(&self, local: i64, cache: &mut OffsetCache) -> Option<i64> {
-        let zone = match self {
-            Self::Fixed(offset) => return Some(local - offset),
-            Self::Rules(zone) => zone,
+        let zone = match self.given.as_ref().unwrap_or(&self.local) {
+            Zone::Fixed(offset) => return Some(local - offset),
+            Zone::Rules(zone) => zone,
         };
-        let guess = local - cache.offset;
-        if guess - DAY > cache.from && guess + DAY < cache.until {
+        let period = &mut cache.unnamed;
+        let guess = local - period.offset;
+        if guess - DAY > period.from && guess + DAY < period.until {
+            cache.last = period.offset;
             return Some(guess);
         }
+        let mut time = local - cache.last;
+        // Twice where the offset was that of another season, four times where the time is skipped and comes to nothing.
+        for _ in 0..4 {
+            let stamp = jiff::Timestamp::from_second(time).ok()?;
+            let offset = i64::from(zone.to_offset(stamp).seconds());
+            if time + offset == local {
+                cache.last = offset;
+                period.fill(zone, stamp);
+                return Some(time);
+            }
+            time = local - offset;
+        }
         let stamp = zone.to_ambiguous_timestamp(civil_from_secs(local)?).compatible().ok()?;
-        cache.fill(zone, stamp);
+        period.fill(zone, stamp);
         Some(stamp.as_second())
     }
 
-    /// The local time, in seconds as if it were UTC.
-    pub(crate) fn to_local(&self, utc: i64, cache: &mut OffsetCache) -> Option<i64> {
-        let zone = match self {
-            Self::Fixed(offset) => return Some(utc + offset),
-            Self::Rules(zone) => zone,
+    /// The time on the clock of the machine, in seconds as if it were UTC.
+    pub(crate) fn local_now(&self, now: i64, cache: &mut OffsetCache) -> Option<i64> {
+        let zone = match &self.local {
+            Zone::Fixed(offset) => return Some(now + offset),
+            Zone::Rules(zone) => zone,
         };
-        if !(utc >= cache.from && utc < cache.until) {
-            cache.fill(zone, jiff::Timestamp::from_second(utc).ok()?);
+        let period = &mut cache.local;
+        if !(now >= period.from && now < period.until) {
+            period.fill(zone, jiff::Timestamp::from_second(now).ok()?);
         }
-        Some(utc + cache.offset)
+        Some(now + period.offset)
     }
 }
 
-impl OffsetCache {
+impl Period {
     fn fill(&mut self, zone: &TimeZone, stamp: jiff::Timestamp) {
         self.offset = i64::from(zone.to_offset(stamp).seconds());
         // `preceding` is exclusive; a transition at the very second belongs to this side.
@@ -241,18 +279,29 @@ mod tests {
             println!("skipped: no time zone database on this machine");
             return;
         };
-        let zone = Zone::Rules(rules);
+        let zones = Zones {
+            given: None,
+            local: Zone::Rules(rules.clone()),
+        };
         let mut warm = OffsetCache::default();
         for hour in 0..(24 * 800) {
             let local = 1_700_000_000 + hour * 3600 + 17;
-            let cold = zone.to_utc(local, &mut OffsetCache::default());
-            assert_eq!(zone.to_utc(local, &mut warm), cold, "{local}");
-            let utc = cold.unwrap();
+            let cold = OffsetCache {
+                last: warm.last,
+                ..OffsetCache::default()
+            };
+            let time = zones.to_utc(local, &mut cold.clone());
+            assert_eq!(zones.to_utc(local, &mut warm), time, "{local}");
+            let time = time.unwrap();
             assert_eq!(
-                zone.to_local(utc, &mut warm),
-                zone.to_local(utc, &mut OffsetCache::default()),
-                "{utc}"
+                zones.local_now(time, &mut warm),
+                zones.local_now(time, &mut OffsetCache::default()),
+                "{time}"
             );
+            let offset = rules.to_offset(jiff::Timestamp::from_second(time).unwrap()).seconds();
+            let ambiguous = rules.to_ambiguous_timestamp(civil_from_secs(local).unwrap());
+            let skipped = matches!(ambiguous.offset(), jiff::tz::AmbiguousOffset::Gap { .. });
+            assert!(skipped || time + i64::from(offset) == local, "{local}");
         }
     }
 }
