@@ -15,6 +15,7 @@ use stockade_core::logline::Level;
 use stockade_core::{FailureId, Fields, JailName};
 
 use super::log::Log;
+use super::store::Archive;
 
 /// How often the kernel is asked whether our sets and rules are still there; an answer takes some 50 µs.
 const CHECK: Duration = Duration::from_secs(10);
@@ -234,6 +235,8 @@ pub(crate) struct Acting {
     log: Arc<Log>,
     /// The thread of the native actions; started with the first.
     firewall: Option<Sender<Work>>,
+    /// Where earlier bans are looked up.
+    archive: Option<Archive>,
     /// By action, what is disconnected when its thread has ended.
     ends: HashMap<Key, Receiver<()>>,
 }
@@ -243,8 +246,14 @@ impl Acting {
         Self {
             log,
             firewall: None,
+            archive: None,
             ends: HashMap::new(),
         }
+    }
+
+    /// Sets where earlier bans are looked up, for actions that start from now on.
+    pub(crate) fn set_archive(&mut self, archive: Archive) {
+        self.archive = Some(archive);
     }
 
     /// Gives an action its thread and starts it. Fails if there is no thread or no connection to the kernel.

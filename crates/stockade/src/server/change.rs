@@ -19,6 +19,7 @@ use super::log::Log;
 use super::matching::Rules;
 use super::setup::{ActionSetup, BackendFault, JailSetup, backend_fault, strings};
 use super::stopping::Stopping;
+use super::store::Order;
 
 /// A jail that starts waits so long until the names in its `ignoreip` are looked up: what its logs hold already could ban an administrator.
 const NAMES_LIMIT: Duration = Duration::from_secs(5);
@@ -121,6 +122,9 @@ impl Jails {
                 &format!("Jail '{name}' uses {backend} {options}"),
             );
             self.say(Level::Info, "fail2ban.jail", &format!("Initiated '{backend}' backend"));
+            if let Some(database) = &self.database {
+                database.tell(Order::Jail(name.clone(), true));
+            }
             self.jails.push(Running {
                 jail: Jail::new(setup.name.clone(), setup.settings.clone()),
                 setup: JailSetup::new(setup.name.clone(), &setup.backend),
@@ -183,9 +187,24 @@ impl Jails {
         let bare = JailSetup::new(name.clone(), "");
         self.change_actions(place, &bare, actions);
         self.refresh_ignored(place);
-        self.read_logs(place);
         self.say(Level::Info, "fail2ban.jail", &format!("Jail '{name}' started"));
+        self.restore_bans(place);
+        self.read_logs(place);
         Ok(())
+    }
+
+    /// Takes up the bans that a jail had in an earlier run. Upstream: behaviour spec 4.5.
+    fn restore_bans(&mut self, place: usize) {
+        let Some((database, running)) = self.database.as_ref().zip(self.jails.get_mut(place)) else {
+            return;
+        };
+        let bans = database.restore(&running.setup.name);
+        let mut effects = Effects::new();
+        let now = super::now();
+        for ban in bans {
+            running.jail.restore(ban, now, &mut effects);
+        }
+        carry_out(running, effects, &self.log, Some(database));
     }
 
     /// Tells the settings that Fail2Ban tells whenever they are set.
@@ -413,7 +432,10 @@ impl Jails {
             running.jail.shutdown(&mut effects);
             // Each action lifts its bans when it stops, so that it can do so at once.
             lanes.append(&mut running.lanes);
-            carry_out(&mut running, effects, &self.log);
+            carry_out(&mut running, effects, &self.log, self.database.as_ref());
+            if let Some(database) = &self.database {
+                database.tell(Order::Jail(running.setup.name.clone(), false));
+            }
             names.push(running.setup.name);
         }
         Leaving {

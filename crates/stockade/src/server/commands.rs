@@ -6,12 +6,14 @@ use stockade_action::Action;
 use stockade_core::logline::Level;
 use stockade_core::{FailureId, JailName, LineText, Until};
 use stockade_protocol::{
-    ErrorClass, Flavor, JailGet, JailSet, RemoteError, Reply, Request, ServerKey, ServerSetting, TimeSpan, Value,
+    ErrorClass, Flavor, JailGet, JailSet, RemoteError, Reply, Request, ServerKey, ServerSetting, Value,
 };
+use stockade_store::Place;
 
 use super::jails::{Jails, Running};
 use super::log::{Target, level_name, local, parse_level};
-use super::setup::{JailSetup, answer_of, no_action, strings};
+use super::setup::{JailSetup, answer_of, no_action, seconds, strings};
+use super::store::{Database, Order};
 
 impl Jails {
     /// Does what a client asks.
@@ -56,17 +58,14 @@ impl Jails {
                 Err(fault) => Err(exception(fault)),
             },
             Request::UnbanAll => {
-                let count = (0..self.jails.len())
-                    .filter_map(|place| self.decide(place, stockade_core::Jail::unban_all))
-                    .sum();
+                let count = (0..self.jails.len()).map(|place| self.unban_all(place)).sum();
                 Ok(count_value(count))
             }
             Request::Unban(ids) => {
                 let mut count = 0;
                 for id in &ids {
                     for place in 0..self.jails.len() {
-                        count +=
-                            usize::from(self.decide(place, |jail, now, out| jail.unban(id, now, out)) == Some(true));
+                        count += usize::from(self.unban(place, id));
                     }
                 }
                 Ok(count_value(count))
@@ -142,12 +141,14 @@ impl Jails {
     }
 
     fn get_server(&self, key: ServerKey) -> Value {
+        let database = |get: &dyn Fn(&Database) -> Value| self.database.as_ref().map_or(Value::None, get);
         match key {
             ServerKey::LogLevel => Value::from(level_name(self.log.level())),
             ServerKey::LogTarget => Value::from(self.log.target().shown()),
             ServerKey::SyslogSocket => Value::from("auto"),
-            // There is no database yet.
-            ServerKey::DbFile | ServerKey::DbMaxMatches | ServerKey::DbPurgeAge => Value::None,
+            ServerKey::DbFile => database(&|database| Value::from(database.place().to_string())),
+            ServerKey::DbMaxMatches => database(&|database| Value::Int(database.max_matches)),
+            ServerKey::DbPurgeAge => database(&|database| Value::Int(database.purge_age)),
             ServerKey::Thread => Value::Dict(vec![(Value::from("stacksize"), Value::Int(0))]),
         }
     }
@@ -176,17 +177,23 @@ impl Jails {
             ServerSetting::SyslogSocket(socket) => Ok(Value::from(socket)),
             ServerSetting::AllowIpv6(word) => Ok(Value::from(word)),
             ServerSetting::DbFile(file) => {
-                if let Some(file) = file.filter(|file| !file.eq_ignore_ascii_case("none")) {
-                    self.say(
-                        Level::Warning,
-                        "fail2ban.server",
-                        &format!("dbfile = {file} is not supported yet: bans and log positions do not outlive the server; mend: none, this is known"),
-                    );
-                }
-                Ok(Value::None)
+                self.set_database(file.as_deref().and_then(Place::parse))?;
+                Ok(self.get_server(ServerKey::DbFile))
             }
-            ServerSetting::DbMaxMatches(_) | ServerSetting::DbPurgeAge(TimeSpan::Seconds(_) | TimeSpan::Written(_)) => {
-                Ok(Value::None)
+            ServerSetting::DbMaxMatches(number) => {
+                if let Some(database) = &mut self.database {
+                    database.max_matches = number;
+                    database.tell(Order::MaxMatches(usize::try_from(number).unwrap_or(0)));
+                }
+                Ok(self.get_server(ServerKey::DbMaxMatches))
+            }
+            ServerSetting::DbPurgeAge(span) => {
+                let age = seconds("dbpurgeage", &span)?;
+                if let Some(database) = &mut self.database {
+                    database.purge_age = age.0;
+                    database.tell(Order::PurgeAge(age));
+                }
+                Ok(self.get_server(ServerKey::DbPurgeAge))
             }
             ServerSetting::Thread(values) => Ok(Value::Dict(
                 values
@@ -194,6 +201,60 @@ impl Jails {
                     .map(|(key, value)| (Value::from(key), Value::Int(value)))
                     .collect(),
             )),
+        }
+    }
+
+    /// Opens another database, or none. While there are jails it cannot be changed, as upstream has it.
+    ///
+    /// One that cannot be opened is told; the server goes on without.
+    fn set_database(&mut self, wanted: Option<Place>) -> Result<(), RemoteError> {
+        if wanted == self.dbfile {
+            return Ok(());
+        }
+        if !self.jails.is_empty() {
+            return Err(RemoteError::new(
+                ErrorClass::RuntimeError,
+                "Cannot change database when there are jails present",
+            ));
+        }
+        if let Some(old) = self.database.take() {
+            old.close();
+        }
+        self.dbfile.clone_from(&wanted);
+        let Some(place) = wanted else { return Ok(()) };
+        match Database::open(place, &self.log) {
+            Ok((database, rows)) => {
+                self.watch.known(rows);
+                self.acting.set_archive(database.archive());
+                self.database = Some(database);
+                Ok(())
+            }
+            Err(fault) => {
+                self.say(
+                    Level::Error,
+                    "fail2ban.database",
+                    &format!("{fault}; bans and places in logs will not outlive the server"),
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// Lifts a ban, and forgets that it ever was; false if there is none now.
+    fn unban(&mut self, place: usize, id: &FailureId) -> bool {
+        self.forget(place, Some(id));
+        self.decide(place, |jail, now, out| jail.unban(id, now, out)) == Some(true)
+    }
+
+    /// Lifts all bans of a jail, and forgets that they ever were; how many held.
+    pub(crate) fn unban_all(&mut self, place: usize) -> usize {
+        self.forget(place, None);
+        self.decide(place, stockade_core::Jail::unban_all).unwrap_or(0)
+    }
+
+    fn forget(&self, place: usize, id: Option<&FailureId>) {
+        if let Some((database, running)) = self.database.as_ref().zip(self.jails.get(place)) {
+            database.tell(Order::Forget(running.setup.name.clone(), id.cloned()));
         }
     }
 
@@ -226,7 +287,7 @@ impl Jails {
                 let mut absent = Vec::new();
                 let mut count = 0;
                 for id in ids {
-                    if self.decide(place, |jail, now, out| jail.unban(&id, now, out)) == Some(true) {
+                    if self.unban(place, &id) {
                         count += 1;
                     } else {
                         absent.push(Value::from(id.to_string()));

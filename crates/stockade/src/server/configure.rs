@@ -20,7 +20,7 @@ impl Jails {
         if options.unban {
             for place in 0..self.jails.len() {
                 if jail.is_none_or(|jail| self.jails.get(place).is_some_and(|running| running.setup.name == *jail)) {
-                    self.decide(place, stockade_core::Jail::unban_all);
+                    self.unban_all(place);
                 }
             }
         }

@@ -2,7 +2,9 @@
 //!
 //! Nothing slow happens here. What a command means is in [`super::commands`], how a jail changes in [`super::change`].
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
@@ -12,12 +14,14 @@ use stockade_core::logline::{self, Level};
 use stockade_core::{Effect, Effects, Failure, FailureId, Jail, JailName, Timestamp};
 use stockade_filter::{Match, UseDns, Who};
 use stockade_protocol::{Reply, Request};
+use stockade_store::Place;
 
 use super::acting::{About, Acting, Job, Lane};
 use super::log::{Log, local};
-use super::matching::Rules;
+use super::matching::{ReadTo, Rules, Upto};
 use super::resolve::{Question, Resolver};
 use super::setup::JailSetup;
+use super::store::{Database, Order};
 use super::watch::Watch;
 use super::{addresses, now};
 
@@ -27,10 +31,17 @@ const REFRESH: Duration = Duration::from_secs(60);
 /// After the jails have ended, threads that are at work have so long.
 const ENDING: Duration = Duration::from_secs(15);
 
+/// At the stop, matching has so long to end the lines it is at, so that it is known how far the logs were read.
+const LAST_LINES: Duration = Duration::from_secs(3);
+
 /// What the thread is told.
 pub(crate) enum Message {
     /// A rule matched.
     Found { jail: JailName, found: Box<Match> },
+    /// So far logs were read; everything found before has been told.
+    Read(Vec<ReadTo>),
+    /// The file of this number is closed.
+    Closed(u64),
     /// A host name in a match was looked up.
     Resolved {
         jail: JailName,
@@ -71,6 +82,11 @@ pub(crate) struct Jails {
     pub(crate) log: Arc<Log>,
     pub(crate) watch: Watch,
     pub(crate) acting: Acting,
+    pub(crate) database: Option<Database>,
+    /// The `dbfile` that was asked for, which may not have been had.
+    pub(crate) dbfile: Option<Place>,
+    /// By jail and path, the number of the file whose place was stored: while a rotated log is read to its end, its successor's counts.
+    pub(crate) read_to: HashMap<(JailName, Arc<Path>), u64>,
     pub(crate) resolver: Resolver,
     pub(crate) own_addresses: Vec<IpAddr>,
     pub(crate) refreshed: Instant,
@@ -111,6 +127,12 @@ impl Jails {
     fn message(&mut self, message: Message) {
         match message {
             Message::Found { jail, found } => self.found(&jail, found),
+            Message::Read(places) => places.into_iter().for_each(|place| self.read_to(place)),
+            Message::Closed(number) => self
+                .read_to
+                .values_mut()
+                .filter(|known| **known == number)
+                .for_each(|known| *known = 0),
             Message::Resolved {
                 jail,
                 name,
@@ -230,6 +252,38 @@ impl Jails {
         self.decide(place, |jail, now, effects| jail.on_failure(failure, now, effects));
     }
 
+    /// Stores how far a log was read.
+    fn read_to(
+        &mut self,
+        ReadTo {
+            jail,
+            path,
+            number,
+            upto,
+        }: ReadTo,
+    ) {
+        let Some(database) = &self.database else { return };
+        let order = match upto {
+            Upto::Entry(at) => Order::Journal(jail, at, super::journal::date(at.micros(), self.log.zone()) + " "),
+            Upto::Line { first_line, offset } => {
+                let known = self.read_to.entry((jail.clone(), Arc::clone(&path))).or_default();
+                if number < *known {
+                    return;
+                }
+                *known = number;
+                // A path that is no text cannot be stored; upstream cannot even read such a log.
+                let Some(path) = path.to_str() else { return };
+                Order::Log {
+                    jail,
+                    path: path.to_owned(),
+                    first_line: first_line.map(|hash| hash.to_string()).unwrap_or_default(),
+                    offset,
+                }
+            }
+        };
+        database.tell(order);
+    }
+
     /// Lets a jail decide, and carries out what it wants.
     pub(crate) fn decide<T>(
         &mut self,
@@ -239,7 +293,7 @@ impl Jails {
         let running = self.jails.get_mut(place)?;
         let mut effects = Effects::new();
         let outcome = decision(&mut running.jail, now(), &mut effects);
-        carry_out(running, effects, &self.log);
+        carry_out(running, effects, &self.log, self.database.as_ref());
         Some(outcome)
     }
 
@@ -257,7 +311,7 @@ impl Jails {
         for running in &mut self.jails {
             let mut effects = Effects::new();
             let next = running.jail.on_tick(now, &mut effects);
-            carry_out(running, effects, &self.log);
+            carry_out(running, effects, &self.log, self.database.as_ref());
             wake = wake.into_iter().chain(next).min();
         }
         wake
@@ -314,29 +368,51 @@ impl Jails {
         self.log.write(level, logger, text);
     }
 
+    /// Ends the reading of logs, and hears what it still has to tell: failures, and how far each log was read.
+    fn stop_reading(&mut self, inbox: &Receiver<Message>) -> Option<std::thread::JoinHandle<()>> {
+        let end = self.watch.end();
+        let stopped = std::thread::Builder::new().name("watch-stop".into()).spawn(end);
+        let thread = match stopped {
+            Ok(thread) => thread,
+            Err(error) => {
+                self.say(
+                    Level::Error,
+                    "fail2ban.server",
+                    &format!("the reading of logs could not be ended in order: {error}"),
+                );
+                return None;
+            }
+        };
+        let deadline = Instant::now() + LAST_LINES;
+        loop {
+            let ended = thread.is_finished() || Instant::now() >= deadline;
+            if let Ok(message) = inbox.recv_timeout(Duration::from_millis(if ended { 0 } else { 2 })) {
+                // Clients are told nothing any more.
+                if !matches!(message, Message::Command { .. } | Message::Stop) {
+                    self.message(message);
+                }
+            } else if ended {
+                return Some(thread);
+            }
+        }
+    }
+
     fn shut_down(mut self, inbox: &Receiver<Message>) -> Option<SyncSender<Reply>> {
         self.say(Level::Info, "fail2ban.server", "Shutdown in progress...");
+        let reading = self.stop_reading(inbox);
         self.say(Level::Info, "fail2ban.server", "Stopping all jails");
         let names: Vec<JailName> = self.jails.iter().map(|running| running.setup.name.clone()).collect();
         self.leave(&names).finish();
         // Threads that still want to tell something must not wait for ever on a full inbox.
         let Self {
-            watch,
-            log,
             farewell,
             mut asides,
+            database,
             ..
         } = self;
-        let stopped = std::thread::Builder::new()
-            .name("watch-stop".into())
-            .spawn(move || watch.stop());
-        match stopped {
-            Ok(thread) => asides.push(thread),
-            Err(error) => log.write(
-                Level::Error,
-                "fail2ban.server",
-                &format!("the reading of logs could not be ended in order: {error}"),
-            ),
+        asides.extend(reading);
+        if let Some(database) = database {
+            database.close();
         }
         // What hangs in the kernel (a disk that does not answer) ends with the process.
         let deadline = Instant::now() + ENDING;
@@ -348,7 +424,7 @@ impl Jails {
 }
 
 /// Carries out what a jail decided: bans first, then the log, so that writing the log delays no ban.
-pub(crate) fn carry_out(running: &mut Running, effects: Effects, log: &Log) {
+pub(crate) fn carry_out(running: &mut Running, effects: Effects, log: &Log, database: Option<&Database>) {
     let status = effects
         .iter()
         .any(|effect| !matches!(effect, Effect::Log(_)))
@@ -358,10 +434,20 @@ pub(crate) fn carry_out(running: &mut Running, effects: Effects, log: &Log) {
     for effect in effects {
         match effect {
             Effect::Log(line) => lines.push(line),
-            Effect::Ban(ban) => tell(running, About::Ban, &ban, counters),
+            Effect::Ban(ban) => {
+                tell(running, About::Ban, &ban, counters);
+                if let Some(database) = database.filter(|_| !ban.restored) {
+                    database.tell(Order::Ban(running.setup.name.clone(), Box::new(ban)));
+                }
+            }
             Effect::Unban(ban) => tell(running, About::Unban, &ban, counters),
             Effect::UnbanAll(_) => running.lanes.iter().for_each(|lane| lane.give(Job::UnbanAll)),
-            Effect::Prolong(ban) => tell(running, About::Prolong, &ban, counters),
+            Effect::Prolong(ban) => {
+                tell(running, About::Prolong, &ban, counters);
+                if let Some(database) = database {
+                    database.tell(Order::Prolong(running.setup.name.clone(), Box::new(ban)));
+                }
+            }
             Effect::Recheck(ban) => tell(running, About::Recheck, &ban, counters),
         }
     }

@@ -41,7 +41,12 @@ pub(crate) struct Wanted {
 
 /// What the thread is told.
 enum Order {
-    Set { rules: Arc<Rules>, wanted: Wanted },
+    Set {
+        rules: Arc<Rules>,
+        wanted: Wanted,
+    },
+    /// So far jails had come in an earlier run.
+    Known(Vec<(JailName, i64)>),
     Drop(JailName),
 }
 
@@ -71,6 +76,7 @@ impl Journal {
             reached: Arc::clone(&reached),
             groups: Vec::new(),
             left: HashMap::new(),
+            known: HashMap::new(),
             next_number: FIRST_NUMBER,
             hot_until: Instant::now(),
             path: Arc::from(Path::new("systemd-journal")),
@@ -119,6 +125,11 @@ impl Journal {
         self.order(Order::Set { rules, wanted });
     }
 
+    /// Tells where jails go on that have not read yet: after the entry of this time.
+    pub(crate) fn known(&self, places: Vec<(JailName, i64)>) {
+        self.order(Order::Known(places));
+    }
+
     /// Ends a jail's reading; should it come again, it goes on where it was.
     pub(crate) fn drop_jail(&self, jail: &JailName) {
         self.order(Order::Drop(jail.clone()));
@@ -148,6 +159,8 @@ struct State {
     groups: Vec<Group>,
     /// Where jails were that do not read now.
     left: HashMap<JailName, Cursor>,
+    /// The time of the last entry that a jail read in an earlier run.
+    known: HashMap<JailName, i64>,
     next_number: u64,
     hot_until: Instant,
     path: Arc<Path>,
@@ -173,6 +186,8 @@ struct Member {
     matches: Matches,
     /// Older entries are not for this jail; microseconds since 1970.
     from: i64,
+    /// Entries that say to be of this time or older were read in an earlier run.
+    read_to: i64,
     number: u64,
     in_operation: bool,
     /// When the last entry was written that it was given.
@@ -243,6 +258,7 @@ impl State {
     fn obey(&mut self, order: Order, workers: &Workers) {
         match order {
             Order::Drop(jail) => self.drop_jail(&jail, workers),
+            Order::Known(places) => self.known = places.into_iter().collect(),
             Order::Set { rules, wanted } => {
                 let known = self.groups.iter_mut().find_map(|group| {
                     let place = group
@@ -270,7 +286,11 @@ impl State {
 
     fn join(&mut self, rules: Arc<Rules>, wanted: Wanted) {
         let findtime = rules.findtime.load(std::sync::atomic::Ordering::Relaxed);
-        let oldest = now().micros().saturating_sub(findtime.saturating_mul(1_000_000));
+        let read_to = self.known.remove(&rules.jail).unwrap_or(i64::MIN);
+        let oldest = now()
+            .micros()
+            .saturating_sub(findtime.saturating_mul(1_000_000))
+            .max(read_to);
         let left = self.left.remove(&rules.jail);
         // Another server, or this one before it was started again, has read so far.
         let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
@@ -285,6 +305,7 @@ impl State {
             rules,
             matches: wanted.matches,
             from: oldest,
+            read_to,
             number,
             in_operation: false,
             reached: None,
@@ -403,6 +424,8 @@ impl Group {
                     file: member.number,
                     path: Arc::clone(path),
                     bytes: Vec::new(),
+                    end: 0,
+                    first_line: None,
                     entries: std::mem::take(&mut member.entries),
                     in_operation: member.in_operation,
                     jails: Arc::clone(&member.jails),
@@ -435,7 +458,10 @@ impl Group {
 fn deal(members: &mut [Member], entry: &Entry, zone: &TimeZone) {
     let mut shared: Option<(Arc<[u8]>, usize)> = None;
     for &number in &entry.wanted_by {
-        let Some(member) = members.get_mut(number).filter(|member| entry.realtime >= member.from) else {
+        let Some(member) = members
+            .get_mut(number)
+            .filter(|member| entry.realtime >= member.from && entry.time > member.read_to)
+        else {
             continue;
         };
         let (line, date) = shared.get_or_insert_with(|| {
@@ -455,7 +481,7 @@ fn deal(members: &mut [Member], entry: &Entry, zone: &TimeZone) {
 }
 
 /// A time as it stands before the line: local, with its offset, and its fraction if it has one.
-fn date(micros: i64, zone: &TimeZone) -> String {
+pub(crate) fn date(micros: i64, zone: &TimeZone) -> String {
     let Ok(time) = jiff::Timestamp::from_microsecond(micros) else {
         return micros.to_string();
     };

@@ -4,24 +4,28 @@
 //! line may cost itself, not the server.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use stockade_core::logline::Level;
 use stockade_core::{JailName, Timestamp};
 use stockade_filter::{Clock, Dating, Filter, Given, Memory, Verdict};
-use stockade_source::lines;
+use stockade_source::{FirstLine, lines};
 
 use super::jails::Message;
 use super::log::{Log, local};
 
 /// Blocks waiting for a worker; when it is full the watcher waits, and the kernel keeps the bytes.
 const BLOCKS_WAITING: usize = 4;
+
+/// How far logs were read is told this often, as upstream stores it.
+const TELL_PLACES: Duration = Duration::from_secs(10);
 
 /// How long the same complaint about the same file stays unsaid.
 const QUIET: Duration = Duration::from_secs(60);
@@ -48,6 +52,10 @@ pub(crate) struct Block {
     pub(crate) path: Arc<Path>,
     /// Whole lines, each ended by a newline.
     pub(crate) bytes: Vec<u8>,
+    /// The position after them.
+    pub(crate) end: u64,
+    /// By which the log is known again.
+    pub(crate) first_line: Option<FirstLine>,
     /// Or entries of the journal.
     pub(crate) entries: Vec<Dated>,
     /// `false` while what was in the log at the start is being read.
@@ -65,8 +73,31 @@ pub(crate) struct Dated {
     pub(crate) date: usize,
 }
 
+/// How far a jail has read a log, with all that it found there.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadTo {
+    pub(crate) jail: JailName,
+    pub(crate) path: Arc<Path>,
+    /// The file's number.
+    pub(crate) number: u64,
+    pub(crate) upto: Upto,
+}
+
+/// A place in a log file, or in the journal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Upto {
+    Line {
+        first_line: Option<FirstLine>,
+        offset: u64,
+    },
+    /// The entry of this time was read.
+    Entry(Timestamp),
+}
+
 /// What a worker is told.
 pub(crate) enum Work {
+    /// These jails begin to read a file at this place.
+    Begin(Vec<ReadTo>),
     /// Match these lines.
     Block(Block),
     /// A file is no longer watched.
@@ -94,6 +125,9 @@ impl Workers {
                 memories: HashMap::new(),
                 jails_of: HashMap::new(),
                 complaints: HashMap::new(),
+                places: HashMap::new(),
+                told: Instant::now(),
+                stopped: false,
                 jails: jails.clone(),
                 log: Arc::clone(log),
                 ending: Arc::clone(&workers.ending),
@@ -135,6 +169,11 @@ struct Worker {
     /// Which jails a file had last; when they change, memories of those that left are dropped.
     jails_of: HashMap<u64, Arc<[Arc<Rules>]>>,
     complaints: HashMap<(u64, &'static str), Instant>,
+    /// By file and jail, how far it was read since that was last told.
+    places: HashMap<(u64, JailName), ReadTo>,
+    told: Instant,
+    /// Lines were passed over because the server ends: from here on nothing is read.
+    stopped: bool,
     jails: SyncSender<Message>,
     log: Arc<Log>,
     ending: Arc<AtomicBool>,
@@ -142,16 +181,60 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, inbox: &Receiver<Work>) {
-        while let Ok(work) = inbox.recv() {
+        loop {
+            let work = if self.places.is_empty() {
+                inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                inbox.recv_timeout(TELL_PLACES.saturating_sub(self.told.elapsed()))
+            };
             match work {
-                Work::Block(block) => self.block(&block),
-                Work::Forget(file) => {
+                Ok(Work::Begin(places)) => {
+                    for place in places {
+                        self.places.insert((place.number, place.jail.clone()), place);
+                    }
+                }
+                Ok(Work::Block(block)) => {
+                    if !self.stopped {
+                        self.block(&block);
+                    }
+                }
+                Ok(Work::Forget(file)) => {
+                    self.tell_places();
+                    // As above: without a receiver there is no interest.
+                    let _ = self.jails.send(Message::Closed(file));
                     self.memories.retain(|(other, _), _| *other != file);
                     self.complaints.retain(|(other, _), _| *other != file);
                     self.jails_of.remove(&file);
                 }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.tell_places();
+                    return;
+                }
+            }
+            if self.told.elapsed() >= TELL_PLACES {
+                self.tell_places();
             }
         }
+    }
+
+    fn tell_places(&mut self) {
+        self.told = Instant::now();
+        if !self.places.is_empty() {
+            let places = self.places.drain().map(|(_, place)| place).collect();
+            // The receiver lives as long as the server.
+            let _ = self.jails.send(Message::Read(places));
+        }
+    }
+
+    fn read_to(&mut self, block: &Block, rules: &Rules, upto: Upto) {
+        let place = ReadTo {
+            jail: rules.jail.clone(),
+            path: Arc::clone(&block.path),
+            number: block.file,
+            upto,
+        };
+        self.places.insert((block.file, rules.jail.clone()), place);
     }
 
     fn block(&mut self, block: &Block) {
@@ -176,56 +259,92 @@ impl Worker {
                 Some((old, memory)) if Arc::ptr_eq(&old, rules) => (old, memory),
                 _ => (Arc::clone(rules), Memory::default()),
             };
-            for line in lines(&block.bytes) {
-                // A block may take long where a rule needs many steps.
-                if self.ending.load(Ordering::Relaxed) {
-                    return;
-                }
-                self.line(block, rules, (line, None), clock, &mut memory);
+            if !self.lines(block, rules, clock, &mut memory) {
+                return;
             }
             for Dated { at, line, date } in &block.entries {
                 if self.ending.load(Ordering::Relaxed) {
+                    self.stopped = true;
                     return;
                 }
                 let given = Given { at: *at, date: *date };
-                self.line(block, rules, (line, Some(given)), clock, &mut memory);
+                self.line(block, rules, (line, given), clock, &mut memory);
+                self.read_to(block, rules, Upto::Entry(*at));
             }
             self.memories.insert(key, (Arc::clone(rules), memory));
         }
     }
 
-    /// `given`: what is known of the line's time.
-    fn line(
-        &mut self,
-        block: &Block,
-        rules: &Rules,
-        (line, given): (&[u8], Option<Given>),
-        clock: Clock,
-        memory: &mut Memory,
-    ) {
-        // The memory of a file is replaced after a panic, so a half-changed one is never used again.
-        let Ok(verdict) = catch_unwind(AssertUnwindSafe(|| match given {
-            None => rules.filter.judge(line, clock, memory),
-            Some(given) => rules.filter.judge_at(line, given, clock, memory),
-        })) else {
-            *memory = Memory::default();
-            self.complain(block, "panic", QUIET, || {
-                (
-                    Level::Error,
-                    format!(
-                        "[{}] a line of {} could not be processed and was passed over: this is a fault in Stockade; \
-                         mend: report it with the line: {}",
-                        rules.jail,
-                        block.path.display(),
-                        shown(line)
-                    ),
-                )
-            });
-            return;
-        };
+    /// Judges the lines of a file; `false` if the server is ending.
+    fn lines(&mut self, block: &Block, rules: &Rules, clock: Clock, memory: &mut Memory) -> bool {
+        let mut at = 0;
+        let ending = Arc::clone(&self.ending);
+        while at < block.bytes.len() {
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                rules
+                    .filter
+                    .scan(&block.bytes, &mut at, clock, memory, |line, verdict, memory| {
+                        self.take(block, rules, line, verdict, memory.dating());
+                        // A block may take long where a rule needs many steps.
+                        if ending.load(Ordering::Relaxed) {
+                            ControlFlow::Break(())
+                        } else {
+                            ControlFlow::Continue(())
+                        }
+                    });
+            }));
+            let left = u64::try_from(block.bytes.len().saturating_sub(at)).unwrap_or(u64::MAX);
+            let first_line = block.first_line;
+            let offset = block.end.saturating_sub(left);
+            self.read_to(block, rules, Upto::Line { first_line, offset });
+            if ending.load(Ordering::Relaxed) {
+                self.stopped = true;
+                return false;
+            }
+            if outcome.is_err() {
+                // A half-changed memory is never used again. What is behind `at` has been judged, the line before it is to blame.
+                *memory = Memory::default();
+                let judged = block.bytes.get(..at).unwrap_or_default();
+                let line = lines(judged).last().unwrap_or_default();
+                self.blame(block, rules, line);
+            }
+        }
+        true
+    }
+
+    /// Judges a line of which the time is known.
+    fn line(&mut self, block: &Block, rules: &Rules, (line, given): (&[u8], Given), clock: Clock, memory: &mut Memory) {
+        let judged = catch_unwind(AssertUnwindSafe(|| rules.filter.judge_at(line, given, clock, memory)));
+        match judged {
+            Ok(verdict) => self.take(block, rules, line, verdict, memory.dating()),
+            Err(_) => {
+                *memory = Memory::default();
+                self.blame(block, rules, line);
+            }
+        }
+    }
+
+    /// Tells of a line that made the matching panic.
+    fn blame(&mut self, block: &Block, rules: &Rules, line: &[u8]) {
+        self.complain(block, "panic", QUIET, || {
+            (
+                Level::Error,
+                format!(
+                    "[{}] a line of {} could not be processed and was passed over: this is a fault in Stockade; \
+                     mend: report it with the line: {}",
+                    rules.jail,
+                    block.path.display(),
+                    shown(line)
+                ),
+            )
+        });
+    }
+
+    /// Hands on what became of a line.
+    fn take(&mut self, block: &Block, rules: &Rules, line: &[u8], verdict: Verdict, dating: Dating) {
         match verdict {
             Verdict::Match(found) => {
-                self.doubt_date(block, rules, line, memory.dating());
+                self.doubt_date(block, rules, line, dating);
                 // The receiver lives as long as the server: when it is gone, so is the interest in this failure.
                 let _ = self.jails.send(Message::Found {
                     jail: rules.jail.clone(),

@@ -13,8 +13,10 @@ mod matching;
 mod resolve;
 pub(crate) mod setup;
 mod stopping;
+mod store;
 mod watch;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -125,6 +127,9 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
         jails: Vec::new(),
         watch: Watch::start(workers, Arc::clone(&log))?,
         acting: Acting::new(Arc::clone(&log)),
+        database: None,
+        dbfile: None,
+        read_to: HashMap::new(),
         resolver: Resolver::new(inbox.clone(), Arc::clone(&log)),
         own_addresses: addresses::own(),
         refreshed: Instant::now(),

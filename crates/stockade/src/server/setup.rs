@@ -138,8 +138,10 @@ impl JailSetup {
             JailSet::FindTime(span) => self.settings.findtime = seconds("findtime", span)?,
             JailSet::BanTime(span) => self.settings.bantime = seconds("bantime", span)?,
             JailSet::BanTimeOption(option, value) => {
+                // Bans of a program that increments are kept whole, though ours do not grow yet.
                 let off = matches!(value, Value::Bool(false) | Value::None) || *value == Value::from("false");
                 if !(option == "increment" && off) {
+                    self.settings.increment |= option == "increment";
                     self.unsupported.push(format!("bantime.{option} (bans last `bantime`)"));
                 }
             }
@@ -377,7 +379,7 @@ fn remove(list: &mut Vec<String>, index: i64) {
     }
 }
 
-fn seconds(option: &str, span: &TimeSpan) -> Result<Seconds, RemoteError> {
+pub(crate) fn seconds(option: &str, span: &TimeSpan) -> Result<Seconds, RemoteError> {
     match span {
         TimeSpan::Seconds(number) => Ok(Seconds(*number)),
         TimeSpan::Written(words) => {

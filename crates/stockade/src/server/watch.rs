@@ -1,7 +1,7 @@
 //! The thread that reads logs and hands whole lines to the workers.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use stockade_core::JailName;
 use stockade_core::logline::Level;
-use stockade_source::{Backend, Event, FileId, Rotation, SourceError, SourceId, Start, Waker, Watcher};
+use stockade_source::{
+    Backend, Event, FileId, FirstLine, Position, Rotation, SourceError, SourceId, Start, Waker, Watcher,
+};
+use stockade_store::{JOURNAL, LogRow};
 
 use super::journal::{Journal, Wanted};
 use super::log::Log;
-use super::matching::{Block, Rules, Work, Workers};
+use super::matching::{Block, ReadTo, Rules, Upto, Work, Workers};
 
 /// After an error that concerns all files, wait this long before trying again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -27,20 +30,26 @@ pub(crate) struct LogPath {
     pub(crate) tail: bool,
 }
 
+/// Where jails go on in logs they do not read now.
+type Places = HashMap<JailName, Vec<(PathBuf, Position)>>;
+
 /// What the thread is told.
 enum Order {
     /// This jail reads these logs with these rules; replaces what it did before.
     Set { rules: Arc<Rules>, logs: Vec<LogPath> },
     /// This jail reads nothing any more.
     Drop(JailName),
+    /// There is a database, and so far jails had read logs in an earlier run.
+    Known(Places),
 }
 
 /// The way to tell the thread what to read.
 pub(crate) struct Watch {
-    orders: Sender<Order>,
+    /// `None` when it ends.
+    orders: Option<Sender<Order>>,
     waker: Waker,
-    thread: JoinHandle<()>,
-    journal: Journal,
+    /// Both are there until it ends.
+    threads: Option<(JoinHandle<()>, Journal)>,
     ending: Arc<AtomicBool>,
 }
 
@@ -60,6 +69,7 @@ impl Watch {
                 let mut state = State {
                     jails: HashMap::new(),
                     files: HashMap::new(),
+                    places: None,
                     generation: 0,
                     log,
                 };
@@ -71,17 +81,18 @@ impl Watch {
             })
             .map_err(|error| format!("the thread that reads logs cannot be started: {error}"))?;
         Ok(Self {
-            orders,
+            orders: Some(orders),
             waker,
-            thread,
-            journal,
+            threads: Some((thread, journal)),
             ending,
         })
     }
 
     /// Lets a jail read these logs, and only these.
     pub(crate) fn set(&self, rules: &Arc<Rules>, logs: &[LogPath]) {
-        self.journal.drop_jail(&rules.jail);
+        if let Some((_, journal)) = &self.threads {
+            journal.drop_jail(&rules.jail);
+        }
         self.order(Order::Set {
             rules: Arc::clone(rules),
             logs: logs.to_vec(),
@@ -91,28 +102,61 @@ impl Watch {
     /// Lets a jail read the journal, and no log.
     pub(crate) fn set_journal(&self, rules: &Arc<Rules>, wanted: Wanted) {
         self.order(Order::Drop(rules.jail.clone()));
-        self.journal.set(rules, wanted);
+        if let Some((_, journal)) = &self.threads {
+            journal.set(rules, wanted);
+        }
     }
 
     /// Ends a jail's reading.
     pub(crate) fn drop_jail(&self, jail: &JailName) {
         self.order(Order::Drop(jail.clone()));
-        self.journal.drop_jail(jail);
+        if let Some((_, journal)) = &self.threads {
+            journal.drop_jail(jail);
+        }
+    }
+
+    /// Tells where jails that have not read yet go on, as a database has it.
+    pub(crate) fn known(&self, rows: Vec<LogRow>) {
+        let mut places = Places::new();
+        let mut entries = Vec::new();
+        for row in rows {
+            let Some(jail) = JailName::new(&row.jail) else { continue };
+            if row.path == JOURNAL {
+                entries.push((jail, row.position));
+                continue;
+            }
+            let position = Position {
+                offset: u64::try_from(row.position).unwrap_or(0),
+                first_line: FirstLine::parse(&row.first_line),
+            };
+            places.entry(jail).or_default().push((row.path.into(), position));
+        }
+        self.order(Order::Known(places));
+        if let Some((_, journal)) = &self.threads {
+            journal.known(entries);
+        }
     }
 
     fn order(&self, order: Order) {
-        // The thread ends only after this handle is gone.
-        let _ = self.orders.send(order);
-        self.waker.wake();
+        if let Some(orders) = &self.orders {
+            // The thread ends only after this handle is gone.
+            let _ = orders.send(order);
+            self.waker.wake();
+        }
     }
 
-    /// Stops reading and matching, and waits until all of it has ended. What was not looked at yet is passed over.
-    pub(crate) fn stop(self) {
+    /// Stops reading and matching; what it gives waits until all of it has ended. What was not looked at yet is passed over.
+    pub(crate) fn end(&mut self) -> impl FnOnce() + Send + 'static {
         self.ending.store(true, Ordering::Relaxed);
-        drop(self.orders);
+        drop(self.orders.take());
         self.waker.wake();
-        self.journal.stop();
-        let _ = self.thread.join();
+        let threads = self.threads.take();
+        move || {
+            if let Some((thread, journal)) = threads {
+                journal.stop();
+                let _ = thread.join();
+            }
+        }
     }
 }
 
@@ -124,6 +168,8 @@ struct Watched {
 struct State {
     jails: HashMap<JailName, Watched>,
     files: HashMap<FileId, Known>,
+    /// Where jails go on; `None` if there is no database: logs are then read anew, as far as `findtime` reaches.
+    places: Option<Places>,
     /// Changes with every order; what a file's jails were found at.
     generation: u64,
     log: Arc<Log>,
@@ -157,7 +203,9 @@ impl State {
 
     fn obey(&mut self, watcher: &mut Watcher, order: Order) {
         match order {
+            Order::Known(places) => self.places = Some(places),
             Order::Drop(jail) => {
+                self.remember(watcher, &jail);
                 for (_, source) in self.jails.remove(&jail).map(|watched| watched.logs).unwrap_or_default() {
                     watcher.remove(source);
                 }
@@ -168,6 +216,8 @@ impl State {
                     .remove(&rules.jail)
                     .map(|watched| watched.logs)
                     .unwrap_or_default();
+                let positions = self.places.as_ref().and_then(|places| places.get(&rules.jail));
+                let positions = positions.cloned().unwrap_or_default();
                 let logs = logs
                     .into_iter()
                     .map(|log| {
@@ -176,7 +226,8 @@ impl State {
                             .position(|(other, _)| other.pattern == log.pattern)
                             .map(|place| old.swap_remove(place).1);
                         let source = known.unwrap_or_else(|| {
-                            watcher.add(&log.pattern, if log.tail { Start::Tail } else { Start::Head })
+                            let (positions, tail) = (positions.clone(), log.tail);
+                            watcher.add(&log.pattern, Start::Resume { positions, tail })
                         });
                         (log, source)
                     })
@@ -191,6 +242,20 @@ impl State {
         self.generation = self.generation.wrapping_add(1);
     }
 
+    /// Remembers how far a jail has come, should it come again.
+    fn remember(&mut self, watcher: &Watcher, jail: &JailName) {
+        let Some(places) = &mut self.places else { return };
+        for (file, known) in &self.files {
+            if known.jails.iter().any(|rules| rules.jail == *jail)
+                && let Some(position) = watcher.position(*file)
+            {
+                let places = places.entry(jail.clone()).or_default();
+                places.retain(|(path, _)| **path != *known.path);
+                places.push((known.path.to_path_buf(), position));
+            }
+        }
+    }
+
     fn event(&mut self, event: &Event<'_>, workers: &Workers, numbers: &mut u64) {
         match event {
             Event::Lines {
@@ -198,31 +263,17 @@ impl State {
                 sources,
                 path,
                 block,
+                end,
+                first_line,
                 caught_up,
-                ..
             } => {
-                let known = match self.files.remove(file) {
-                    Some(known) if known.generation == self.generation => known,
-                    Some(known) => Known {
-                        jails: self.wanting(sources),
-                        generation: self.generation,
-                        ..known
-                    },
-                    None => {
-                        *numbers = numbers.wrapping_add(1);
-                        let (jails, generation) = (self.wanting(sources), self.generation);
-                        Known {
-                            number: *numbers,
-                            path: Arc::from(*path),
-                            jails,
-                            generation,
-                        }
-                    }
-                };
+                let known = self.take_known(*file, sources, path, numbers);
                 let block = Block {
                     file: known.number,
                     path: Arc::clone(&known.path),
                     bytes: block.to_vec(),
+                    end: *end,
+                    first_line: *first_line,
                     entries: Vec::new(),
                     in_operation: *caught_up,
                     jails: Arc::clone(&known.jails),
@@ -230,12 +281,32 @@ impl State {
                 self.files.insert(*file, known);
                 workers.give(block.file, Work::Block(block));
             }
-            Event::Opened { path, position, .. } => {
+            Event::Opened {
+                file,
+                sources,
+                path,
+                position,
+            } => {
+                let hash = position.first_line.map(|hash| hash.to_string()).unwrap_or_default();
                 self.info(&format!(
-                    "Added logfile: '{}' (pos = {}, hash = )",
+                    "Added logfile: '{}' (pos = {}, hash = {hash})",
                     path.display(),
                     position.offset
                 ));
+                let known = self.take_known(*file, sources, path, numbers);
+                let begin = known.jails.iter().map(|rules| ReadTo {
+                    jail: rules.jail.clone(),
+                    path: Arc::clone(&known.path),
+                    number: known.number,
+                    upto: Upto::Line {
+                        first_line: position.first_line,
+                        offset: position.offset,
+                    },
+                });
+                workers.give(known.number, Work::Begin(begin.collect()));
+                // Others may read the same file: its lines tell.
+                let generation = self.generation.wrapping_sub(1);
+                self.files.insert(*file, Known { generation, ..known });
             }
             Event::Rotated { path, reason, .. } => {
                 let reason = match reason {
@@ -276,6 +347,27 @@ impl State {
                 self.log.write(level, "fail2ban.filter", &text.replace("\n  ", "; "));
             }
             _ => {}
+        }
+    }
+
+    /// What is known of a file, and which jails want it now; to be put back.
+    fn take_known(&mut self, file: FileId, sources: &[SourceId], path: &Path, numbers: &mut u64) -> Known {
+        match self.files.remove(&file) {
+            Some(known) if known.generation == self.generation => known,
+            Some(known) => Known {
+                jails: self.wanting(sources),
+                generation: self.generation,
+                ..known
+            },
+            None => {
+                *numbers = numbers.wrapping_add(1);
+                Known {
+                    number: *numbers,
+                    path: Arc::from(path),
+                    jails: self.wanting(sources),
+                    generation: self.generation,
+                }
+            }
         }
     }
 

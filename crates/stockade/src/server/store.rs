@@ -1,0 +1,432 @@
+//! The thread that owns the database, and the way to it.
+//!
+//! What is to be stored is told and forgotten: nobody waits for the disk. The thread writes what has come in groups; a group that cannot be
+//! written (the disk is full) is kept and tried again. Only a jail that starts, and an action whose command asks for earlier bans, wait for
+//! an answer, and not for ever.
+
+use std::cell::Cell;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use stockade_core::logline::Level;
+use stockade_core::{Ban, FailureId, JailName, Seconds, Timestamp};
+use stockade_store::{History, LogRow, Note, Place, Store, StoreError};
+
+use super::log::Log;
+use super::now;
+
+/// Orders that wait for the disk. When it is full bans are not stored, which is told; they hold all the same.
+const WAITING: usize = 65_536;
+
+/// Orders that could not be written and are tried again; beyond it the oldest are given up.
+const KEPT: usize = 200_000;
+
+/// What comes within this time is written as one group.
+const GATHER: Duration = Duration::from_millis(200);
+/// The largest group.
+const GROUP: usize = 10_000;
+
+/// Bans are purged this often, as upstream does, the first time soon after the start.
+const PURGE: Duration = Duration::from_secs(3600);
+const FIRST_PURGE: Duration = Duration::from_secs(60);
+
+/// A group that could not be written is tried again after this.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// So long is waited for the file to be opened, for the bans of a jail that starts, and for the end.
+const OPENING: Duration = Duration::from_secs(20);
+const RESTORING: Duration = Duration::from_secs(10);
+const CLOSING: Duration = Duration::from_secs(10);
+/// So long an action waits for what is known of somebody.
+const ASKING: Duration = Duration::from_secs(5);
+
+/// The same complaint at most this often.
+const QUIET: Duration = Duration::from_secs(60);
+
+const LOGGER: &str = "fail2ban.database";
+
+/// What is to be stored or looked up.
+#[derive(Clone, Debug)]
+pub(crate) enum Order {
+    /// A jail is there, or no longer.
+    Jail(JailName, bool),
+    /// A ban was made.
+    Ban(JailName, Box<Ban>),
+    /// A ban lasts longer.
+    Prolong(JailName, Box<Ban>),
+    /// An operator lifted a ban, or all of a jail.
+    Forget(JailName, Option<FailureId>),
+    /// So far a log was read.
+    Log {
+        jail: JailName,
+        path: String,
+        first_line: String,
+        offset: u64,
+    },
+    /// So far the journal was read; the time as text.
+    Journal(JailName, Timestamp, String),
+    MaxMatches(usize),
+    PurgeAge(Seconds),
+    /// The bans of a jail that starts.
+    Restore(JailName, SyncSender<Vec<Ban>>),
+    /// What is known of somebody, in one jail or in all.
+    History(FailureId, Option<JailName>, SyncSender<History>),
+    /// Write what waits, and end.
+    Close,
+}
+
+/// The way to ask for earlier bans, for the threads of actions.
+#[derive(Clone)]
+pub(crate) struct Archive(SyncSender<Order>);
+
+impl Archive {
+    /// What is known of somebody, in one jail or in all; `None` if that does not come in time.
+    pub(crate) fn history(&self, id: &FailureId, jail: Option<&JailName>) -> Option<History> {
+        let (reply, answer) = sync_channel(1);
+        self.0.send(Order::History(id.clone(), jail.cloned(), reply)).ok()?;
+        answer.recv_timeout(ASKING).ok()
+    }
+}
+
+/// An open database.
+pub(crate) struct Database {
+    place: Place,
+    inbox: SyncSender<Order>,
+    thread: JoinHandle<()>,
+    pub(crate) max_matches: i64,
+    pub(crate) purge_age: i64,
+    log: Arc<Log>,
+    /// When it was last said that it does not keep up, or does not answer.
+    told: Cell<Option<Instant>>,
+}
+
+impl Database {
+    /// Opens a database in a thread of its own; where reading of logs ended comes with it. Fails with a text for the operator.
+    pub(crate) fn open(place: Place, log: &Arc<Log>) -> Result<(Self, Vec<LogRow>), String> {
+        let (inbox, orders) = sync_channel(WAITING);
+        let (opened, outcome) = sync_channel(1);
+        let (at, writes) = (place.clone(), Arc::clone(log));
+        let thread = std::thread::Builder::new()
+            .name("database".into())
+            .spawn(move || {
+                let stamp = stamp(&writes);
+                let opening = Store::open(&at, &stamp).and_then(|(store, notes)| {
+                    let rows = store.logs()?;
+                    Ok((store, notes, rows))
+                });
+                match opening {
+                    Ok((store, notes, rows)) => {
+                        say_all(&writes, &notes);
+                        // Whoever waited too long goes on without it, and so do we.
+                        if opened.send(Ok(rows)).is_ok() {
+                            Thread::new(store, at, writes).run(&orders);
+                        }
+                    }
+                    Err(error) => {
+                        let _ = opened.send(Err(error.to_string()));
+                    }
+                }
+            })
+            .map_err(|error| format!("no thread for the database: {error}"))?;
+        let rows = match outcome.recv_timeout(OPENING) {
+            Ok(outcome) => outcome?,
+            Err(_) => {
+                return Err(format!(
+                    "the database {place} could not be opened in {} s: its disk does not answer",
+                    OPENING.as_secs()
+                ));
+            }
+        };
+        let database = Self {
+            place,
+            inbox,
+            thread,
+            max_matches: 10,
+            purge_age: 86_400,
+            log: Arc::clone(log),
+            told: Cell::new(None),
+        };
+        Ok((database, rows))
+    }
+
+    /// Where it is.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The way to it for the threads of actions.
+    pub(crate) fn archive(&self) -> Archive {
+        Archive(self.inbox.clone())
+    }
+
+    /// Tells it what to store; never waits.
+    pub(crate) fn tell(&self, order: Order) {
+        match self.inbox.try_send(order) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => self.complain(
+                "the database does not keep up with what is to be stored, and misses some of it: those bans hold, but would not be restored \
+                 after a restart; mend: look at the disk",
+            ),
+            Err(TrySendError::Disconnected(_)) => self.complain("the thread of the database has failed: nothing is stored any more"),
+        }
+    }
+
+    /// The bans of a jail that may still hold.
+    pub(crate) fn restore(&self, jail: &JailName) -> Vec<Ban> {
+        let (reply, answer) = sync_channel(1);
+        self.tell(Order::Restore(jail.clone(), reply));
+        answer.recv_timeout(RESTORING).unwrap_or_else(|_| {
+            self.complain("the bans of earlier runs could not be read in time, and are not restored");
+            Vec::new()
+        })
+    }
+
+    /// Writes what waits, and closes it.
+    pub(crate) fn close(self) {
+        let Self { inbox, thread, log, .. } = self;
+        let deadline = Instant::now() + CLOSING;
+        // Actions may still hold the way to it, so its end is an order of its own. When it is full there is room soon, or never.
+        while inbox.try_send(Order::Close).is_err() && !thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        while !thread.is_finished() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if thread.is_finished() {
+            log.write(Level::Info, LOGGER, "Connection to database closed.");
+        } else {
+            log.write(
+                Level::Error,
+                LOGGER,
+                "the database could not be written in time: what happened last is not in it; mend: look at the disk",
+            );
+        }
+    }
+
+    fn complain(&self, text: &str) {
+        if self.told.get().is_none_or(|told| told.elapsed() >= QUIET) {
+            self.told.set(Some(Instant::now()));
+            self.log.write(Level::Error, LOGGER, text);
+        }
+    }
+}
+
+fn stamp(log: &Log) -> String {
+    let now = jiff::Timestamp::now().to_zoned(log.zone().clone());
+    now.strftime("%Y%m%d-%H%M%S").to_string()
+}
+
+fn say_all(log: &Log, notes: &[Note]) {
+    for note in notes {
+        log.write(note.level(), LOGGER, &note.to_string());
+    }
+}
+
+struct Thread {
+    /// Always there; taken only while a damaged file is replaced.
+    store: Option<Store>,
+    place: Place,
+    log: Arc<Log>,
+    purge_age: Seconds,
+    next_purge: Instant,
+    /// What is to be written.
+    group: Vec<Order>,
+    retry_at: Option<Instant>,
+    told: Option<Instant>,
+}
+
+impl Thread {
+    fn new(store: Store, place: Place, log: Arc<Log>) -> Self {
+        Self {
+            store: Some(store),
+            place,
+            log,
+            purge_age: Seconds(86_400),
+            next_purge: Instant::now() + FIRST_PURGE,
+            group: Vec::new(),
+            retry_at: None,
+            told: None,
+        }
+    }
+
+    fn run(mut self, inbox: &Receiver<Order>) {
+        let mut gather_until: Option<Instant> = None;
+        loop {
+            let wake = [gather_until, self.retry_at, Some(self.next_purge)]
+                .into_iter()
+                .flatten()
+                .min();
+            let wait = wake.map_or(PURGE, |at| at.saturating_duration_since(Instant::now()));
+            match inbox.recv_timeout(wait) {
+                Ok(Order::Close) | Err(RecvTimeoutError::Disconnected) => {
+                    self.write();
+                    return;
+                }
+                Ok(order) => {
+                    self.take(order);
+                    if !self.group.is_empty() && self.retry_at.is_none() {
+                        gather_until.get_or_insert_with(|| Instant::now() + GATHER);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = Instant::now();
+            let due = gather_until.is_some_and(|at| at <= now) || self.retry_at.is_some_and(|at| at <= now);
+            if due || (self.group.len() >= GROUP && self.retry_at.is_none()) {
+                self.write();
+                gather_until = None;
+            }
+            if self.next_purge <= now {
+                self.purge();
+            }
+        }
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Restore(jail, reply) => {
+                self.write();
+                let bans = self.look(|store| store.restorable(&jail, now())).unwrap_or_default();
+                // A jail that waited too long is told nothing.
+                let _ = reply.send(bans);
+            }
+            Order::History(id, jail, reply) => {
+                self.write();
+                let since = now() - self.purge_age;
+                let history = self.look(|store| store.history(&id, jail.as_ref(), since));
+                let _ = reply.send(history.unwrap_or_default());
+            }
+            Order::MaxMatches(number) => {
+                self.write();
+                if let Some(store) = &mut self.store {
+                    store.set_max_matches(number);
+                }
+            }
+            Order::PurgeAge(age) => self.purge_age = age,
+            order => {
+                self.group.push(order);
+                if self.group.len() > KEPT {
+                    self.group.drain(..KEPT / 10);
+                }
+            }
+        }
+    }
+
+    /// Writes the group; it stays if that is not possible.
+    fn write(&mut self) {
+        if self.group.is_empty() {
+            return;
+        }
+        let group = std::mem::take(&mut self.group);
+        let mut outcome = self.write_group(&group);
+        if let Err(error) = &outcome
+            && error.is_damage()
+        {
+            self.renew(error);
+            outcome = self.write_group(&group);
+        }
+        self.retry_at = None;
+        if let Err(error) = outcome {
+            self.group = group;
+            self.retry_at = Some(Instant::now() + RETRY);
+            self.complain(&format!(
+                "{error}; bans hold, but would not be restored after a restart; it is tried again every {} s; mend: look at the disk and the \
+                 rights of {}",
+                RETRY.as_secs(),
+                self.place
+            ));
+        }
+    }
+
+    fn write_group(&self, group: &[Order]) -> Result<(), StoreError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let write = || {
+            store.begin()?;
+            group.iter().try_for_each(|order| store_one(store, order))?;
+            store.commit()
+        };
+        let outcome = write();
+        if outcome.is_err() {
+            store.roll_back();
+        }
+        outcome
+    }
+
+    /// Reads something; a damaged file is replaced, and asked again.
+    fn look<T>(&mut self, what: impl Fn(&Store) -> Result<T, StoreError>) -> Option<T> {
+        let mut outcome = what(self.store.as_ref()?);
+        if let Err(error) = &outcome
+            && error.is_damage()
+        {
+            self.renew(error);
+            outcome = what(self.store.as_ref()?);
+        }
+        outcome.map_err(|error| self.complain(&error.to_string())).ok()
+    }
+
+    fn renew(&mut self, why: &StoreError) {
+        let (Place::File(path), Some(store)) = (&self.place, self.store.take()) else {
+            return;
+        };
+        let path: PathBuf = path.clone();
+        match store.renew(&path, &stamp(&self.log), why) {
+            Ok((store, notes)) => {
+                say_all(&self.log, &notes);
+                self.store = Some(store);
+            }
+            Err(error) => self.log.write(
+                Level::Error,
+                LOGGER,
+                &format!("{error}; nothing is stored any more; mend: restart the server once that is done"),
+            ),
+        }
+    }
+
+    fn purge(&mut self) {
+        self.next_purge = Instant::now() + PURGE;
+        self.write();
+        let age = self.purge_age;
+        let removed = self.look(|store| store.purge(now(), age));
+        if removed.is_some_and(|rows| rows > 0) {
+            // What it needs for that may not be there: the file then stays as long as it is.
+            let pages = self.store.as_ref().and_then(|store| store.shrink().ok());
+            self.log.write(
+                Level::Debug,
+                LOGGER,
+                &format!(
+                    "{} rows older than {} s were removed; the file is {} pages shorter",
+                    removed.unwrap_or_default(),
+                    age.0,
+                    pages.unwrap_or_default()
+                ),
+            );
+        }
+    }
+
+    fn complain(&mut self, text: &str) {
+        if self.told.is_none_or(|told| told.elapsed() >= QUIET) {
+            self.told = Some(Instant::now());
+            self.log.write(Level::Error, LOGGER, text);
+        }
+    }
+}
+
+fn store_one(store: &Store, order: &Order) -> Result<(), StoreError> {
+    match order {
+        Order::Jail(jail, enabled) => store.set_enabled(jail, *enabled),
+        Order::Ban(jail, ban) => store.add_ban(jail, ban),
+        Order::Prolong(jail, ban) => store.prolong(jail, ban),
+        Order::Forget(jail, id) => store.forget(jail, id.as_ref()),
+        Order::Log {
+            jail,
+            path,
+            first_line,
+            offset,
+        } => store.set_log(jail, path, first_line, *offset),
+        Order::Journal(jail, at, shown) => store.set_journal(jail, *at, shown),
+        Order::MaxMatches(_) | Order::PurgeAge(_) | Order::Restore(..) | Order::History(..) | Order::Close => Ok(()),
+    }
+}
