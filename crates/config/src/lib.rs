@@ -46,7 +46,7 @@ pub use jail::JailConfig;
 pub use logpath::{From, LogPath, has_magic};
 pub use server::ServerConfig;
 pub use setting::{Line, Setting, Value};
-pub use show::{Earlier, Part, Shown, ShownOption, show};
+pub use show::{Earlier, Part, Shown, ShownOption, option_of, show};
 pub use tool::{ToolFilter, filter_settings};
 pub use unknown::{doubts, nearest};
 

@@ -137,6 +137,20 @@ pub fn show(dir: &Path, overrides: &Overrides, name: &str) -> Option<Shown> {
     Some(shown)
 }
 
+/// What an option is in each of these jails, and where it stands; the files are read once.
+pub fn option_of(dir: &Path, overrides: &Overrides, jails: &[&str], option: &str) -> Vec<Option<(String, Place)>> {
+    let tree = Tree::new(dir);
+    let directory = dir.to_string_lossy();
+    let merged = tree
+        .read("jail", &presets(overrides, &directory), &mut Vec::new())
+        .unwrap_or_default();
+    let value = |name: &&str| {
+        let view = View::new(&merged, name);
+        Some((view.get(option).ok().flatten()?, view.place(option)))
+    };
+    jails.iter().map(value).collect()
+}
+
 /// The options of the jail's own section, and of the defaults those that it uses.
 fn own(merged: &Merged, section: &Section) -> Part {
     let view = View::new(merged, &section.name);

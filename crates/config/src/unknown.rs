@@ -13,6 +13,9 @@ use crate::options::{self, Extended};
 use crate::setting::{is_flag, truth};
 use crate::{Overrides, action, filter, presets, server};
 
+/// More doubts than these tell nothing new, and names of a file that is no configuration would be compared for minutes.
+const DOUBTS_LIMIT: usize = 500;
+
 /// Finds misspelt names in the files that the configuration in `dir` is made of.
 pub fn doubts(dir: &Path, overrides: &Overrides) -> Vec<Diagnostic> {
     let tree = Tree::new(dir);
@@ -41,6 +44,10 @@ impl Doubts<'_> {
         self.tree.read(base, &self.presets, &mut Vec::new())
     }
 
+    fn is_full(&self) -> bool {
+        self.found.len() >= DOUBTS_LIMIT
+    }
+
     fn server(&mut self) {
         let Some(merged) = self.read("fail2ban") else { return };
         let referenced = referenced(&merged);
@@ -55,7 +62,7 @@ impl Doubts<'_> {
                 }
             };
             for (name, entry) in &section.options {
-                if !known.contains(&name.as_str()) && !referenced.contains(name) {
+                if !known.contains(&name.as_str()) && !referenced.contains(name) && !self.is_full() {
                     self.unread(name, &entry.place, nearest(name, known.iter().copied()), "the server");
                 }
             }
@@ -70,13 +77,15 @@ impl Doubts<'_> {
         for (name, entry) in &merged.defaults.options {
             // A default that nobody uses is common; one that is nearly an option is a slip.
             if unread(name)
+                && !self.is_full()
                 && let Some(near) = nearest(name, known.iter().copied())
             {
                 self.unread(name, &entry.place, Some(near), "a jail");
             }
         }
         for section in merged.sections.iter().filter(|section| jail::is_jail(&section.name)) {
-            for (name, entry) in section.options.iter().filter(|(name, _)| unread(name)) {
+            let unread = section.options.iter().filter(|(name, _)| unread(name));
+            for (name, entry) in unread.take(DOUBTS_LIMIT) {
                 self.unread(name, &entry.place, nearest(name, known.iter().copied()), "a jail");
             }
             let view = View::new(&merged, &section.name);

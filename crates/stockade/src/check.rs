@@ -2,6 +2,7 @@
 //!
 //! Patterns are compiled and actions built as the server will do it; a jail with a fault is told with its place and left out, the others run.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use stockade_action::Action;
@@ -163,11 +164,14 @@ pub(crate) fn place_of_rule(jail: &JailConfig, option: &str, index: usize) -> Pl
         .clone()
 }
 
-/// Doubts about the rules of a jail that compile.
-pub fn review(jail: &JailConfig, found: &mut Vec<Diagnostic>) {
+/// Doubts about the rules of a jail that compile. `reviewed` holds what was seen: jails often share their rules.
+pub(crate) fn review(jail: &JailConfig, reviewed: &mut HashSet<String>, found: &mut Vec<Diagnostic>) {
     let Some(name) = JailName::new(&jail.name) else { return };
     // What the server refuses has been told, and such a jail is not reviewed.
     let settings = setup(jail, &name, &mut Vec::new()).filter;
+    if !reviewed.insert(format!("{settings:?}")) {
+        return;
+    }
     let Ok(filter) = Filter::new(&settings, &jiff::tz::TimeZone::UTC) else {
         return;
     };

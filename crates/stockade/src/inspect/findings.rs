@@ -2,6 +2,7 @@
 //!
 //! [`crate::check::load`] finds what keeps a jail from running; here are the doubts besides.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -40,19 +41,24 @@ impl Report {
     }
 }
 
+/// So many logs of a jail are looked at.
+const LOGS_LIMIT: usize = 200;
+
 /// Looks at the configuration in `folder`.
 pub(super) fn examine(folder: &Path) -> Report {
     let overrides = Overrides::default();
     let mut config = crate::check::load(folder, &overrides);
     let mut findings = std::mem::take(&mut config.diagnostics);
     findings.extend(stockade_config::doubts(folder, &overrides));
-    for jail in config.jails.iter().filter(|jail| jail.problem.is_none()) {
+    let running: Vec<&JailConfig> = config.jails.iter().filter(|jail| jail.problem.is_none()).collect();
+    let names: Vec<&str> = running.iter().map(|jail| jail.name.as_str()).collect();
+    let ports = stockade_config::option_of(folder, &overrides, &names, "port");
+    let mut reviewed = HashSet::new();
+    for (jail, port) in running.iter().zip(ports) {
         logs(jail, &mut findings);
         ignored(jail, &mut findings);
-        crate::check::review(jail, &mut findings);
-        if let Some(shown) = stockade_config::show(folder, &overrides, &jail.name) {
-            findings.extend(ports::reached(&shown));
-        }
+        crate::check::review(jail, &mut reviewed, &mut findings);
+        findings.extend(port.and_then(|(port, place)| ports::reached(jail, &port, &place)));
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Report { config, findings }
@@ -74,7 +80,7 @@ pub(super) fn doubt(jail: &JailConfig, what: String, why: &str, mend: String) ->
 /// Logs that are not there although others of the jail are, and logs that cannot be read.
 fn logs(jail: &JailConfig, findings: &mut Vec<Diagnostic>) {
     let some = jail.logs.iter().any(|log| !log.files.is_empty());
-    for log in &jail.logs {
+    for log in jail.logs.iter().take(LOGS_LIMIT) {
         let mut tell = |what: String, why: &str, mend: &str| {
             findings.push(Diagnostic {
                 place: Some(log.place.clone()),

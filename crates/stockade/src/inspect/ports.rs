@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use stockade_config::{About, Diagnostic, Part, Shown};
+use stockade_config::{About, ActionConfig, ActionKind, Diagnostic, JailConfig, Place, Value};
 
 use super::findings::doubt;
 
@@ -22,12 +22,11 @@ const BLOCKERS: &[&str] = &[
     "ip",
 ];
 
-/// A doubt if all actions of the jail that block ports leave out every port of `port`.
-pub(super) fn reached(shown: &Shown) -> Option<Diagnostic> {
-    let port = shown.own.option("port")?;
-    let wanted = Ports::parse(&port.value)?;
-    let blocking: Vec<&Part> = shown.actions.iter().filter(|action| blocks(action)).collect();
-    let blocked: Vec<(&str, String)> = blocking
+/// A doubt if all actions of the jail that block ports leave out every port of the jail, which is `port` and stands at `place`.
+pub(super) fn reached(jail: &JailConfig, port: &str, place: &Place) -> Option<Diagnostic> {
+    let wanted = Ports::parse(port)?;
+    let blocking: Vec<&ActionConfig> = jail.actions.iter().filter(|action| blocks(action)).collect();
+    let blocked: Vec<(&str, &str)> = blocking
         .iter()
         .filter_map(|action| Some((action.name.as_str(), ports_of(action)?)))
         .collect();
@@ -43,15 +42,12 @@ pub(super) fn reached(shown: &Shown) -> Option<Diagnostic> {
         .iter()
         .map(|(name, ports)| format!("`{name}` blocks {ports}"))
         .collect();
-    let what = format!(
-        "no action of the jail `{}` blocks its port {}",
-        shown.jail.name, port.value
-    );
+    let what = format!("no action of the jail `{}` blocks its port {port}", jail.name);
     Some(Diagnostic {
-        place: Some(port.place.clone()),
-        about: Some(About::all(&port.value)),
+        place: Some(place.clone()),
+        about: Some(About::all(port)),
         ..doubt(
-            &shown.jail,
+            jail,
             what,
             &format!("{}; whoever is banned still reaches the service", told.join(", ")),
             "give the action port=\"%(port)s\", or one that blocks all ports".to_owned(),
@@ -59,27 +55,46 @@ pub(super) fn reached(shown: &Shown) -> Option<Diagnostic> {
     })
 }
 
+/// A property of an action, if it is text.
+fn property<'a>(action: &'a ActionConfig, name: &str) -> Option<&'a str> {
+    properties(action)
+        .find(|(known, _)| *known == name)
+        .map(|(_, text)| text)
+}
+
+fn properties(action: &ActionConfig) -> impl Iterator<Item = (&str, &str)> {
+    let properties = match &action.kind {
+        ActionKind::Properties(properties) => properties.as_slice(),
+        ActionKind::Python { .. } => &[],
+    };
+    properties.iter().filter_map(|property| match &property.value {
+        Value::Text(text) => Some((property.name.as_str(), text.as_str())),
+        _ => None,
+    })
+}
+
 /// The commands of an action.
-fn commands(action: &Part) -> impl Iterator<Item = &str> {
-    let options = action.options.iter().filter(|option| option.name.starts_with("action"));
-    options.map(|option| option.value.as_str())
+fn commands(action: &ActionConfig) -> impl Iterator<Item = &str> {
+    let commands = properties(action).filter(|(name, _)| stockade_config::is_command(name));
+    commands.map(|(_, text)| text)
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_alphanumeric() || "-_.,:".contains(c)))
 }
 
-fn blocks(action: &Part) -> bool {
-    action.option("native").is_some() || commands(action).any(|text| words(text).any(|word| BLOCKERS.contains(&word)))
+fn blocks(action: &ActionConfig) -> bool {
+    let starts_blocker = |text: &str| words(text).any(|word| BLOCKERS.contains(&word));
+    property(action, "native").is_some() || commands(action).any(starts_blocker)
 }
 
 /// The ports an action blocks; `None` if it blocks all.
-fn ports_of(action: &Part) -> Option<String> {
-    let port = &action.option("port")?.value;
-    let native = action.option("native").is_some() && action.option("type").is_none_or(|kind| kind.value != "allports");
-    let named =
-        || commands(action).any(|text| words(text).any(|word| word == port) || text.contains(&format!("'{port}'")));
-    (native || named()).then(|| port.clone())
+fn ports_of(action: &ActionConfig) -> Option<&str> {
+    let port = property(action, "port")?;
+    let native = property(action, "native").is_some() && property(action, "type") != Some("allports");
+    let quoted = format!("'{port}'");
+    let names = |text: &str| words(text).any(|word| word == port) || text.contains(&quoted);
+    (native || commands(action).any(names)).then_some(port)
 }
 
 /// Port numbers, and names that `/etc/services` does not know.

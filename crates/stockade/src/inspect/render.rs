@@ -10,6 +10,8 @@ use stockade_config::{Diagnostic, Severity, builtin};
 use super::findings::Report;
 use crate::screen::{Screen, Style, shown};
 
+/// A person reads no more findings than these.
+const SHOWN_FINDINGS: usize = 300;
 /// Longest piece of text that is shown.
 const SHOWN_CHARS: usize = 600;
 /// Longest source line that is shown whole; of a longer one, what stands around the caret.
@@ -108,8 +110,13 @@ fn read(file: &str) -> String {
 pub(super) fn text(report: &Report) {
     let mut screen = Screen::new();
     let mut sources = Sources::default();
-    for finding in &report.findings {
+    for finding in report.findings.iter().take(SHOWN_FINDINGS) {
         one(&mut screen, finding, &mut sources);
+        screen.blank();
+    }
+    if report.findings.len() > SHOWN_FINDINGS {
+        let more = report.findings.len() - SHOWN_FINDINGS;
+        screen.line(&[(Style::Dim, &format!("{more} more findings are told by --json"))]);
         screen.blank();
     }
     let rules: usize = report.running().map(|jail| jail.lines("addfailregex").count()).sum();
