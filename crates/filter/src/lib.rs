@@ -25,6 +25,7 @@
 
 mod closer;
 mod date;
+mod encoding;
 mod failregex;
 mod gate;
 mod hit;
@@ -39,6 +40,7 @@ mod scan;
 mod tags;
 mod window;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
@@ -47,6 +49,7 @@ use stockade_core::{FailureId, Fields, LineText, Timestamp};
 use stockade_regex::Scratch;
 
 use crate::date::{DateState, Detector, Zone, Zones};
+use crate::encoding::Carry;
 use crate::failregex::Rules;
 use crate::gate::Gate;
 use crate::matcher::Effort;
@@ -54,6 +57,7 @@ use crate::mlfid::Sessions;
 use crate::window::Window;
 
 pub use crate::closer::{Group, Groups, RuleHit};
+pub use crate::encoding::{Decoder, Encoding};
 pub use crate::near::Near;
 pub use crate::review::{Finding, FindingKind, review};
 
@@ -74,6 +78,8 @@ pub struct FilterSettings {
     pub maxlines: u32,
     /// `logtimezone`.
     pub logtimezone: Option<String>,
+    /// `logencoding`; UTF-8 if it is not given.
+    pub logencoding: Option<String>,
 }
 
 /// `usedns`.
@@ -124,6 +130,7 @@ pub struct Filter {
     gate: Option<Gate>,
     usedns: UseDns,
     maxlines: u32,
+    encoding: Encoding,
 }
 
 /// The rules as `get JAIL …` shows them.
@@ -141,6 +148,10 @@ pub struct Memory {
     last_date: Option<Timestamp>,
     dating: Dating,
     sessions: Sessions,
+    /// Bytes of a line in a wide encoding that has no end yet.
+    carry: Carry,
+    /// The last line had bytes that are no UTF-8.
+    replaced: bool,
     /// The last lines, for rules over several.
     window: Window,
     /// The literals that are rare in this log.
@@ -164,6 +175,11 @@ pub enum Dating {
 }
 
 impl Memory {
+    /// Whether the last line had bytes that are no UTF-8; only of lines that were looked at closely.
+    pub fn replaced(&self) -> bool {
+        self.replaced
+    }
+
     /// How the time of the last line was found.
     pub fn dating(&self) -> Dating {
         self.dating
@@ -286,6 +302,18 @@ impl Filter {
             .as_deref()
             .map(str::trim)
             .filter(|text| !text.is_empty());
+        let encoding = settings.logencoding.as_deref().map(Encoding::of);
+        if let (Some(None), Some(name)) = (encoding, &settings.logencoding) {
+            faults.push(FilterError {
+                option: "logencoding",
+                index: 0,
+                rule: name.clone(),
+                at: None,
+                message: format!("unknown encoding: {name}"),
+                mend: "logencoding = auto, or a name such as latin1, cp1252 or utf-16".into(),
+            });
+        }
+        let encoding = encoding.flatten();
         let zones = Zones {
             given: given.and_then(Zone::parse),
             local: Zone::Rules(zone.clone()),
@@ -329,13 +357,21 @@ impl Filter {
                     gate,
                     usedns: settings.usedns,
                     maxlines: settings.maxlines,
+                    encoding: encoding.unwrap_or_default(),
                 })
             }
             _ => Err(faults),
         }
     }
 
-    /// Judges one line (without its line end; any bytes).
+    /// The whole lines of a block in UTF-8; also whether bytes that are none in the log's encoding were replaced.
+    ///
+    /// Blocks of one log have to come in order. A line of UTF-16 may come with the block after it.
+    pub fn decode<'a>(&self, block: &'a [u8], memory: &mut Memory) -> (Cow<'a, [u8]>, bool) {
+        self.encoding.decode(block, &mut memory.carry)
+    }
+
+    /// Judges one line (without its line end; UTF-8, other bytes are replaced).
     ///
     /// A line no rule matches may come out as [`Verdict::Miss`] or [`Verdict::TooOld`]: lines that cannot match are not
     /// compared with the clock.

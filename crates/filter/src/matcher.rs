@@ -51,6 +51,7 @@ impl Filter {
     ) -> Verdict {
         let mut decoded = std::mem::take(&mut memory.buffers.decoded);
         let text = line::decode(bytes, &mut decoded);
+        memory.replaced = !std::ptr::eq(text.as_bytes(), bytes);
         let verdict = self.run_text(text, given, clock, memory, effort);
         memory.buffers.decoded = decoded;
         verdict

@@ -8,8 +8,9 @@ use std::os::unix::fs::FileTypeExt;
 use stockade_config::options as config_options;
 use stockade_config::shell_words;
 use stockade_core::Timestamp;
-use stockade_source::LINE_LIMIT_BYTES;
+use stockade_filter::{Decoder, Encoding};
 use stockade_source::journal::{self, Matches, Reader};
+use stockade_source::{LINE_LIMIT_BYTES, lines};
 
 use super::Stop;
 use super::options::Options;
@@ -21,7 +22,7 @@ pub(super) enum Input {
         name: String,
         encoding: String,
         reader: BufReader<File>,
-        decode: Encoding,
+        decoder: Decoder,
         /// In bytes; `None` for a pipe.
         size: Option<u64>,
     },
@@ -52,7 +53,7 @@ impl Input {
         if !is_log {
             return Ok(Self::Typed(log.clone()));
         }
-        let decode = Encoding::asked_for(options)?;
+        let decoder = decoder(options)?;
         let opened = File::open(log).and_then(|file| Ok((file.metadata()?, file)));
         let (found, file) = opened.map_err(|error| {
             Stop::Refused(format!(
@@ -63,7 +64,7 @@ impl Input {
             name: log.clone(),
             encoding: options.encoding.clone().unwrap_or_else(|| "UTF-8".to_owned()),
             reader: BufReader::with_capacity(128 * 1024, file),
-            decode,
+            decoder,
             size: Some(found.len()).filter(|_| found.is_file()),
         })
     }
@@ -119,7 +120,7 @@ impl Input {
                 .try_for_each(|text| out(Line { text, at: None })),
             Self::File {
                 mut reader,
-                decode,
+                mut decoder,
                 size,
                 ..
             } => {
@@ -128,30 +129,20 @@ impl Input {
                 loop {
                     line.clear();
                     let mut length = (&mut reader).take(limit + 1).read_until(b'\n', &mut line)?;
-                    if line.last() == Some(&b'\n') {
-                        line.pop();
-                    } else if line.len() > LINE_LIMIT_BYTES {
+                    if line.last() != Some(&b'\n') {
+                        if line.len() <= LINE_LIMIT_BYTES {
+                            return Ok(());
+                        }
                         // As the server does: the rest of a line this long is not looked at.
                         line.truncate(LINE_LIMIT_BYTES);
+                        line.push(b'\n');
                         length += reader.skip_until(b'\n')?;
-                    } else {
-                        return Ok(());
                     }
                     progress.advance(length, size);
-                    let text = line.strip_suffix(b"\r").unwrap_or(&line);
-                    if !is_wanted(text) {
-                        continue;
-                    }
-                    match decode {
-                        Encoding::Latin1 | Encoding::Ascii if !text.is_ascii() => {
-                            let text: String = text.iter().map(|byte| decode.letter(*byte)).collect();
-                            out(Line {
-                                text: text.as_bytes(),
-                                at: None,
-                            })?;
-                        }
-                        _ => out(Line { text, at: None })?,
-                    }
+                    let (decoded, _) = decoder.decode(&line);
+                    lines(&decoded)
+                        .filter(|line| is_wanted(line))
+                        .try_for_each(|text| out(Line { text, at: None }))?;
                 }
             }
             Self::Journal { mut reader, .. } => {
@@ -198,40 +189,13 @@ pub(super) fn journal_words(text: &str) -> Result<Vec<String>, Stop> {
     shell_words::split(text).ok_or_else(|| Stop::Refused("No closing quotation".into()))
 }
 
-/// The encodings that lines can be read in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
-    Utf8,
-    Latin1,
-    Ascii,
-}
-
-impl Encoding {
-    /// A byte of an encoding that has one for each letter.
-    fn letter(self, byte: u8) -> char {
-        match self {
-            Self::Ascii if !byte.is_ascii() => char::REPLACEMENT_CHARACTER,
-            _ => char::from(byte),
-        }
-    }
-
-    fn asked_for(options: &Options) -> Result<Self, Stop> {
-        let Some(given) = &options.encoding else {
-            return Ok(Self::Utf8);
-        };
-        // Names as Python spells them.
-        let name: String = given
-            .to_lowercase()
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .collect();
-        match name.as_str() {
-            "auto" | "utf8" => Ok(Self::Utf8),
-            "ascii" | "usascii" => Ok(Self::Ascii),
-            "latin1" | "iso88591" | "l1" => Ok(Self::Latin1),
-            _ => Err(Stop::Refused(format!(
-                "unknown encoding `{given}`\n  why: lines are read as UTF-8 or latin1\n  mend: --encoding=UTF-8, or convert the log with iconv"
-            ))),
-        }
-    }
+/// What makes text of the bytes of a log.
+fn decoder(options: &Options) -> Result<Decoder, Stop> {
+    let given = options.encoding.as_deref().unwrap_or("auto");
+    Encoding::of(given).map(Decoder::new).ok_or_else(|| {
+        Stop::Refused(format!(
+            "unknown encoding `{given}`\n  why: names are those of Python, such as latin1, cp1252 or utf-16\n  mend: --encoding=UTF-8, or convert the log \
+             with iconv"
+        ))
+    })
 }

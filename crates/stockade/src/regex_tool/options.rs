@@ -75,7 +75,7 @@ Options:
   -d, --datepattern PATTERN
                         how dates are written
   --timezone, --TZ ZONE time zone of dates that name none
-  -e, --encoding NAME   encoding of the log: UTF-8 or latin1
+  -e, --encoding NAME   encoding of the log, such as UTF-8 or latin1
   -r, --raw             names in the place of addresses stand for themselves
   --usedns MODE         names in the place of addresses: yes, warn, no or raw
   -L, --maxlines N      lines a rule may span; only 1 for now

@@ -250,7 +250,10 @@ impl Jails {
             JailGet::FindTime => ("fail2ban.filter", format!("  findtime: {}", setup.settings.findtime.0)),
             JailGet::BanTime => ("fail2ban.actions", format!("  banTime: {}", setup.settings.bantime.0)),
             JailGet::LogEncoding if setup.reads_journal() => return,
-            JailGet::LogEncoding => ("fail2ban.filter", "  encoding: UTF-8".to_owned()),
+            JailGet::LogEncoding => {
+                let name = Some(setup.logencoding.as_str()).filter(|name| *name != "auto");
+                ("fail2ban.filter", format!("  encoding: {}", name.unwrap_or("UTF-8")))
+            }
             JailGet::JournalMatch if setup.reads_journal() && !setup.journalmatch.is_empty() => {
                 let matches = setup.journal_matches();
                 let text = format!("[{}] Added journal match for: '{matches}'", setup.name);

@@ -3,6 +3,7 @@
 //! A file always goes to the same worker, so the order of its lines holds. This is the only place where a panic is caught: a hostile
 //! line may cost itself, not the server.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -279,11 +280,34 @@ impl Worker {
     fn lines(&mut self, block: &Block, rules: &Rules, clock: Clock, memory: &mut Memory) -> bool {
         let mut at = 0;
         let ending = Arc::clone(&self.ending);
-        while at < block.bytes.len() {
+        let (text, replaced) = rules.filter.decode(&block.bytes, memory);
+        if replaced {
+            self.undecodable(
+                block,
+                rules,
+                lines(&text).find(|line| has_replacement(line)).unwrap_or_default(),
+            );
+        }
+        if text.is_empty() && !block.bytes.is_empty() {
+            // Of a wide encoding all of it may wait for the rest of a line end.
+            let offset = block.end;
+            self.read_to(
+                block,
+                rules,
+                Upto::Line {
+                    first_line: block.first_line,
+                    offset,
+                },
+            );
+        }
+        while at < text.len() {
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 rules
                     .filter
-                    .scan(&block.bytes, &mut at, clock, memory, |line, verdict, memory| {
+                    .scan(&text, &mut at, clock, memory, |line, verdict, memory| {
+                        if memory.replaced() {
+                            self.undecodable(block, rules, line);
+                        }
                         self.take(block, rules, line, verdict, memory.dating());
                         // A block may take long where a rule needs many steps.
                         if ending.load(Ordering::Relaxed) {
@@ -293,7 +317,13 @@ impl Worker {
                         }
                     });
             }));
-            let left = u64::try_from(block.bytes.len().saturating_sub(at)).unwrap_or(u64::MAX);
+            // Where in the log a line of a decoded block ends is not known: all of it is read again then.
+            let left = match (&text, text.len().saturating_sub(at)) {
+                (_, 0) => 0,
+                (Cow::Borrowed(_), left) => left,
+                (Cow::Owned(_), _) => block.bytes.len(),
+            };
+            let left = u64::try_from(left).unwrap_or(u64::MAX);
             let first_line = block.first_line;
             let offset = block.end.saturating_sub(left);
             self.read_to(block, rules, Upto::Line { first_line, offset });
@@ -304,7 +334,7 @@ impl Worker {
             if outcome.is_err() {
                 // A half-changed memory is never used again. What is behind `at` has been judged, the line before it is to blame.
                 *memory = Memory::default();
-                let judged = block.bytes.get(..at).unwrap_or_default();
+                let judged = text.get(..at).unwrap_or_default();
                 let line = lines(judged).last().unwrap_or_default();
                 self.blame(block, rules, line);
             }
@@ -417,6 +447,22 @@ impl Worker {
         });
     }
 
+    /// Says that a line holds bytes that are nothing in the encoding of the log.
+    fn undecodable(&mut self, block: &Block, rules: &Rules, line: &[u8]) {
+        self.complain(block, "undecodable", QUIET_DATES, || {
+            (
+                Level::Warning,
+                format!(
+                    "[{}] a line of {} has bytes that are nothing in the encoding of this log: they are replaced; mend: set \
+                     logencoding: {}",
+                    rules.jail,
+                    block.path.display(),
+                    shown(line)
+                ),
+            )
+        });
+    }
+
     /// Says something about a file that an outsider may have caused, at most once in `quiet`.
     fn complain(
         &mut self,
@@ -437,6 +483,10 @@ impl Worker {
         let (level, text) = message();
         self.log.write(level, "fail2ban.filter", &text);
     }
+}
+
+fn has_replacement(line: &[u8]) -> bool {
+    String::from_utf8_lossy(line).contains(char::REPLACEMENT_CHARACTER)
 }
 
 /// The beginning of a line for a message; control characters are shown by the log itself.

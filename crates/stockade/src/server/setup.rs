@@ -4,7 +4,7 @@
 
 use stockade_config::{duration, options};
 use stockade_core::{IgnoreEntry, JailName, JailSettings, Seconds};
-use stockade_filter::{FilterSettings, UseDns};
+use stockade_filter::{Encoding, FilterSettings, UseDns};
 use stockade_protocol::{ErrorClass, JailGet, JailSet, RemoteError, TimeSpan, Value};
 use stockade_source::journal::{Matches, Options};
 
@@ -98,12 +98,11 @@ impl JailSetup {
                 self.logs.retain(|log| log.pattern != *path);
             }
             JailSet::LogEncoding(encoding) => {
-                let plain = encoding.to_ascii_lowercase();
-                if !matches!(plain.as_str(), "auto" | "utf-8" | "utf8" | "ascii" | "us-ascii") {
-                    self.unsupported.push(format!(
-                        "logencoding = {encoding} (lines are read as UTF-8, other bytes replaced)"
-                    ));
+                if Encoding::of(encoding).is_none() {
+                    let text = format!("unknown encoding: {encoding}");
+                    return Err(RemoteError::new(ErrorClass::LookupError, text));
                 }
+                self.filter.logencoding = Some(encoding.clone());
                 self.logencoding.clone_from(encoding);
             }
             // A jail that reads files does not use them.
