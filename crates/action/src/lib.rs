@@ -8,13 +8,18 @@
 //!
 //! ```
 //! use stockade_action::{Action, Context, Counters};
-//! use stockade_core::{JailName, Timestamp};
+//! use stockade_core::{FailureId, JailName, LineText, Timestamp};
 //!
 //! let jail = JailName::new("sshd").expect("a name");
 //! let properties = [("actionstart".to_owned(), "true".to_owned()), ("timeout".to_owned(), "5".to_owned())];
 //! let mut action = Action::new(&jail, "example", &properties).expect("a sound action");
 //! let mut context =
-//!     Context { now: Timestamp::from_secs(1_795_000_000), counters: Counters::default(), report: &mut |report| drop(report) };
+//!     Context {
+//!         now: Timestamp::from_secs(1_795_000_000),
+//!         counters: Counters::default(),
+//!         earlier: &|_, _| None,
+//!         report: &mut |report| drop(report),
+//!     };
 //! assert!(action.start(&mut context).is_ok());
 //! ```
 
@@ -33,7 +38,7 @@ use std::path::Path;
 
 use stockade_core::effect::Ban;
 use stockade_core::logline::Level;
-use stockade_core::{JailName, Timestamp};
+use stockade_core::{FailureId, JailName, LineText, Timestamp};
 use stockade_firewall::{Firewall, Target};
 
 pub use error::ActionError;
@@ -49,6 +54,8 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// The jail's counters, for `<jail.found>` and its kin.
     pub counters: Counters,
+    /// Looks up what all bans of somebody come to, in this jail alone or in all, for `<ipfailures>` and its kin; `None` if nobody knows.
+    pub earlier: &'a dyn Fn(&FailureId, Scope) -> Option<Earlier>,
     /// Takes each line for `fail2ban.log`.
     pub report: &'a mut dyn FnMut(Report),
 }
@@ -57,6 +64,24 @@ impl Context<'_> {
     fn say(&mut self, logger: &'static str, level: Level, text: String) {
         (self.report)(Report { logger, level, text });
     }
+}
+
+/// Which bans are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of this jail.
+    Jail,
+    /// Those of all.
+    All,
+}
+
+/// What all bans of somebody come to, the present one included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// The failures of all.
+    pub failures: u64,
+    /// The log lines of all, oldest first.
+    pub matches: Vec<LineText>,
 }
 
 /// The counters of a jail, as `status JAIL` shows them.

@@ -12,12 +12,12 @@ use stockade_core::effect::Ban;
 use stockade_core::logline::Level;
 use stockade_core::{FailureId, JailName};
 
+use crate::Context;
 use crate::error::ActionError;
 use crate::properties::{Family, Properties};
 use crate::run::{self, End, Outcome, Output};
 use crate::tags::Subject;
 use crate::template::{Script, Template};
-use crate::{Context, Counters};
 
 const UTILS: &str = "fail2ban.utils";
 const COMMAND_ACTION: &str = "fail2ban.CommandAction";
@@ -126,12 +126,13 @@ impl Settings {
     }
 
     /// The command completed, or `None` if there is nothing to run.
-    fn script(&self, kind: Kind, family: Family, ban: Option<&Ban>, counters: Counters) -> Option<Script> {
+    fn script(&self, kind: Kind, family: Family, ban: Option<&Ban>, context: &Context<'_>) -> Option<Script> {
         let subject = Subject {
             ban,
             family,
             jail: self.jail.as_str(),
-            counters,
+            counters: context.counters,
+            earlier: context.earlier,
         };
         self.templates
             .get(&(kind, family))
@@ -140,7 +141,7 @@ impl Settings {
 
     /// Runs a command; true if it succeeded or there was none.
     fn run(&self, kind: Kind, family: Family, ban: Option<&Ban>, context: &mut Context<'_>) -> bool {
-        match self.script(kind, family, ban, context.counters) {
+        match self.script(kind, family, ban, context) {
             Some(script) => self.run_script(&script, context),
             None => true,
         }
@@ -214,7 +215,7 @@ impl Commands {
         let mut done = Vec::new();
         let mut outcome = Ok(());
         for family in families {
-            let script = self.settings.script(Kind::Start, *family, None, context.counters);
+            let script = self.settings.script(Kind::Start, *family, None, context);
             let good = match script {
                 // What is the same for both families is run once.
                 Some(script) if done.contains(&script) => true,
@@ -420,7 +421,7 @@ impl Commands {
 
     /// Runs a command of the whole action unless the very same one was run for another family.
     fn run_once(&self, kind: Kind, family: Family, done: &mut Vec<Script>, context: &mut Context<'_>) -> bool {
-        match self.settings.script(kind, family, None, context.counters) {
+        match self.settings.script(kind, family, None, context) {
             Some(script) if done.contains(&script) => true,
             Some(script) => {
                 let good = self.settings.run_script(&script, context);

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use stockade_core::effect::Ban;
-use stockade_core::{FailureId, Timestamp};
+use stockade_core::{FailureId, LineText, Timestamp};
 
 use crate::properties::Family;
-use crate::{Counters, run};
+use crate::{Counters, Earlier, Scope, run};
 
 /// A value longer than this is cut: the kernel refuses environment variables of 128 KiB and more.
 const LONGEST_VALUE: usize = 32 * 1024;
@@ -138,6 +138,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) family: Family,
     pub(crate) jail: &'a str,
     pub(crate) counters: Counters,
+    pub(crate) earlier: &'a dyn Fn(&FailureId, Scope) -> Option<Earlier>,
 }
 
 /// A value, and whether it is an address or a number, which mean nothing to any shell.
@@ -185,12 +186,16 @@ pub(crate) fn value(tag: &Tag, subject: Subject<'_>) -> Option<Value> {
         Tag::Fid => Some(foreign(&ban.id.to_string(), tag)),
         Tag::IpRev => plain(reversed(&ban.id)),
         Tag::IpHost => Some(foreign(&reverse_name(&ban.id), tag)),
-        Tag::Failures | Tag::IpFailures | Tag::IpJailFailures => plain(ban.failures.to_string()),
+        Tag::Failures => plain(ban.failures.to_string()),
+        Tag::IpFailures => plain(failures(ban, subject, Scope::All)),
+        Tag::IpJailFailures => plain(failures(ban, subject, Scope::Jail)),
         Tag::Time => plain(time(ban.since, ban.restored)),
         Tag::Bantime => plain(ban.bantime.0.to_string()),
         Tag::Bancount => plain(ban.count.to_string()),
         Tag::Restored => plain(u8::from(ban.restored).to_string()),
-        Tag::Matches | Tag::IpMatches | Tag::IpJailMatches => Some(foreign(&matches(ban), tag)),
+        Tag::Matches => Some(foreign(&joined(&ban.matches), tag)),
+        Tag::IpMatches => Some(foreign(&matches(ban, subject, Scope::All), tag)),
+        Tag::IpJailMatches => Some(foreign(&matches(ban, subject, Scope::Jail), tag)),
         Tag::RawTicket => Some(foreign(&raw_ticket(ban), tag)),
         Tag::Field(name) => Some(foreign(ban.fields.get(name).unwrap_or_default(), tag)),
         _ => None,
@@ -218,9 +223,25 @@ fn foreign(text: &str, tag: &Tag) -> Value {
     }
 }
 
-fn matches(ban: &Ban) -> String {
+/// The failures of all bans; those of this one if nobody knows of others.
+fn failures(ban: &Ban, subject: Subject<'_>, scope: Scope) -> String {
+    let earlier = (subject.earlier)(&ban.id, scope).map_or(0, |earlier| earlier.failures);
+    earlier.max(u64::from(ban.failures)).to_string()
+}
+
+/// The log lines of all bans, likewise.
+fn matches(ban: &Ban, subject: Subject<'_>, scope: Scope) -> String {
+    let earlier = (subject.earlier)(&ban.id, scope).map(|earlier| earlier.matches);
+    joined(
+        &earlier
+            .filter(|lines| !lines.is_empty())
+            .unwrap_or_else(|| ban.matches.clone()),
+    )
+}
+
+fn joined(lines: &[LineText]) -> String {
     let mut all = String::new();
-    for line in &ban.matches {
+    for line in lines {
         if !all.is_empty() {
             all.push('\n');
         }
@@ -357,6 +378,7 @@ pub(crate) mod tests {
             family: Family::of(&ban.id),
             jail: "sshd",
             counters: Counters::default(),
+            earlier: &|_, _| None,
         };
         value(&Tag::parse(name).unwrap(), subject).unwrap().text
     }

@@ -48,6 +48,7 @@ pub(crate) fn with<T>(work: impl FnOnce(&mut Context<'_>) -> T) -> (T, Vec<Repor
     let mut reports = Vec::new();
     let mut report = |report| reports.push(report);
     let mut context = Context {
+        earlier: &|_, _| None,
         now: Timestamp::from_secs(NOW),
         counters: Counters::default(),
         report: &mut report,

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use stockade_action::{Action, Context, Counters};
+use stockade_action::{Action, Context, Counters, Earlier, Scope};
 use stockade_core::effect::Ban;
 use stockade_core::logline::Level;
 use stockade_core::{FailureId, Fields, JailName};
@@ -252,8 +252,8 @@ impl Acting {
     }
 
     /// Sets where earlier bans are looked up, for actions that start from now on.
-    pub(crate) fn set_archive(&mut self, archive: Archive) {
-        self.archive = Some(archive);
+    pub(crate) fn set_archive(&mut self, archive: Option<Archive>) {
+        self.archive = archive;
     }
 
     /// Gives an action its thread and starts it. Fails if there is no thread or no connection to the kernel.
@@ -297,6 +297,7 @@ impl Acting {
         let thread = Thread {
             actions: HashMap::new(),
             log: Arc::clone(&self.log),
+            archive: self.archive.clone(),
             alone: alone.is_some(),
             checked: Instant::now(),
         };
@@ -316,6 +317,7 @@ impl Acting {
 struct Thread {
     actions: HashMap<Key, Action>,
     log: Arc<Log>,
+    archive: Option<Archive>,
     /// One action of commands only: the thread ends with it.
     alone: bool,
     checked: Instant,
@@ -439,9 +441,18 @@ impl Thread {
         };
         let log = &self.log;
         let mut report = |report: stockade_action::Report| log.write(report.level, report.logger, &report.text);
+        let archive = self.archive.as_ref();
+        let earlier = |id: &FailureId, scope: Scope| {
+            let history = archive?.history(id, (scope == Scope::Jail).then_some(&key.0))?;
+            Some(Earlier {
+                failures: history.failures,
+                matches: history.matches,
+            })
+        };
         let mut context = Context {
             now: super::now(),
             counters,
+            earlier: &earlier,
             report: &mut report,
         };
         // A failure has been reported by the action; the ban counts as made, as it does upstream, and is tried again when seen again.

@@ -219,13 +219,14 @@ impl Jails {
         }
         if let Some(old) = self.database.take() {
             old.close();
+            self.acting.set_archive(None);
         }
         self.dbfile.clone_from(&wanted);
         let Some(place) = wanted else { return Ok(()) };
         match Database::open(place, &self.log) {
             Ok((database, rows)) => {
                 self.watch.known(rows);
-                self.acting.set_archive(database.archive());
+                self.acting.set_archive(Some(database.archive()));
                 self.database = Some(database);
                 Ok(())
             }

@@ -435,10 +435,11 @@ pub(crate) fn carry_out(running: &mut Running, effects: Effects, log: &Log, data
         match effect {
             Effect::Log(line) => lines.push(line),
             Effect::Ban(ban) => {
-                tell(running, About::Ban, &ban, counters);
+                // Before the actions, which may ask for it.
                 if let Some(database) = database.filter(|_| !ban.restored) {
-                    database.tell(Order::Ban(running.setup.name.clone(), Box::new(ban)));
+                    database.tell(Order::Ban(running.setup.name.clone(), Box::new(ban.clone())));
                 }
+                tell(running, About::Ban, &ban, counters);
             }
             Effect::Unban(ban) => tell(running, About::Unban, &ban, counters),
             Effect::UnbanAll(_) => running.lanes.iter().for_each(|lane| lane.give(Job::UnbanAll)),

@@ -16,4 +16,5 @@ mod journal;
 mod live;
 mod logs;
 mod properties;
+mod takeover;
 mod world;

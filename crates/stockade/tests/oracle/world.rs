@@ -70,7 +70,7 @@ pub(crate) fn both<T: Send>(name: &str, with_stock: bool, play: impl Fn(&mut Wor
 
 impl World {
     /// A world with the package's configuration, or with none.
-    fn new(whose: Whose, name: &str, with_stock: bool) -> Self {
+    pub(crate) fn new(whose: Whose, name: &str, with_stock: bool) -> Self {
         let dir = TempDir::new(&format!("oracle-{name}-{whose:?}"));
         if with_stock {
             copy(Path::new("/etc/fail2ban"), &dir.join("etc"));
@@ -253,6 +253,14 @@ impl World {
             daemon.terminate();
         }
         daemon.wait(SOON).code()
+    }
+
+    /// Kills the server, which leaves its socket behind.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.signal(rustix::process::Signal::KILL);
+            let _ = daemon.wait(SOON);
+        }
     }
 
     /// Waits for the end of a server that was told to stop.
