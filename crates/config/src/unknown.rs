@@ -84,6 +84,9 @@ impl Doubts<'_> {
             }
         }
         for section in merged.sections.iter().filter(|section| jail::is_jail(&section.name)) {
+            if self.is_full() {
+                return;
+            }
             let unread = section.options.iter().filter(|(name, _)| unread(name));
             for (name, entry) in unread.take(DOUBTS_LIMIT) {
                 self.unread(name, &entry.place, nearest(name, known.iter().copied()), "a jail");
