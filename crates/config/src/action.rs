@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::definition::{Definition, DefinitionError};
+use crate::definition::{Definition, DefinitionError, Kind, References};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::merge::{Merged, Tree};
 use crate::options::Extended;
@@ -36,6 +36,12 @@ pub fn is_command(name: &str) -> bool {
 
 /// Tags that mean something else when somebody is banned, even if an option has the name.
 const RESERVED: &[&str] = &["matches", "ipmatches", "ipjailmatches", "timeout", "bantime"];
+
+const KIND: Kind = Kind {
+    options: OPTIONS,
+    reserved: RESERVED,
+    references: References::Passed,
+};
 
 /// One action of a jail.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +155,7 @@ pub(crate) fn read(
     if own_actname {
         passed.push(("actname".to_owned(), actname.clone()));
     }
-    let properties = properties(&merged, &passed, place)
+    let properties = properties(&merged, &passed, place, findings)
         .map_err(|error| ActionFault::Bad(Box::new(error.diagnostic(place.clone()))))?;
     Ok(ActionConfig {
         name: actname,
@@ -164,8 +170,11 @@ fn properties(
     merged: &Merged,
     passed: &[(String, String)],
     place: &Place,
+    findings: &mut Vec<Diagnostic>,
 ) -> Result<Vec<ActionProperty>, DefinitionError> {
-    let definition = Definition::combine(merged, OPTIONS, passed, place, RESERVED)?;
+    let definition = Definition::combine(merged, &KIND, passed, place)?;
+    let unused = definition.faults.iter().cloned();
+    findings.extend(unused.map(|fault| fault.diagnostic(place.clone())));
     let mut properties = Vec::new();
     let commands = |name: &str| OPTIONS.contains(&name);
     for property in definition.properties().filter(|property| commands(&property.name)) {
@@ -185,14 +194,17 @@ fn properties(
     // of our own has no commands; it is told the values themselves, or it would see `<known/chain>`.
     let native = definition.properties().any(|property| property.name == "native");
     for property in definition.properties().filter(|property| !commands(&property.name)) {
+        let replaced = definition.substitute(&property.name, &property.place, &property.value);
         let value = if native {
-            Value::Text(definition.substitute(&property.name, &property.place, &property.value)?)
+            replaced?
         } else {
-            Value::Text(property.value.clone())
+            // Nothing may come of it, but Fail2Ban refuses all of the configuration for a tag in a circle.
+            findings.extend(replaced.err().map(|error| error.diagnostic(property.place.clone())));
+            property.value.clone()
         };
         properties.push(ActionProperty {
             name: property.name.clone(),
-            value,
+            value: Value::Text(value),
             place: property.place.clone(),
         });
     }

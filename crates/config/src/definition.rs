@@ -33,12 +33,37 @@ pub(crate) struct Definition<'a> {
     pub(crate) init: Vec<Property>,
     /// Passed options by lower-case name: these are seen by `%(x)s` too.
     lower: HashMap<String, String>,
+    /// The same under the values of `[Init]`, if those hide what `%(x)s` finds in `[Definition]`.
+    hidden: Option<HashMap<String, String>>,
     /// The first property of each name, counted over all of them.
     index: HashMap<String, usize>,
     /// Names that have a value for one family: the tag waits until the family is known.
     conditional: HashSet<String>,
+    kind: &'static Kind,
+    /// What is wrong with values that are not used because the jail passes others.
+    pub(crate) faults: Vec<InterpolationError>,
+}
+
+/// What the references in values of `[Definition]` find, beside its own options and the defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum References {
+    /// What the jail passes: in actions.
+    Passed,
+    /// What the jail passes, and `[Init]` where `[Definition]` has the same option: in filters.
+    PassedAndInit,
+    /// What the jail passes, in options that make a setting; in helper options nothing: in `%(known/x)s` of a jail.
+    PassedInOptions,
+}
+
+/// What makes filters and actions different.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    /// The options of `[Definition]` that make a setting, in Fail2Ban's order.
+    pub(crate) options: &'static [&'static str],
     /// Tags that are for later: replaced when somebody is banned.
-    reserved: &'static [&'static str],
+    pub(crate) reserved: &'static [&'static str],
+    /// What `%(x)s` finds in values of `[Definition]`.
+    pub(crate) references: References,
 }
 
 /// Why the options of a file cannot be made out.
@@ -72,17 +97,16 @@ impl DefinitionError {
 }
 
 impl<'a> Definition<'a> {
-    /// Reads the options named in `names` and all of `[Init]`, with `passed` on top of both.
+    /// Reads the options of this kind of file and all of `[Init]`, with `passed` on top of both.
     ///
     /// `place` is where the jail passes its options.
     pub(crate) fn combine(
         merged: &'a Merged,
-        names: &[&str],
+        kind: &'static Kind,
         passed: &[(String, String)],
         place: &Place,
-        reserved: &'static [&'static str],
     ) -> Result<Self, DefinitionError> {
-        let mut lower: HashMap<String, String> = passed
+        let lower: HashMap<String, String> = passed
             .iter()
             .map(|(name, value)| (name.to_lowercase(), value.clone()))
             .collect();
@@ -94,16 +118,18 @@ impl<'a> Definition<'a> {
             place: place.clone(),
             lines: Vec::new(),
         };
-        let mut init = Vec::new();
+        let (mut init, mut faults) = (Vec::new(), Vec::new());
         if let Some(section) = merged.section("Init") {
             let view = View::new(merged, "Init");
             for (name, entry) in &section.options {
                 // A passed option counts for every family, unless it is passed for one (HEAD; 1.0.2 keeps the condition).
                 let plain = name.split_once('?').map_or(name.as_str(), |(plain, _)| plain);
+                let value = view.expand(name, &entry.value);
                 if is_passed(name) || is_passed(plain) {
+                    faults.extend(value.err());
                     continue;
                 }
-                let value = view.expand(name, &entry.value)?;
+                let value = value?;
                 let lines = view.lines(name).unwrap_or_default();
                 init.push(Property {
                     name: name.clone(),
@@ -115,16 +141,17 @@ impl<'a> Definition<'a> {
         }
         // A value of [Init] hides that of [Definition], but only if there is one: `%(x)s` sees no others.
         let definition = View::new(merged, "Definition");
-        for property in &init {
-            if definition.entry(&property.name).is_some() {
-                lower
-                    .entry(property.name.clone())
-                    .or_insert_with(|| property.value.clone());
-            }
-        }
-        let view = definition.with_passed(&lower);
+        let hidden = (kind.references == References::PassedAndInit).then(|| {
+            let init = init
+                .iter()
+                .filter(|property| definition.entry(&property.name).is_some());
+            let mut hidden = lower.clone();
+            hidden.extend(init.map(|property| (property.name.clone(), property.value.clone())));
+            hidden
+        });
+        let view = definition.with_passed(hidden.as_ref().unwrap_or(&lower));
         let mut known = Vec::new();
-        for &name in names {
+        for &name in kind.options {
             if is_passed(name) || init.iter().any(|property: &Property| property.name == name) {
                 continue;
             }
@@ -145,9 +172,11 @@ impl<'a> Definition<'a> {
             passed,
             init,
             lower,
+            hidden,
             index,
             conditional,
-            reserved,
+            kind,
+            faults,
         };
         let names: Vec<String> = definition.properties().map(|property| property.name.clone()).collect();
         for (at, name) in names.into_iter().enumerate() {
@@ -235,20 +264,34 @@ impl<'a> Definition<'a> {
     fn lines_of_tag(&self, option: &str, line: &str, place: &Place) -> Option<Vec<(String, Place)>> {
         let inner = line.strip_prefix('<')?.strip_suffix('>')?;
         let name = self.substitute(option, place, inner).ok()?;
-        if name.contains(['<', '>', ' ']) || self.conditional.contains(&name) || self.reserved.contains(&name.as_str())
+        if name.contains(['<', '>', ' '])
+            || self.conditional.contains(&name)
+            || self.kind.reserved.contains(&name.as_str())
         {
             return None;
         }
         if let Some(property) = self.property(&name) {
             return (!property.lines.is_empty()).then(|| property.lines.clone());
         }
-        View::new(self.merged, "Definition")
-            .with_passed(&self.lower)
-            .lines(&name.to_lowercase())
+        self.definition(&name).lines(&name.to_lowercase())
+    }
+
+    /// `[Definition]` as the value of tag `name` sees it. Written as the option is, the tag is what `%(x)s` would be.
+    fn definition(&self, name: &str) -> View<'_> {
+        let view = View::new(self.merged, "Definition");
+        let own = self
+            .merged
+            .section("Definition")
+            .is_some_and(|section| section.get(name).is_some());
+        match (self.kind.references, &self.hidden) {
+            (References::PassedInOptions, _) if own => view,
+            (References::PassedAndInit, Some(hidden)) if own => view.with_passed(hidden),
+            _ => view.with_passed(&self.lower),
+        }
     }
 
     fn tag(&self, tag: &str) -> Result<Option<Cow<'_, str>>, InterpolationError> {
-        if self.reserved.contains(&tag) || tag == "__name__" {
+        if self.kind.reserved.contains(&tag) || tag == "__name__" {
             return Ok(None);
         }
         if self.conditional.contains(tag) {
@@ -257,37 +300,35 @@ impl<'a> Definition<'a> {
         if let Some(property) = self.property(tag) {
             return Ok(Some(Cow::Borrowed(&property.value)));
         }
-        if let Some(option) = tag.strip_prefix("known/") {
-            return self.known_value(&option.to_lowercase());
-        }
         if let Some((section, option)) = tag.split_once('/') {
-            return match self.merged.section(section) {
-                None => Ok(None),
-                Some(_) => Ok(View::new(self.merged, section).get(option)?.map(Cow::Owned)),
-            };
+            if section == "known"
+                && self
+                    .merged
+                    .section("Init")
+                    .is_some_and(|init| init.get(option).is_some())
+            {
+                return Ok(View::new(self.merged, "Init").get(option)?.map(Cow::Owned));
+            }
+            if section.eq_ignore_ascii_case("known") {
+                return self.known_value(&option.to_lowercase());
+            }
+            let there = matches!(section, "DEFAULT" | "default") || self.merged.section(section).is_some();
+            let value = there.then(|| View::new(self.merged, section).get(option)).transpose()?;
+            return Ok(value.flatten().map(Cow::Owned));
         }
-        Ok(View::new(self.merged, "Definition")
-            .with_passed(&self.lower)
-            .get(tag)?
-            .map(Cow::Owned))
+        Ok(self.definition(tag).get(tag)?.map(Cow::Owned))
     }
 
     /// `<known/x>`: what the file itself says, whatever a jail passes.
     fn known_value(&self, option: &str) -> Result<Option<Cow<'_, str>>, InterpolationError> {
-        if self
-            .merged
-            .section("Init")
-            .is_some_and(|section| section.get(option).is_some())
-        {
-            return Ok(View::new(self.merged, "Init").get(option)?.map(Cow::Owned));
-        }
         let view = View::new(self.merged, "Definition");
         if let Some(entry) = self
             .merged
             .section("Definition")
             .and_then(|section| section.known(option))
         {
-            return view.expand(option, &entry.value).map(|value| Some(Cow::Owned(value)));
+            let value = view.earlier().expand(option, &entry.value)?;
+            return Ok(Some(Cow::Owned(value)));
         }
         Ok(view.get(option)?.map(Cow::Owned))
     }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::definition::{Definition, DefinitionError, Property};
+use crate::definition::{Definition, DefinitionError, Kind, Property, References};
 use crate::diagnostic::{Diagnostic, Place};
+use crate::interpolate::View;
 use crate::merge::{Merged, Tree};
 use crate::setting::{Line, Setting, Value};
 use crate::shell_words;
@@ -21,6 +22,18 @@ pub(crate) const OPTIONS: &[&str] = &[
     "journalmatch",
 ];
 
+const KIND: Kind = Kind {
+    options: OPTIONS,
+    reserved: &[],
+    references: References::PassedAndInit,
+};
+
+/// The same as `%(known/x)s` of a jail sees it.
+const KNOWN: Kind = Kind {
+    references: References::PassedInOptions,
+    ..KIND
+};
+
 /// A filter with its tags replaced.
 pub(crate) struct Filter {
     /// The settings it makes, in the order in which Fail2Ban sends them.
@@ -29,6 +42,8 @@ pub(crate) struct Filter {
     pub(crate) known: HashMap<String, String>,
     /// The files it was read from.
     pub(crate) files: Vec<Arc<str>>,
+    /// What is wrong with options that make no setting; Fail2Ban refuses all of the configuration for them.
+    faults: Vec<Diagnostic>,
 }
 
 /// Reads `filter.d/NAME` with the options that the jail passes; `None` if there is no such filter.
@@ -53,10 +68,11 @@ pub(crate) fn read(
             .mend("put a line [Definition] before them"),
         );
     }
-    Some(
-        use_.resolve(&merged)
-            .map_err(|error| error.diagnostic(use_.place.clone())),
-    )
+    let mut filter = use_.resolve(&merged);
+    if let Ok(filter) = &mut filter {
+        findings.append(&mut filter.faults);
+    }
+    Some(filter.map_err(|error| error.diagnostic(use_.place.clone())))
 }
 
 /// How a jail uses a filter.
@@ -67,6 +83,8 @@ pub(crate) struct FilterUse<'a> {
     pub(crate) journal: bool,
     /// Whether the jail sets this option itself.
     pub(crate) overridden: &'a dyn Fn(&str) -> bool,
+    /// Whether the jail uses `%(known/x)s`.
+    pub(crate) known: bool,
 }
 
 impl FilterUse<'_> {
@@ -82,13 +100,13 @@ impl FilterUse<'_> {
                 if self.journal { "journal" } else { "file" }.to_owned(),
             ));
         }
-        let definition = Definition::combine(merged, OPTIONS, &passed, self.place, &[])?;
+        let definition = Definition::combine(merged, &KIND, &passed, self.place)?;
         let mut settings = Vec::new();
-        let mut known = HashMap::new();
+        let unused = definition.faults.iter().cloned();
+        let mut faults: Vec<Diagnostic> = unused.map(|fault| fault.diagnostic(self.place.clone())).collect();
         let own = definition.known.len();
         for (index, property) in definition.properties().enumerate() {
             let value = definition.substitute(&property.name, &property.place, &property.value)?;
-            known.insert(property.name.to_lowercase(), value.clone());
             let name = property.name.as_str();
             // The jail's own option takes the place of the one in [Definition]. To what is passed or in [Init] it is
             // added, with Fail2Ban as with us.
@@ -97,15 +115,13 @@ impl FilterUse<'_> {
                 settings.extend(setting(name, property, &value, &definition));
             }
         }
-        // What the file sets beside the options above: a jail may use it as `%(known/x)s` too.
-        if let Some(section) = merged.section("Definition") {
-            for (name, entry) in &section.options {
-                if !known.contains_key(name)
-                    && let Ok(value) = definition.substitute(name, &entry.place, &format!("<Definition/{name}>"))
-                {
-                    known.insert(name.clone(), value);
-                }
-            }
+        // What nothing uses may be at fault too.
+        for (name, value) in helpers(&definition, merged) {
+            faults.extend(
+                value
+                    .err()
+                    .map(|error| error.diagnostic(View::new(merged, "Definition").place(name))),
+            );
         }
         // Fail2Ban sends these three before the rest, `usedns` first of all.
         settings.sort_by_key(|setting| match setting.option.as_ref() {
@@ -113,12 +129,54 @@ impl FilterUse<'_> {
             "prefregex" | "maxlines" => 1,
             _ => 2,
         });
+        let known = if self.known {
+            known(merged, &passed, self.place)
+        } else {
+            HashMap::new()
+        };
         Ok(Filter {
             settings,
             known,
             files: merged.files.clone(),
+            faults,
         })
     }
+}
+
+/// The options of `[Definition]` that make no setting, with their tags replaced.
+fn helpers<'a>(
+    definition: &'a Definition<'_>,
+    merged: &'a Merged,
+) -> impl Iterator<Item = (&'a str, Result<String, DefinitionError>)> {
+    let options = merged
+        .section("Definition")
+        .into_iter()
+        .flat_map(|section| &section.options);
+    options
+        .filter(|(name, _)| !OPTIONS.contains(&name.as_str()))
+        .map(|(name, entry)| {
+            (
+                name.as_str(),
+                definition.substitute(name, &entry.place, &format!("<{name}>")),
+            )
+        })
+}
+
+/// What `%(known/x)s` means in a jail with this filter.
+fn known(merged: &Merged, passed: &[(String, String)], place: &Place) -> HashMap<String, String> {
+    // What cannot be made out has been told already.
+    let Ok(definition) = Definition::combine(merged, &KNOWN, passed, place) else {
+        return HashMap::new();
+    };
+    let mut known: HashMap<String, String> = helpers(&definition, merged)
+        .filter_map(|(name, value)| Some((name.to_owned(), value.ok()?)))
+        .collect();
+    for property in definition.properties() {
+        if let Ok(value) = definition.substitute(&property.name, &property.place, &property.value) {
+            known.insert(property.name.clone(), value);
+        }
+    }
+    known
 }
 
 fn setting(name: &str, property: &Property, value: &str, definition: &Definition<'_>) -> Vec<Setting> {
@@ -155,8 +213,6 @@ pub(crate) fn of_filter(name: &str, value: &str, place: &Place, lines: impl FnOn
                 one(option, Value::Lines(lines))
             }
         }
-        // Fail2Ban warns of an empty number and goes on without it.
-        "maxlines" if value.is_empty() => Vec::new(),
         "maxlines" => one("maxlines", Value::int(value)),
         "journalmatch" => value
             .split('\n')

@@ -98,6 +98,8 @@ pub(crate) struct View<'a> {
     passed: Option<&'a HashMap<String, String>>,
     /// What `known/x` means beside the files' own: the filter's options, in a jail.
     known: Option<&'a HashMap<String, String>>,
+    /// Whether options are what they were in the files before, where a later one has overridden them.
+    earlier: bool,
 }
 
 impl<'a> View<'a> {
@@ -108,6 +110,7 @@ impl<'a> View<'a> {
             name: section,
             passed: None,
             known: None,
+            earlier: false,
         }
     }
 
@@ -125,11 +128,31 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The section as `<known/x>` sees it: references in that value lead to earlier values too.
+    ///
+    /// What no later file has overridden, Fail2Ban does not find there, and refuses all; for us it is what it is.
+    pub(crate) fn earlier(self) -> Self {
+        Self { earlier: true, ..self }
+    }
+
     /// The raw entry of an option of this section or of the defaults.
     pub(crate) fn entry(&self, option: &str) -> Option<&'a Entry> {
+        let before = self.section.filter(|_| self.earlier);
+        if let Some(entry) =
+            before.and_then(|section| section.known(option).or_else(|| self.merged.defaults.get(option)))
+        {
+            return Some(entry);
+        }
         self.section
             .and_then(|section| section.get(option))
             .or_else(|| self.merged.defaults.get(option))
+    }
+
+    /// Whether any value of this section or of the defaults has `text` in it.
+    pub(crate) fn mentions(&self, text: &str) -> bool {
+        let own = self.section.into_iter().chain([&self.merged.defaults]);
+        own.flat_map(|section| &section.options)
+            .any(|(_, entry)| entry.value.contains(text))
     }
 
     /// Where an option stands, or else its section.

@@ -14,7 +14,7 @@ use crate::interpolate::View;
 use crate::logpath::{self, LogPath};
 use crate::merge::{Merged, Tree};
 use crate::options::{self, Extended};
-use crate::setting::{Line, Setting, Value, truth};
+use crate::setting::{Line, Setting, Value, quoted, truth};
 use crate::work;
 
 /// A jail that is to run.
@@ -256,6 +256,7 @@ impl Jails<'_> {
                 place: &place,
                 journal,
                 overridden: &overridden,
+                known: view.mentions("known/"),
             };
             match filter::read(self.tree, self.presets, &filter_use, findings) {
                 None => {
@@ -270,7 +271,7 @@ impl Jails<'_> {
                             ))
                             .mend("name an existing filter, or write this file"),
                     );
-                    return Err(Left(cut(format!("Unable to read the filter '{}'", used.name))));
+                    return Err(Left(cut(format!("Unable to read the filter {}", quoted(&used.name)))));
                 }
                 Some(Err(finding)) => return Err(left(finding, findings)),
                 Some(Ok(filter)) => {
@@ -282,30 +283,33 @@ impl Jails<'_> {
             }
         }
         let view = view.with_known(&known);
-        filter_options(&view, BEFORE_FILTER, &mut jail.settings, findings)?;
-        jail.settings.append(&mut from_filter);
-        filter_options(&view, AFTER_FILTER, &mut jail.settings, findings)?;
-        for &(option, kind) in OPTIONS {
-            if let Some(value) = text(&view, option, findings)? {
-                let command = if option == "ignoreip" { "addignoreip" } else { option };
-                jail.settings.push(Setting {
-                    option: command.into(),
-                    value: own_value(option, kind, &value, &view, findings)?,
-                    place: view.place(option),
-                });
+        // All that is wrong with the jail is told, not the first thing only.
+        let mut reason = None;
+        let mut left_out = |result: Result<(), Left>| {
+            if let Err(left) = result {
+                reason.get_or_insert(left);
             }
+        };
+        left_out(filter_options(&view, BEFORE_FILTER, &mut jail.settings, findings));
+        jail.settings.append(&mut from_filter);
+        left_out(filter_options(&view, AFTER_FILTER, &mut jail.settings, findings));
+        for &(option, kind) in OPTIONS {
+            left_out(own_option(option, kind, &view, &mut jail.settings, findings));
         }
         for setting in &jail.settings {
-            check(setting, findings)?;
-            self.keep(&setting.value, &setting.place, findings)?;
+            left_out(check(setting, findings));
+            left_out(self.keep(&setting.value, &setting.place, findings));
         }
-        self.actions(jail, &view, findings)?;
-        let runs = logs(jail, &view, findings)?;
+        jail.settings
+            .retain(|setting| !matches!(setting.value, Value::Invalid(_)));
+        left_out(self.actions(jail, &view, findings));
+        let mut runs = false;
+        left_out(logs(jail, &view, findings).map(|wanted| runs = wanted));
         for log in &jail.logs {
             let files = Value::Words(log.files.clone());
-            self.keep(&files, &log.place, findings)?;
+            left_out(self.keep(&files, &log.place, findings));
         }
-        Ok(runs)
+        reason.map_or(Ok(runs), Err)
     }
 
     /// Counts a value that stays in memory.
@@ -319,8 +323,16 @@ impl Jails<'_> {
     fn actions(&self, jail: &mut JailConfig, view: &View<'_>, findings: &mut Vec<Diagnostic>) -> Result<(), Left> {
         let value = text(view, "action", findings)?.unwrap_or_default();
         let place = view.place("action");
+        let mut reason = None;
         for item in options::split_list(&value) {
-            let used = extended("action", item, &place, findings)?;
+            let used = match extended("action", item, &place, findings) {
+                Ok(used) => used,
+                Err(left) => {
+                    reason.get_or_insert(left);
+                    continue;
+                }
+            };
+            let place = place.clone();
             match action::read(self.tree, self.presets, &jail.name, &used, &place, findings) {
                 Ok(action) => {
                     if jail.actions.iter().any(|other| other.name == action.name) {
@@ -350,10 +362,15 @@ impl Jails<'_> {
                             ))
                             .mend("name an existing action, or write this file"),
                     );
-                    return Err(Left(cut(format!("Unable to read action '{}'", used.name))));
+                    reason.get_or_insert(Left(cut(format!("Unable to read action {}", quoted(&used.name)))));
                 }
-                Err(ActionFault::Bad(finding)) => return Err(left(*finding, findings)),
+                Err(ActionFault::Bad(finding)) => {
+                    reason.get_or_insert(left(*finding, findings));
+                }
             }
+        }
+        if let Some(left) = reason {
+            return Err(left);
         }
         if jail.actions.is_empty() {
             let what = format!("the jail `{}` has no action", jail.name);
@@ -392,7 +409,7 @@ fn extended(kind: &str, text: &str, place: &Place, findings: &mut Vec<Diagnostic
                 .why("options are written name[option=value, other=\"a value, with a comma\"]")
                 .mend("put values with commas or brackets in quotation marks, and a comma right after each value"),
         );
-        Left(cut(format!("Invalid {kind} definition '{text}': {error}")))
+        Left(cut(format!("Invalid {kind} definition {}: {error}", quoted(text))))
     })
 }
 
@@ -434,6 +451,25 @@ fn located(view: &View<'_>, option: &str, value: &str) -> Vec<Line> {
             place: place.clone(),
         })
         .collect()
+}
+
+/// One of the jail's own options, if it is set.
+fn own_option(
+    option: &'static str,
+    kind: Kind,
+    view: &View<'_>,
+    settings: &mut Vec<Setting>,
+    findings: &mut Vec<Diagnostic>,
+) -> Result<(), Left> {
+    if let Some(value) = text(view, option, findings)? {
+        let command = if option == "ignoreip" { "addignoreip" } else { option };
+        settings.push(Setting {
+            option: command.into(),
+            value: own_value(option, kind, &value, view, findings)?,
+            place: view.place(option),
+        });
+    }
+    Ok(())
 }
 
 fn own_value(
@@ -488,11 +524,16 @@ fn check(setting: &Setting, findings: &mut Vec<Diagnostic>) -> Result<(), Left> 
                 findings,
             ))
         }
+        // A filter without this number sees one line at a time.
+        Value::Invalid(text) if option == "maxlines" => {
+            let what = format!("`maxlines` must be a whole number, not `{text}`; it is left out");
+            findings.push(Diagnostic::warning(what, place).about(text).mend("maxlines = 1"));
+            Ok(())
+        }
         Value::Invalid(text) => {
             let finding = Diagnostic::error(format!("`{option}` must be a whole number, not `{text}`"), place);
             let why = match option {
                 "maxretry" => "a jail bans after this many failures within `findtime`",
-                "maxlines" => "a rule sees this many lines at once",
                 _ => "this many log lines are kept with each failure",
             };
             Err(left(
@@ -512,10 +553,19 @@ fn logs(jail: &mut JailConfig, view: &View<'_>, findings: &mut Vec<Diagnostic>) 
     let Some(value) = text(view, "logpath", findings)? else {
         return Ok(true);
     };
-    let lines = located(view, "logpath", &value)
-        .into_iter()
-        .filter(|line| !line.text.trim().is_empty());
-    jail.logs = lines.map(|line| LogPath::parse(&line.text, line.place)).collect();
+    for line in located(view, "logpath", &value) {
+        if line.text.trim().is_empty() {
+            continue;
+        }
+        match LogPath::parse(&line.text, line.place.clone()) {
+            Ok(log) => jail.logs.push(log),
+            Err(word) => {
+                let what = format!("`{word}` behind a path of `logpath` is neither head nor tail");
+                let finding = Diagnostic::error(what, line.place).about(&word);
+                return Err(left(finding.why("it says where reading begins").mend("tail"), findings));
+            }
+        }
+    }
     if jail.logs.iter().any(|log| !log.files.is_empty()) {
         return Ok(true);
     }

@@ -44,7 +44,7 @@ pub use action::{ActionConfig, ActionKind, ActionProperty, is_command};
 pub use diagnostic::{About, Diagnostic, Place, Severity};
 pub use jail::JailConfig;
 pub use logpath::{From, LogPath, has_magic};
-pub use server::ServerConfig;
+pub use server::{ServerConfig, is_loglevel};
 pub use setting::{Line, Setting, Value};
 pub use show::{Earlier, Part, Shown, ShownOption, option_of, show};
 pub use tool::{ToolFilter, filter_settings};

@@ -31,20 +31,30 @@ pub enum From {
 const FILES_LIMIT: usize = 10_000;
 
 impl LogPath {
-    /// Reads one line: a path, and perhaps `head` or `tail` after it.
-    pub(crate) fn parse(line: &str, place: Place) -> Self {
+    /// Reads one line: a path, and perhaps `head` or `tail` after it. Gives back the word if it is another one.
+    ///
+    /// A path with a blank in it is one for us; Fail2Ban takes what follows the blank for such a word.
+    pub(crate) fn parse(line: &str, place: Place) -> Result<Self, String> {
         let line = line.trim();
-        let (pattern, from) = match line.rsplit_once(char::is_whitespace) {
-            Some((path, "head")) => (path.trim_end(), From::Head),
-            Some((path, "tail")) => (path.trim_end(), From::Tail),
+        let parted = line.rsplit_once(char::is_whitespace);
+        let parted = parted.map(|(path, word)| (path.trim_end(), word));
+        let (pattern, from) = match parted {
+            Some((path, "head")) => (path, From::Head),
+            Some((path, "tail")) => (path, From::Tail),
             _ => (line, From::Head),
         };
-        Self {
+        let files = expand(pattern);
+        if let Some((path, word)) = parted.filter(|_| pattern == line && files.is_empty())
+            && !expand(path).is_empty()
+        {
+            return Err(word.to_owned());
+        }
+        Ok(Self {
             pattern: pattern.to_owned(),
             from,
-            files: expand(pattern),
+            files,
             place,
-        }
+        })
     }
 
     /// What the server is told to watch: the files, or the pattern itself while nothing matches it.

@@ -419,7 +419,9 @@ impl Reading<'_> {
 
     /// Puts an included file, and the `.local` beside it after all that it includes.
     fn include(&mut self, path: &Path) {
-        if self.within.contains(&real(path)) {
+        // A file that includes itself is read twice, as by Fail2Ban.
+        let path_itself = real(path);
+        if self.within.iter().rev().skip(1).any(|outer| *outer == path_itself) {
             return;
         }
         // A missing include is no error: stock files name `paths-overrides.local`, which is for the user to make.

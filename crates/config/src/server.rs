@@ -4,6 +4,7 @@ use crate::Overrides;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::interpolate::View;
 use crate::merge::{Merged, Tree};
+use crate::setting::whole;
 
 /// The server's settings, as text where the server reads them as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,27 @@ impl Default for ServerConfig {
             stacksize: None,
         }
     }
+}
+
+/// Whether `loglevel` can be this: a name in any case, or a number.
+#[must_use]
+pub fn is_loglevel(text: &str) -> bool {
+    let names = [
+        "CRITICAL",
+        "FATAL",
+        "ERROR",
+        "WARNING",
+        "WARN",
+        "NOTICE",
+        "INFO",
+        "DEBUG",
+        "TRACEDEBUG",
+        "HEAVYDEBUG",
+        "MSG",
+        "NOTSET",
+    ];
+    let number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    number || names.iter().any(|name| name.eq_ignore_ascii_case(text))
 }
 
 /// The options of `[Definition]`; `[Thread]` has `stacksize`.
@@ -114,6 +136,16 @@ fn from_files(merged: &Merged, server: &mut ServerConfig, findings: &mut Vec<Dia
     if let Some(value) = dbmaxmatches {
         server.dbmaxmatches = number("dbmaxmatches", &value, view.place("dbmaxmatches"), findings);
     }
+    if !is_loglevel(&server.loglevel) {
+        let what = format!("`loglevel` cannot be `{}`; INFO is used", server.loglevel);
+        findings.push(
+            Diagnostic::error(what, view.place("loglevel"))
+                .about(&server.loglevel)
+                .why("Fail2Ban refuses the whole configuration")
+                .mend("loglevel = INFO"),
+        );
+        "INFO".clone_into(&mut server.loglevel);
+    }
     if let Err(error) = crate::duration::parse(&server.dbpurgeage) {
         let what = format!("`dbpurgeage` is not a time: {error}");
         findings.push(
@@ -125,9 +157,7 @@ fn from_files(merged: &Merged, server: &mut ServerConfig, findings: &mut Vec<Dia
         "1d".clone_into(&mut server.dbpurgeage);
     }
     let thread = View::new(merged, "Thread");
-    if merged
-        .section("Thread")
-        .is_some_and(|section| section.get("stacksize").is_some())
+    if merged.section("Thread").is_some()
         && let Ok(Some(value)) = thread.get("stacksize")
     {
         server.stacksize = number("stacksize", &value, thread.place("stacksize"), findings);
@@ -135,7 +165,7 @@ fn from_files(merged: &Merged, server: &mut ServerConfig, findings: &mut Vec<Dia
 }
 
 fn number(name: &str, value: &str, place: Place, findings: &mut Vec<Diagnostic>) -> Option<i64> {
-    let parsed = value.trim().parse().ok();
+    let parsed = whole(value);
     if parsed.is_none() {
         let what = format!("`{name}` must be a whole number, not `{value}`; its default is used");
         findings.push(Diagnostic::error(what, place).about(value).mend(format!("{name} = 10")));

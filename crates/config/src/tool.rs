@@ -44,6 +44,7 @@ pub fn filter_settings(
         place: &place,
         journal,
         overridden: &|_| false,
+        known: false,
     };
     let filter = filter.resolve(&merged).map_err(|error| error.diagnostic(place.clone()));
     let options = |section| {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 #[path = "../../../stockade/src/client/stream.rs"]
 #[expect(unreachable_pub, reason = "a module of the client")]
-mod stream;
+pub(crate) mod stream;
 
 /// A directory that goes away with the test.
 pub(crate) struct Directory(PathBuf);
