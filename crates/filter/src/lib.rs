@@ -57,6 +57,7 @@ use crate::mlfid::Sessions;
 use crate::window::Window;
 
 pub use crate::closer::{Group, Groups, RuleHit};
+pub use crate::date::DateTemplate;
 pub use crate::encoding::{Decoder, Encoding};
 pub use crate::near::Near;
 pub use crate::review::{Finding, FindingKind, review};
@@ -410,6 +411,11 @@ impl Filter {
     /// Names of the date templates in use, in the order configured, as `fail2ban-regex` prints them.
     pub fn date_templates(&self) -> impl Iterator<Item = &str> {
         self.dates.names()
+    }
+
+    /// A date template in full, by its number.
+    pub fn date_template(&self, number: usize, memory: &Memory) -> Option<DateTemplate> {
+        self.dates.details(number, &memory.dates)
     }
 
     /// The numbers of the date templates in the order in which they are tried by now.

@@ -95,12 +95,27 @@ pub(super) fn compile(setting: Option<&str>) -> Compiled {
         },
         _ => {}
     }
-    let mut templates = Vec::new();
+    let mut templates: Vec<Template> = Vec::new();
     let mut faults = Vec::new();
     for (index, pattern) in patterns.into_iter().enumerate() {
-        for single in alternatives(pattern) {
+        let is_list = ["{DEFAULT}", LINE_BEGIN].contains(&pattern.to_ascii_uppercase().as_str());
+        let singles = alternatives(pattern);
+        let several = singles.len() > 1;
+        for single in singles {
+            // What is there by itself weighs no more in a list.
+            let begun = is_list && single.starts_with(LINE_BEGIN) && !BASE.contains(&single.as_str());
             match Template::new(&single) {
-                Ok(template) => templates.push(template),
+                Ok(template) => {
+                    let template = if begun { template.with_weight(100.0) } else { template };
+                    // A list adds what is not there yet.
+                    let known = templates
+                        .iter_mut()
+                        .find(|known| several && known.name == template.name);
+                    match known {
+                        Some(known) => known.weight = known.weight.max(template.weight),
+                        None => templates.push(template),
+                    }
+                }
                 Err(message) => {
                     faults.push((index, pattern.to_owned(), message));
                     break;

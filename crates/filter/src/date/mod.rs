@@ -4,6 +4,7 @@
 //! ambiguous dates are read by the template in use (behaviour spec 3.3).
 
 mod defaults;
+mod details;
 mod needs;
 mod ranking;
 mod repeat;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use stockade_core::Timestamp;
 use stockade_regex::Scratch;
 
+pub use self::details::DateTemplate;
 use self::needs::Contents;
 use self::ranking::Ranking;
 pub(crate) use self::repeat::Alike;

@@ -95,15 +95,19 @@ impl Ranking {
         }
     }
 
+    /// What the hits of a template are worth.
+    pub(super) fn score(&self, template: usize, weight: f64) -> f64 {
+        self.uses.get(template).map_or(0.0, |use_of| {
+            let distance = u32::try_from(use_of.distance.max(1)).unwrap_or(u32::MAX);
+            f64::from(use_of.hits) * weight / f64::from(distance)
+        })
+    }
+
     fn gives_way(&self, other: usize, to: usize, templates: &[Template]) -> bool {
         let (Some(use_of_other), Some(use_of)) = (self.uses.get(other), self.uses.get(to)) else {
             return false;
         };
-        let score = |template: usize, use_of: &Use| {
-            let weight = templates.get(template).map_or(1.0, |template| template.weight);
-            let distance = u32::try_from(use_of.distance.max(1)).unwrap_or(u32::MAX);
-            f64::from(use_of.hits) * weight / f64::from(distance)
-        };
-        score(to, use_of) > score(other, use_of_other) || use_of_other.last.saturating_add(STALE) < use_of.last
+        let score = |number: usize| self.score(number, templates.get(number).map_or(1.0, |template| template.weight));
+        score(to) > score(other) || use_of_other.last.saturating_add(STALE) < use_of.last
     }
 }

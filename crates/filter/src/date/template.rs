@@ -27,6 +27,10 @@ pub(crate) enum Kind {
 pub(crate) struct Template {
     /// As `fail2ban-regex` prints it.
     pub(crate) name: String,
+    /// As it was given; empty for those that are a word.
+    pub(crate) pattern: String,
+    /// The regex, with its flags in front.
+    pub(crate) source: String,
     pub(crate) kind: Kind,
     /// Can match at the start of a line only.
     pub(crate) anchored: bool,
@@ -132,7 +136,9 @@ impl Template {
                 );
             }
             "{NONE}" => {
-                return Self::compile("()", Flags::default(), "^".into(), Kind::None, true);
+                let mut template = Self::compile("^()", Flags::default(), "^".into(), Kind::None, true)?;
+                "{UNB}^".clone_into(&mut template.pattern);
+                return Ok(template);
             }
             _ => {}
         }
@@ -159,6 +165,12 @@ impl Template {
         }
         let kind = if body == "()**" { Kind::None } else { Kind::Fields };
         let mut template = Self::compile(&source, flags, name, kind, anchored)?;
+        pattern.clone_into(&mut template.pattern);
+        if expanded.alphabetic {
+            template.source.insert_str(0, "(?iu)");
+        } else if flags.ignore_case {
+            template.source.insert_str(0, "(?i)");
+        }
         let settled = settled(body);
         template.local = anchored && settled.is_some();
         template.needs = settled.map_or_else(Needs::default, |settled| Needs::of(&settled));
@@ -213,6 +225,8 @@ impl Template {
         let cut = usize::from(regex.groups() > 0);
         Ok(Self {
             name,
+            pattern: String::new(),
+            source: source.to_owned(),
             kind,
             anchored,
             local: false,
@@ -381,51 +395,51 @@ fn element(letter: &str) -> Option<(&'static str, &'static str, bool)> {
     Some(match letter {
         "a" => (DAYS, "DAY", true),
         "A" => (
-            "(?P<A>monday|tuesday|wednesday|thursday|friday|saturday|sunday)",
+            "(?P<A>wednesday|thursday|saturday|tuesday|monday|friday|sunday)",
             "DAYNAME",
             true,
         ),
         "b" => (MONTHS, "MON", true),
         "B" => (
-            "(?P<B>january|february|march|april|may|june|july|august|september|october|november|december)",
+            "(?P<B>september|february|november|december|january|october|august|march|april|june|july|may)",
             "MONTH",
             true,
         ),
         "c" => (
-            r"(?P<a>mon|tue|wed|thu|fri|sat|sun)\s+(?P<b>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\s+(?P<d>3[01]|[12]\d|0[1-9]|[1-9]| [1-9])\s+(?P<H>2[0-3]|[01]\d|\d):(?P<M>[0-5]\d|\d):(?P<S>6[01]|[0-5]\d|\d)\s+(?P<Y>\d{4})",
+            r"(?P<a>mon|tue|wed|thu|fri|sat|sun)\s+(?P<b>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\s+(?P<d>3[0-1]|[1-2]\d|0[1-9]|[1-9]| [1-9])\s+(?P<H>2[0-3]|[0-1]\d|\d):(?P<M>[0-5]\d|\d):(?P<S>6[0-1]|[0-5]\d|\d)\s+(?P<Y>\d\d\d\d)",
             "%c",
             true,
         ),
-        "d" => (r"(?P<d>[12]\d|[ 0]?[1-9]|3[01])", "Day", false),
+        "d" => (r"(?P<d>[1-2]\d|[0 ]?[1-9]|3[0-1])", "Day", false),
         "f" => ("(?P<f>[0-9]{1,6})", "Microseconds", false),
-        "G" => (r"(?P<G>\d{4})", "%G", false),
-        "H" => (r"(?P<H>[01]?\d|2[0-3])", "24hour", false),
-        "I" => ("(?P<I>1[0-2]|0?[1-9])", "12hour", false),
+        "G" => (r"(?P<G>\d\d\d\d)", "%G", false),
+        "H" => (r"(?P<H>[0-1]?\d|2[0-3])", "24hour", false),
+        "I" => ("(?P<I>1[0-2]|0[1-9]|[1-9])", "12hour", false),
         "j" => (
-            r"(?P<j>36[0-6]|3[0-5]\d|[12]\d{2}|0[1-9]\d|00[1-9]|[1-9]\d|0[1-9]|[1-9])",
+            r"(?P<j>36[0-6]|3[0-5]\d|[1-2]\d\d|0[1-9]\d|00[1-9]|[1-9]\d|0[1-9]|[1-9])",
             "Yearday",
             false,
         ),
         "m" => ("(?P<m>0?[1-9]|1[0-2])", "Month", false),
         "M" => (r"(?P<M>[0-5]?\d)", "Minute", false),
         "p" => ("(?P<p>am|pm)", "AMPM", true),
-        "S" => (r"(?P<S>[0-5]?\d|6[01])", "Second", false),
+        "S" => (r"(?P<S>[0-5]?\d|6[0-1])", "Second", false),
         "u" => ("(?P<u>[1-7])", "%u", false),
         "U" => (r"(?P<U>5[0-3]|[0-4]\d|\d)", "Yearweek", false),
         "V" => (r"(?P<V>5[0-3]|0[1-9]|[1-4]\d|\d)", "%V", false),
         "w" => ("(?P<w>[0-6])", "Weekday", false),
         "W" => (r"(?P<W>5[0-3]|[0-4]\d|\d)", "Yearweek", false),
         "x" => (
-            r"(?P<m>1[0-2]|0[1-9]|[1-9])/(?P<d>3[01]|[12]\d|0[1-9]|[1-9]| [1-9])/(?P<y>\d{2})",
+            r"(?P<m>1[0-2]|0[1-9]|[1-9])/(?P<d>3[0-1]|[1-2]\d|0[1-9]|[1-9]| [1-9])/(?P<y>\d\d)",
             "%x",
             false,
         ),
         "X" => (
-            r"(?P<H>2[0-3]|[01]\d|\d):(?P<M>[0-5]\d|\d):(?P<S>6[01]|[0-5]\d|\d)",
+            r"(?P<H>2[0-3]|[0-1]\d|\d):(?P<M>[0-5]\d|\d):(?P<S>6[0-1]|[0-5]\d|\d)",
             "%X",
             false,
         ),
-        "y" => (r"(?P<y>\d{2})", "Year2", false),
+        "y" => (r"(?P<y>\d\d)", "Year2", false),
         "Y" => (r"(?P<Y>\d{4})", "Year", false),
         "z" => (r"(?P<z>Z|UTC|GMT|[+-][01]\d(?::?\d{2})?)", "Zone offset", false),
         "Z" => ("(?P<Z>Z|[A-Z]{3,5})", "Zone name", false),
@@ -433,10 +447,10 @@ fn element(letter: &str) -> Option<(&'static str, &'static str, bool)> {
         // Upstream takes the decades around the time of its start; a fixed century does not age.
         "ExY" => (r"(?P<Y>20\d{2})", "ExYear", false),
         "Exm" => ("(?P<m>0[1-9]|1[0-2])", "ExMonth", false),
-        "Exd" => (r"(?P<d>[12]\d|0[1-9]|3[01])", "ExDay", false),
-        "ExH" => (r"(?P<H>[01]\d|2[0-3])", "Ex24hour", false),
+        "Exd" => (r"(?P<d>[1-2]\d|0[1-9]|3[0-1])", "ExDay", false),
+        "ExH" => (r"(?P<H>[0-1]\d|2[0-3])", "Ex24hour", false),
         "ExM" => (r"(?P<M>[0-5]\d)", "ExMinute", false),
-        "ExS" => (r"(?P<S>[0-5]\d|6[01])", "ExSecond", false),
+        "ExS" => (r"(?P<S>[0-5]\d|6[0-1])", "ExSecond", false),
         "ExZ" => ("(?P<Z>[A-Z](?:[A-Z]{2,4})?)", "ExZone name", false),
         "Exz" => (
             r"(?P<z>(?:[A-Z](?:[A-Z]{2,4})?)?[+-][01]\d(?::?\d{2})?|[A-Z](?:[A-Z]{2,4})?)",

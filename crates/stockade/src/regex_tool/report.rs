@@ -82,11 +82,19 @@ pub(super) fn write(
 fn dates(tally: &Tally<'_>, rules: &Rules, all: bool, in_full: bool) -> String {
     let names: Vec<&str> = rules.filter.date_templates().collect();
     let mut out = String::new();
-    for (template, count) in tally.dates.iter().filter(|(_, count)| all || *count > 0) {
+    for hits in tally.dates.iter().filter(|hits| all || hits.count > 0) {
         // Writing to a String cannot go wrong.
-        let _ = writeln!(out, "|  [{count}] {}", names.get(*template).unwrap_or(&""));
+        let name = names.get(hits.number).unwrap_or(&"");
+        let _ = writeln!(out, "|  [{}] {name}", hits.count);
+        if in_full {
+            let template = &hits.template;
+            let _ = writeln!(
+                out,
+                "|      # weight: {:.3} ({:.3}), pattern: {}\n|      # regex:   {}",
+                template.score, template.weight, template.pattern, template.regex
+            );
+        }
     }
-    let _ = in_full;
     out
 }
 

@@ -139,10 +139,9 @@ fn say_datepattern(heading: &mut String, settings: &FilterSettings, zone: &TimeZ
     };
     let filter = check(&dates, zone)?;
     let pattern = settings.datepattern.as_deref().unwrap_or("");
-    // Where there are whole lists, they go by a name of their own; of several patterns the first is named.
-    let mut lines = pattern.lines().map(|line| line.trim().to_uppercase());
-    let list = lines.any(|line| ["{DEFAULT}", "{^LN-BEG}"].contains(&line.as_str()) || line.contains("{DATE}"));
-    let name = if list { None } else { filter.date_templates().next() };
+    // Of two the first is named, more go by a name of their own.
+    let few = filter.date_templates().count() <= 2;
+    let name = filter.date_templates().next().filter(|_| few);
     let name = name.unwrap_or("Default Detectors");
     line(heading, "datepattern", &format!("{pattern} : {name}"));
     Ok(())

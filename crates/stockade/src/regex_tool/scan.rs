@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::SystemTime;
 
 use stockade_core::Timestamp;
-use stockade_filter::{Clock, Examination, Memory, RuleHit, Verdict};
+use stockade_filter::{Clock, DateTemplate, Examination, Memory, RuleHit, Verdict};
 
 use super::failure::{Failure, Moment, Names};
 use super::input::{Input, Line};
@@ -114,6 +114,13 @@ pub(super) struct Hits {
     pub(super) failures: Vec<(String, Timestamp)>,
 }
 
+/// A date template and its hits.
+pub(super) struct DateHits {
+    pub(super) number: usize,
+    pub(super) count: u64,
+    pub(super) template: DateTemplate,
+}
+
 /// What the rules did.
 pub(super) struct Tally<'a> {
     rules: &'a Rules,
@@ -124,8 +131,8 @@ pub(super) struct Tally<'a> {
     pub(super) prefregex: u64,
     /// What the prefregex captured; kept for `-v` only.
     pub(super) prefixes: Vec<String>,
-    /// Hits of the date templates, with their numbers, in the order in which they are tried by now.
-    pub(super) dates: Vec<(usize, u64)>,
+    /// The date templates in the order in which they are tried by now.
+    pub(super) dates: Vec<DateHits>,
     pub(super) matched: Lines,
     pub(super) ignored: Lines,
     pub(super) missed: Lines,
@@ -183,7 +190,13 @@ impl<'a> Tally<'a> {
         }
         self.dates = order
             .into_iter()
-            .filter_map(|template| Some((template, *dates.get(template)?)))
+            .filter_map(|number| {
+                Some(DateHits {
+                    number,
+                    count: *dates.get(number)?,
+                    template: self.rules.filter.date_template(number, &prober.memory)?,
+                })
+            })
             .collect();
         Ok(())
     }

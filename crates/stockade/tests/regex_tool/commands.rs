@@ -270,6 +270,42 @@ const OPTIONS: &[&[&str]] = &[
     &["--verbosity", "0x1", "t.log", "x <HOST>"],
     &["-v", "--verbosity", "0", "t.log", "from <HOST>"],
     &["-v", "-c", "conf", "t.log", "many"],
+    &["--VD", "t.log", "from <HOST>"],
+    &["-v", "--verbose-date", "dates.log", "from <HOST>"],
+    &["-v", "--VD", "-d", "{^LN-BEG}", "dates.log", "from <HOST>"],
+    &[
+        "-v",
+        "--VD",
+        "-d",
+        "{^LN-BEG}%Y\n{^LN-BEG}\n{DATE}\n{NONE}",
+        "dates.log",
+        "from <HOST>",
+    ],
+    &["-v", "--VD", "-d", "%Y-%m-%d %H", "dates.log", "from <HOST>"],
+    &[
+        "-v",
+        "--VD",
+        "-d",
+        "%a %A %b %B %d %f %G %H %I %j %m %M %p %S %u %U %V %w %W %y %z %Z",
+        "x",
+        "from <HOST>",
+    ],
+    &[
+        "-v",
+        "--VD",
+        "-d",
+        "%Exy%Exm%Exd%ExH%ExM%ExS%ExZ%Exz$",
+        "x",
+        "from <HOST>",
+    ],
+    &[
+        "-v",
+        "--VD",
+        "-d",
+        "%c\n%x\n%X\nx %k\n%%b %d\n()**\nTAI64N\n{UNB}%Y\n^%Y(x)?",
+        "x",
+        "from <HOST>",
+    ],
     &["-L", "0", "t.log", "from <HOST>"],
     &["-L", "1", "t.log", "from <HOST>"],
     &["-L", "5", "t.log", "x <HOST>"],
@@ -543,6 +579,11 @@ fn masked(said: &Said) -> Said {
         if line.starts_with("Usage: ") {
             out.push("Usage".to_owned());
             break;
+        }
+        // Of the words for epochs we show the expression that we use, which is another one.
+        if line.starts_with("|      # regex: ") && line.contains(r"\d{10,11}") {
+            out.push("epoch".to_owned());
+            continue;
         }
         if !line.starts_with("[processed in ") {
             out.push(crate::rows::without_now(&without_now(&crate::newer(line))));

@@ -58,5 +58,9 @@ pub(crate) fn newer(text: &str) -> String {
             "(?:-|T|  ?)Ex24hour:?ExMinute:?ExSecond",
         )
         .replace("(?:T|  ?)%ExH%ExM%ExS", "(?:-|T|  ?)%ExH:?%ExM:?%ExS")
+        .replace(
+            r"(?:T|  ?)(?P<H>[0-1]\d|2[0-3])(?P<M>[0-5]\d)(?P<S>",
+            r"(?:-|T|  ?)(?P<H>[0-1]\d|2[0-3]):?(?P<M>[0-5]\d):?(?P<S>",
+        )
         .replace("20[012]\\d", "20\\d{2}")
 }
