@@ -2,6 +2,7 @@
 
 use stockade_regex::{Flags, Regex};
 
+use crate::overrun::Overruns;
 use crate::tags;
 use crate::{FilterError, FilterSettings};
 
@@ -9,11 +10,12 @@ use crate::{FilterError, FilterSettings};
 #[derive(Debug)]
 pub(crate) struct Rule {
     /// Number in the list as configured.
-    index: usize,
+    pub(crate) index: usize,
     /// Tags expanded, as `get JAIL failregex` shows it.
     pub(crate) text: String,
     pub(crate) regex: Regex,
     pub(crate) groups: Groups,
+    pub(crate) overruns: Overruns,
 }
 
 /// Numbers of the groups the engine gives a meaning.
@@ -137,6 +139,7 @@ fn compile(option: &'static str, index: usize, rule: &str, settings: &FilterSett
         Ok(regex) => Ok(Rule {
             index,
             groups: Groups::of(&regex),
+            overruns: Overruns::default(),
             regex,
             text,
         }),

@@ -35,6 +35,7 @@ mod matcher;
 mod mlfid;
 mod multiline;
 mod near;
+mod overrun;
 mod review;
 mod scan;
 mod tags;
@@ -60,6 +61,7 @@ pub use crate::closer::{Group, Groups, RuleHit};
 pub use crate::date::DateTemplate;
 pub use crate::encoding::{Decoder, Encoding};
 pub use crate::near::Near;
+pub use crate::overrun::Overran;
 pub use crate::review::{Finding, FindingKind, review};
 
 /// A jail's rules as the operator gave them.

@@ -386,7 +386,10 @@ pub(crate) fn search(
     scratch: &mut Scratch,
     index: Option<usize>,
 ) -> Result<bool, RuleOverrun> {
-    rule.regex.search(text, scratch).map_err(|overrun| (index, overrun))
+    rule.regex.search(text, scratch).map_err(|overrun| {
+        rule.overruns.count();
+        (index, overrun)
+    })
 }
 
 /// The line as it is kept with a failure.

@@ -268,3 +268,29 @@ fn a_connection_that_fills_its_memory_keeps_its_latest_lines() {
     assert_eq!(&*found.lines.last().unwrap().text, "c1 fail from 192.0.2.7");
     assert!(found.lines.iter().rev().nth(1).unwrap().text.starts_with("c1 note 39 "));
 }
+
+#[test]
+fn a_rule_that_uses_up_its_steps_is_counted_and_told_once_an_hour() {
+    // A back-reference: no linear engine can stand in.
+    let settings = FilterSettings {
+        failregex: vec![
+            "^ok from <HOST>$".into(),
+            r"^(?P<a>x*)*(?P<b>x*)*(?P=a)(?P=b)y from <HOST>$".into(),
+        ],
+        ..FilterSettings::default()
+    };
+    let filter = Filter::new(&settings, &TimeZone::UTC).unwrap();
+    let mut memory = Memory::default();
+    let line = format!("{}z y from 192.0.2.1", "x".repeat(20_000));
+    for _ in 0..2 {
+        let verdict = filter.judge(line.as_bytes(), clock(true), &mut memory);
+        assert_eq!(verdict, Verdict::Overrun(Some(1)));
+    }
+    let told = filter.overruns().map(|rule| (rule.option, rule.index, rule.times));
+    assert_eq!(told.collect::<Vec<_>>(), [("failregex", 1, 2)]);
+    let mut tell = |seconds| filter.overrun_to_tell(Timestamp::from_secs(NOW + seconds)).is_some();
+    assert_eq!(
+        [0, 1, 3599, 3600, 3601].map(&mut tell),
+        [true, false, false, true, false]
+    );
+}

@@ -365,7 +365,7 @@ fn status_of(running: &Running, flavor: Flavor) -> Reply {
         }
         Flavor::Basic | Flavor::Short => {}
     }
-    let filter = Value::List(vec![
+    let mut filter = vec![
         pair("Currently failed", count_value(counters.currently_failed)),
         pair("Total failed", number(counters.total_failed)),
         if running.setup.reads_journal() {
@@ -379,7 +379,17 @@ fn status_of(running: &Running, flavor: Flavor) -> Reply {
                 strings(running.setup.logs.iter().map(|log| log.pattern.as_str())),
             )
         },
-    ]);
+    ];
+    // Only if there is something to say: tools read these lines by their places.
+    let overran: Vec<String> = running
+        .rules
+        .iter()
+        .flat_map(|rules| rules.filter.overruns())
+        .map(|rule| format!("{} [{}]: {}", rule.option, rule.index, rule.times))
+        .collect();
+    if !overran.is_empty() {
+        filter.push(pair("Rules out of steps", strings(overran.iter().map(String::as_str))));
+    }
     let mut actions = vec![
         pair("Currently banned", count_value(counters.currently_banned)),
         pair("Total banned", number(counters.total_banned)),
@@ -388,7 +398,7 @@ fn status_of(running: &Running, flavor: Flavor) -> Reply {
         actions.push(pair("Banned IP list", banned(running)));
     }
     Ok(Value::List(vec![
-        pair("Filter", filter),
+        pair("Filter", Value::List(filter)),
         pair("Actions", Value::List(actions)),
     ]))
 }

@@ -31,9 +31,6 @@ const TELL_PLACES: Duration = Duration::from_secs(10);
 /// How long the same complaint about the same file stays unsaid.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// How long an exhausted step budget of the same jail stays unsaid.
-const QUIET_OVERRUN: Duration = Duration::from_secs(3600);
-
 /// How long doubts about the dates of the same file stay unsaid.
 const QUIET_DATES: Duration = Duration::from_secs(24 * 3600);
 
@@ -394,19 +391,22 @@ impl Worker {
                     ),
                 )
             }),
-            Verdict::Overrun(rule) => self.complain(block, "overrun", QUIET_OVERRUN, || {
-                let which = rule.map_or("a rule".to_owned(), |number| format!("failregex [{number}]"));
-                (
-                    Level::Warning,
-                    format!(
-                        "[{}] {which} needs too many steps for a line of {} and was taken as no match; \
-                         mend: make the pattern less ambiguous (see `get {} failregex`)",
+            Verdict::Overrun(_) => {
+                while let Some(rule) = rules.filter.overrun_to_tell(super::now()) {
+                    let text = format!(
+                        "[{}] {} [{}] needs too many steps for a line of {} and was taken as no match ({} times so far); \
+                         mend: make the pattern less ambiguous (see `get {} {}`)",
                         rules.jail,
+                        rule.option,
+                        rule.index,
                         block.path.display(),
-                        rules.jail
-                    ),
-                )
-            }),
+                        rule.times,
+                        rules.jail,
+                        rule.option
+                    );
+                    self.log.write(Level::Warning, "fail2ban.filter", &text);
+                }
+            }
         }
     }
 
