@@ -43,6 +43,8 @@ impl World {
             dir,
         };
         world.dir.write("etc/filter.d/mine.conf", RULES);
+        let database = format!("[Definition]\ndbfile = {}\n", world.dir.join("db").display());
+        world.dir.write("etc/fail2ban.local", database);
         world.jails(jails);
         world.append("log", b"");
         world

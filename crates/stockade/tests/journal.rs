@@ -34,7 +34,10 @@ impl World {
         }
         let here = |text: &str| text.replace("@/", &format!("{}/", dir.path().display()));
         dir.write("etc/jail.local", here(jail));
-        dir.write("etc/fail2ban.local", here("[Definition]\nlogtarget = @/log\n"));
+        dir.write(
+            "etc/fail2ban.local",
+            here("[Definition]\nlogtarget = @/log\ndbfile = @/db\n"),
+        );
         dir.write(
             "etc/action.d/trace.conf",
             here("[Definition]\nactionban = echo \"<name> <ip>\" >> @/bans\n"),

@@ -31,6 +31,8 @@ impl World {
             net: Network::new(),
             dir,
         };
+        let database = format!("[Definition]\ndbfile = {}\n", world.path("db"));
+        world.dir.write("etc/fail2ban.local", database);
         world.jail_local(jail_local);
         world.append("");
         world

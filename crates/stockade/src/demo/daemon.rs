@@ -181,6 +181,8 @@ impl Daemon {
 fn prepare(folder: &Path) -> std::io::Result<PathBuf> {
     let log = folder.join("full");
     File::create(&log)?;
+    // Nothing of this machine is touched.
+    fs::write(folder.join("fail2ban.local"), "[Definition]\ndbfile = None\n")?;
     fs::write(folder.join("jail.local"), jail_local(folder, &log))?;
     Ok(log)
 }
