@@ -242,15 +242,11 @@ impl Carry {
     /// The whole lines there are with this block.
     fn decode(&mut self, unit: usize, order: Order, block: &[u8]) -> (String, bool) {
         self.rest.extend_from_slice(block);
-        let order = match self.order {
-            Some(order) => order,
-            None => {
-                let Some(order) = self.begin(unit, order) else {
-                    return (String::new(), false);
-                };
-                *self.order.insert(order)
-            }
+        let known = self.order.or_else(|| self.begin(unit, order));
+        let Some(order) = known else {
+            return (String::new(), false);
         };
+        self.order = Some(order);
         let value = |unit: &[u8]| {
             let add = |value: u32, byte: &u8| value << 8 | u32::from(*byte);
             match order {

@@ -342,12 +342,11 @@ impl Worker {
     /// Judges a line of which the time is known.
     fn line(&mut self, block: &Block, rules: &Rules, (line, given): (&[u8], Given), clock: Clock, memory: &mut Memory) {
         let judged = catch_unwind(AssertUnwindSafe(|| rules.filter.judge_at(line, given, clock, memory)));
-        match judged {
-            Ok(verdict) => self.take(block, rules, line, verdict, memory.dating()),
-            Err(_) => {
-                *memory = Memory::default();
-                self.blame(block, rules, line);
-            }
+        if let Ok(verdict) = judged {
+            self.take(block, rules, line, verdict, memory.dating());
+        } else {
+            *memory = Memory::default();
+            self.blame(block, rules, line);
         }
     }
 
