@@ -52,7 +52,7 @@ pub fn filter(name: &str, option: &str, value: &str) -> Filter {
         ignoreregex: rules("addignoreregex"),
         datepattern: text("datepattern"),
         maxlines: 1,
-        logtimezone: None,
+        ..FilterSettings::default()
     };
     assert!(!settings.failregex.is_empty(), "{:?}", jail.settings);
     Filter::new(&settings, &TimeZone::UTC).unwrap()
