@@ -148,7 +148,7 @@ fn built_in(filter: &str) -> Result<Filter, String> {
         ignoreregex: lines("addignoreregex"),
         datepattern: text("datepattern"),
         maxlines: 1,
-        logtimezone: None,
+        ..FilterSettings::default()
     };
     Filter::new(&settings, &TimeZone::UTC).map_err(|errors| format!("{filter}: {errors:?}"))
 }
