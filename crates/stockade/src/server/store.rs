@@ -34,7 +34,7 @@ const PURGE: Duration = Duration::from_secs(3600);
 const FIRST_PURGE: Duration = Duration::from_secs(60);
 
 /// A group that could not be written is tried again after this.
-const RETRY: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(5);
 
 /// So long is waited for the file to be opened, for the bans of a jail that starts, and for the end.
 const OPENING: Duration = Duration::from_secs(20);
