@@ -1,6 +1,6 @@
 //! Text of many encodings beside CPython, which is what Fail2Ban decodes with.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 #![expect(
     clippy::disallowed_types,
     clippy::print_stdout,

@@ -158,6 +158,6 @@ pub fn settings(jail: &JailConfig) -> FilterSettings {
             Value::Int(lines) => u32::try_from(lines).unwrap(),
             _ => 1,
         }),
-        logtimezone: None,
+        ..FilterSettings::default()
     }
 }
