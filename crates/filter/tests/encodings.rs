@@ -1,11 +1,7 @@
 //! Text of many encodings beside CPython, which is what Fail2Ban decodes with.
 
 #![expect(clippy::unwrap_used, reason = "test code")]
-#![expect(
-    clippy::disallowed_types,
-    clippy::print_stdout,
-    reason = "asks python3, and says what it left out"
-)]
+#![expect(clippy::disallowed_types, reason = "asks python3")]
 
 use std::process::Command;
 
