@@ -127,6 +127,16 @@ pub(crate) struct Jails<'a> {
     pub(crate) merged: &'a Merged,
 }
 
+/// What is to be read in the place of what is written.
+#[derive(Default)]
+pub(crate) struct Instead<'a> {
+    pub(crate) backend: Option<&'a str>,
+    /// Options of the filter.
+    pub(crate) passed: &'a [(String, String)],
+    /// Only what the rules are: neither actions nor logs.
+    pub(crate) rules_only: bool,
+}
+
 /// Why a jail is left out: the one line for `config-error`.
 struct Left(String);
 
@@ -174,7 +184,7 @@ impl Jails<'_> {
     /// there is one. Upstream: HEAD, `systemd_if_nologs`.
     pub(crate) fn jail(&self, name: &str, findings: &mut Vec<Diagnostic>) -> (bool, JailConfig) {
         let mut found = Vec::new();
-        let (runs, jail) = self.attempt(name, None, &mut found);
+        let (runs, jail) = self.attempt(name, &Instead::default(), &mut found);
         let view = View::new(self.merged, name);
         let waits = jail.problem.is_none()
             && jail.backend == "auto"
@@ -188,14 +198,23 @@ impl Jails<'_> {
                 .is_none_or(|value| truth(&value))
         };
         if runs && waits && unset("systemd_if_nologs") && logpath::has_journal() {
-            return self.attempt(name, Some("systemd"), findings);
+            let instead = Instead {
+                backend: Some("systemd"),
+                ..Instead::default()
+            };
+            return self.attempt(name, &instead, findings);
         }
         findings.append(&mut found);
         (runs, jail)
     }
 
-    /// The jail with the `backend` as written, or another one.
-    fn attempt(&self, name: &str, backend: Option<&str>, findings: &mut Vec<Diagnostic>) -> (bool, JailConfig) {
+    /// The jail as written, or with something else in it.
+    pub(crate) fn attempt(
+        &self,
+        name: &str,
+        instead: &Instead<'_>,
+        findings: &mut Vec<Diagnostic>,
+    ) -> (bool, JailConfig) {
         let view = View::new(self.merged, name);
         let mut jail = JailConfig {
             name: name.to_owned(),
@@ -213,7 +232,7 @@ impl Jails<'_> {
             problem: None,
         };
         let runs = self
-            .fill(&mut jail, view, backend, findings)
+            .fill(&mut jail, view, instead, findings)
             .unwrap_or_else(|Left(reason)| {
                 jail.settings.clear();
                 jail.actions.clear();
@@ -228,11 +247,11 @@ impl Jails<'_> {
         &self,
         jail: &mut JailConfig,
         view: View<'_>,
-        backend: Option<&str>,
+        instead: &Instead<'_>,
         findings: &mut Vec<Diagnostic>,
     ) -> Result<bool, Left> {
         let name = jail.name.clone();
-        if let Some(backend) = backend {
+        if let Some(backend) = instead.backend {
             backend.clone_into(&mut jail.backend);
         } else if let Some(backend) = text(&view, "backend", findings)? {
             jail.backend = backend;
@@ -247,7 +266,13 @@ impl Jails<'_> {
             );
         } else {
             let place = view.place("filter");
-            let used = extended("filter", &used, &place, findings)?;
+            let mut used = extended("filter", &used, &place, findings)?;
+            for (name, value) in instead.passed {
+                match used.options.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, old)) => value.clone_into(old),
+                    None => used.options.push((name.clone(), value.clone())),
+                }
+            }
             let overridden = |option: &str| view.entry(option).is_some();
             let journal = jail.backend.starts_with("systemd");
             let filter_use = FilterUse {
@@ -302,6 +327,9 @@ impl Jails<'_> {
         }
         jail.settings
             .retain(|setting| !matches!(setting.value, Value::Invalid(_)));
+        if instead.rules_only {
+            return reason.map_or(Ok(true), Err);
+        }
         left_out(self.actions(jail, &view, findings));
         let mut runs = false;
         left_out(logs(jail, &view, findings).map(|wanted| runs = wanted));

@@ -47,7 +47,7 @@ pub use logpath::{From, LogPath, has_magic};
 pub use server::{ServerConfig, is_loglevel};
 pub use setting::{Line, Setting, Value};
 pub use show::{Earlier, Part, Shown, ShownOption, option_of, show};
-pub use tool::{ToolFilter, filter_settings};
+pub use tool::{ToolFilter, filter_settings, jail_rules};
 pub use unknown::{doubts, nearest};
 
 /// The Fail2Ban whose behaviour is the reference: `%(fail2ban_version)s`, unless [`Overrides::version`] says otherwise.

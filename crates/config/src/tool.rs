@@ -1,9 +1,10 @@
-//! One filter file alone, as `fail2ban-regex` reads it: no jail around it.
+//! A filter file alone, and the rules of a jail, as `fail2ban-regex` reads them.
 
 use std::path::Path;
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::filter::FilterUse;
+use crate::jail::{Instead, JailConfig, Jails, is_jail};
 use crate::merge::Tree;
 use crate::setting::Setting;
 
@@ -67,4 +68,31 @@ pub fn filter_settings(
         logtype: logtype.unwrap_or_else(|| if journal { "journal" } else { "file" }.to_owned()),
         init: init.map(|(name, entry)| (name.clone(), entry.value.clone())).collect(),
     }))
+}
+
+/// The rules of a jail, enabled or not; `None` if there is no such jail, or it has no filter. Its actions and logs are not read.
+///
+/// `passed` are options of its filter in the place of those that it sets.
+pub fn jail_rules(dir: &Path, name: &str, passed: &[(String, String)], journal: bool) -> Option<JailConfig> {
+    let tree = Tree::new(dir);
+    let directory = dir.to_string_lossy();
+    let presets = [
+        ("fail2ban_version", crate::FAIL2BAN_VERSION),
+        ("fail2ban_confpath", &*directory),
+    ];
+    let mut findings = Vec::new();
+    let merged = tree.read("jail", &presets, &mut findings)?;
+    merged.section(name).filter(|_| is_jail(name))?;
+    let jails = Jails {
+        tree: &tree,
+        presets: &presets,
+        merged: &merged,
+    };
+    let instead = Instead {
+        backend: Some(if journal { "systemd" } else { "auto" }),
+        passed,
+        rules_only: true,
+    };
+    let (_, jail) = jails.attempt(name, &instead, &mut findings);
+    Some(jail).filter(|jail| !jail.filter.is_empty() || jail.problem.is_some())
 }

@@ -15,6 +15,7 @@ use stockade_source::{LINE_LIMIT_BYTES, lines};
 use super::Stop;
 use super::options::Options;
 use super::progress::Progress;
+use super::rules::Rules;
 
 /// A log.
 pub(super) enum Input {
@@ -44,16 +45,16 @@ pub(super) struct Line<'a> {
 
 impl Input {
     /// What LOG names: the journal, or a file if there is one of that name, else it is a line itself.
-    pub(super) fn open(options: &Options, matches: &[String]) -> Result<Self, Stop> {
+    pub(super) fn open(options: &Options, rules: &Rules) -> Result<Self, Stop> {
         let log = &options.log;
         if is_journal(log) {
-            return open_journal(options, matches);
+            return open_journal(options, rules);
         }
         let is_log = fs::metadata(log).is_ok_and(|found| found.is_file() || found.file_type().is_fifo());
         if !is_log {
             return Ok(Self::Typed(log.clone()));
         }
-        let decoder = decoder(options)?;
+        let decoder = decoder(rules)?;
         let opened = File::open(log).and_then(|file| Ok((file.metadata()?, file)));
         let (found, file) = opened.map_err(|error| {
             Stop::Refused(format!(
@@ -62,7 +63,7 @@ impl Input {
         })?;
         Ok(Self::File {
             name: log.clone(),
-            encoding: options.encoding.clone().unwrap_or_else(|| "UTF-8".to_owned()),
+            encoding: rules.encoding.clone().unwrap_or_else(|| "UTF-8".to_owned()),
             reader: BufReader::with_capacity(128 * 1024, file),
             decoder,
             size: Some(found.len()).filter(|_| found.is_file()),
@@ -165,7 +166,8 @@ pub(super) fn is_journal(log: &str) -> bool {
     log.starts_with("systemd-journal")
 }
 
-fn open_journal(options: &Options, matches: &[String]) -> Result<Input, Stop> {
+fn open_journal(options: &Options, rules: &Rules) -> Result<Input, Stop> {
+    let matches = rules.journalmatch.as_slice();
     let refused = |error: &dyn std::fmt::Display| Stop::Refused(error.to_string());
     let named = config_options::parse(&options.log).map_err(|error| refused(&error))?;
     let mut which = journal::Options::default();
@@ -178,7 +180,7 @@ fn open_journal(options: &Options, matches: &[String]) -> Result<Input, Stop> {
         reader.set_matches(&[wanted]);
     }
     Ok(Input::Journal {
-        encoding: options.encoding.clone().unwrap_or_else(|| "UTF-8".to_owned()),
+        encoding: rules.encoding.clone().unwrap_or_else(|| "UTF-8".to_owned()),
         reader: Box::new(reader),
         matches: matches.to_vec(),
     })
@@ -190,8 +192,8 @@ pub(super) fn journal_words(text: &str) -> Result<Vec<String>, Stop> {
 }
 
 /// What makes text of the bytes of a log.
-fn decoder(options: &Options) -> Result<Decoder, Stop> {
-    let given = options.encoding.as_deref().unwrap_or("auto");
+fn decoder(rules: &Rules) -> Result<Decoder, Stop> {
+    let given = rules.encoding.as_deref().unwrap_or("auto");
     Encoding::of(given).map(Decoder::new).ok_or_else(|| {
         Stop::Refused(format!(
             "unknown encoding `{given}`\n  why: names are those of Python, such as latin1, cp1252 or utf-16\n  mend: --encoding=UTF-8, or convert the log \

@@ -84,7 +84,7 @@ fn test(options: &Options, terminal: bool, out: &mut impl Write) -> Result<(), S
         write!(out, "\nRunning tests\n=============\n\n{heading}")?;
     }
     let rules: Rules = rules?;
-    let input = Input::open(options, &rules.journalmatch)?;
+    let input = Input::open(options, &rules)?;
     if !quiet {
         writeln!(out, "{}", input.heading(rules.filter.spans_lines()))?;
         // Reading may take long: what is read is told before.

@@ -1,9 +1,10 @@
-//! What REGEX names, if it is no failregex itself: a filter, or a filter file.
+//! What REGEX names, if it is no failregex itself: a jail, a filter, or a filter file.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use stockade_config::{Setting, ToolFilter, Value, filter_settings, options as config_options};
+use stockade_config::options::Extended;
+use stockade_config::{Setting, ToolFilter, Value, filter_settings, jail_rules, options as config_options};
 
 use super::Stop;
 use super::input;
@@ -13,10 +14,18 @@ use super::rules::line;
 
 const DEFAULT_DIRECTORY: &str = "/etc/fail2ban";
 
-/// The settings of the filter that REGEX names; `None` if it is a failregex itself.
+/// What REGEX names.
+pub(super) struct Named {
+    pub(super) settings: Vec<Setting>,
+    /// It is a jail: then what concerns its log and names is meant too.
+    pub(super) jail: bool,
+}
+
+/// The jail or filter that REGEX names; `None` if it is a failregex itself.
 ///
-/// A path needs a `/` in it, and to be there; a name has none. Whatever looks like neither is a failregex.
-pub(super) fn find(options: &Options, heading: &mut String) -> Result<Option<Vec<Setting>>, Stop> {
+/// A path needs a `/` in it, and to be there; a name has none. Whatever looks like neither is a failregex. A jail goes before
+/// a filter of its name, as with Fail2Ban after 1.0.2; `NAME.conf` and `filter.d/NAME` are filters in any case.
+pub(super) fn find(options: &Options, heading: &mut String) -> Result<Option<Named>, Stop> {
     let given = options.regex.as_str();
     let name = given.split_once('[').map_or(given, |(name, _)| name);
     let in_name = |c: char| c.is_alphanumeric() || "-_./".contains(c);
@@ -28,6 +37,9 @@ pub(super) fn find(options: &Options, heading: &mut String) -> Result<Option<Vec
             "Wrong filter name or options: {error}\n       while parsing: {given}"
         ))
     })?;
+    if let Some(jail) = jail(&named, options, heading)? {
+        return Ok(Some(jail));
+    }
     let Some(place) = place(&named.name, options.config.as_deref()) else {
         return Ok(None);
     };
@@ -48,14 +60,7 @@ pub(super) fn find(options: &Options, heading: &mut String) -> Result<Option<Vec
         let shown = format!("{}, basedir: {}", place.name, place.directory.display());
         line(heading, "  failregex filter file", &shown);
     }
-    if !named.options.is_empty() {
-        let shown: Vec<_> = named
-            .options
-            .iter()
-            .map(|(name, value)| format!("{}: {}", python::text(name), python::text(value)))
-            .collect();
-        line(heading, "  filter options", &format!("{{{}}}", shown.join(", ")));
-    }
+    say_options(&named.options, heading);
     let filter = read.map_err(|error| Stop::Refused(format!("failed to load filter {}\n{error}", named.name)))?;
     if options.verbosity > 1 {
         let shown = real_options(&filter, &named.options);
@@ -63,7 +68,46 @@ pub(super) fn find(options: &Options, heading: &mut String) -> Result<Option<Vec
         // Writing to a String cannot go wrong.
         let _ = writeln!(heading, "Real  filter options : {shown}");
     }
-    Ok(Some(filter.settings))
+    Ok(Some(Named {
+        settings: filter.settings,
+        jail: false,
+    }))
+}
+
+fn say_options(options: &[(String, String)], heading: &mut String) {
+    if !options.is_empty() {
+        let shown = options.iter().map(|(name, value)| (name.as_str(), python::text(value)));
+        line(heading, "  filter options", &python::dictionary(shown));
+    }
+}
+
+/// The jail of that name.
+fn jail(named: &Extended, options: &Options, heading: &mut String) -> Result<Option<Named>, Stop> {
+    if named.name.contains('/') || named.name.strip_suffix(".conf").is_some() {
+        return Ok(None);
+    }
+    let directory = Path::new(options.config.as_deref().unwrap_or(DEFAULT_DIRECTORY));
+    let journal = input::is_journal(&options.log);
+    let Some(jail) = jail_rules(directory, &named.name, &named.options, journal) else {
+        return Ok(None);
+    };
+    line(
+        heading,
+        "jail",
+        &format!("{}, basedir: {}", jail.name, directory.display()),
+    );
+    if let Some(problem) = jail.problem {
+        return Err(Stop::Refused(format!(
+            "the jail `{}` cannot be used\n  why: {problem}\n  mend: {}.conf tries the filter of this name without the jail",
+            jail.name, jail.name
+        )));
+    }
+    line(heading, "filter", &jail.filter);
+    say_options(&named.options, heading);
+    Ok(Some(Named {
+        settings: jail.settings,
+        jail: true,
+    }))
 }
 
 /// What the filter is made with, as Fail2Ban lists it.
@@ -110,6 +154,9 @@ fn place(name: &str, config: Option<&str>) -> Option<Place> {
             folder: "filter.d",
             name: plain(name),
         });
+    }
+    if let Some(name) = name.strip_prefix("filter.d/").filter(|name| !name.contains('/')) {
+        return place(&format!("{}.conf", plain(name)), config);
     }
     let path = Path::new(name);
     if !path.is_file() {

@@ -57,13 +57,14 @@ const HELP: &str = "
 Tries failregex rules on a log and reports what they match. Nobody is banned.
 
 LOG:
-  filename              a log file; a name that is no file is taken as a line itself
+  filename              a log file or named pipe; a name that is neither is taken as a line itself
+  systemd-journal       the systemd journal, with options if wanted: systemd-journal[journalpath=/var/log/journal]
   string                one log line
 
 REGEX:
   string                a failregex
-  filter                the name of a filter, with options if wanted: sshd[mode=aggressive]
-  filename              a filter file: /etc/fail2ban/filter.d/sshd.conf
+  jail or filter        the name of a jail, else of a filter, with options if wanted: sshd[mode=aggressive]
+  filename              a filter, whatever jails there are: sshd.conf, filter.d/sshd, /etc/fail2ban/filter.d/sshd.conf
 
 IGNOREREGEX:
   string                an ignoreregex
@@ -78,8 +79,8 @@ Options:
   -e, --encoding NAME   encoding of the log, such as UTF-8 or latin1
   -r, --raw             names in the place of addresses stand for themselves
   --usedns MODE         names in the place of addresses: yes, warn, no or raw
-  -L, --maxlines N      lines a rule may span; only 1 for now
-  -m, --journalmatch M  for the systemd journal, which cannot be searched yet
+  -L, --maxlines N      lines a rule may span
+  -m, --journalmatch M  which entries of the journal, instead of what the filter says
   -l, --log-level LEVEL accepted for compatibility, without effect
   -V                    print the version number alone and exit
   -v, --verbose         also list every failure and rules without hits

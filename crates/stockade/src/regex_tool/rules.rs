@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
-use stockade_config::{Setting, Value};
+use stockade_config::Value;
 use stockade_filter::{Filter, FilterError, FilterSettings, UseDns};
 
 use super::Stop;
 use super::input;
-use super::named;
+use super::named::{self, Named};
 use super::options::Options;
 
 /// The rules, compiled.
@@ -19,6 +19,8 @@ pub(super) struct Rules {
     pub(super) filter: Filter,
     /// The words of `journalmatch`.
     pub(super) journalmatch: Vec<String>,
+    /// The encoding of the log, if it was told.
+    pub(super) encoding: Option<String>,
 }
 
 /// Reads and compiles the rules; tells in `heading` what is used, as far as it came.
@@ -42,6 +44,7 @@ pub(super) fn read(options: &Options, heading: &mut String) -> Result<Rules, Sto
     }
     check(&settings, &zone)?;
     log_level(options)?;
+    let mut encoding = None;
     let mut journalmatch = match &options.journalmatch {
         Some(text) => input::journal_words(text)?,
         None => Vec::new(),
@@ -51,10 +54,11 @@ pub(super) fn read(options: &Options, heading: &mut String) -> Result<Rules, Sto
         say_datepattern(heading, &settings, &zone)?;
     }
     if let Some(found) = named::find(options, heading)? {
-        let words = take(found, options, &mut settings, heading, &zone)?;
+        let more = take(found, options, &mut settings, heading, &zone)?;
         if options.journalmatch.is_none() {
-            journalmatch = words;
+            journalmatch = more.journalmatch;
         }
+        encoding = more.encoding;
     } else {
         line(heading, "failregex line", &options.regex);
         settings.failregex.push(options.regex.clone());
@@ -69,6 +73,7 @@ pub(super) fn read(options: &Options, heading: &mut String) -> Result<Rules, Sto
         settings,
         filter,
         journalmatch,
+        encoding: options.encoding.clone().or(encoding),
     })
 }
 
@@ -147,16 +152,26 @@ fn say_datepattern(heading: &mut String, settings: &FilterSettings, zone: &TimeZ
     Ok(())
 }
 
-/// Takes over a filter's settings, except where the command line has its own. The words are those of `journalmatch`.
+/// What a filter or jail says about the log.
+#[derive(Default)]
+struct OfLog {
+    /// The words of `journalmatch`.
+    journalmatch: Vec<String>,
+    encoding: Option<String>,
+}
+
+/// Takes over the settings of a filter or jail, except where the command line has its own.
 fn take(
-    found: Vec<Setting>,
+    found: Named,
     options: &Options,
     settings: &mut FilterSettings,
     heading: &mut String,
     zone: &TimeZone,
-) -> Result<Vec<String>, Stop> {
-    let mut journalmatch = Vec::new();
-    for setting in found {
+) -> Result<OfLog, Stop> {
+    let mut of_log = OfLog::default();
+    let journalmatch = &mut of_log.journalmatch;
+    let jail = found.jail;
+    for setting in found.settings {
         match (setting.option.as_ref(), setting.value) {
             ("maxlines", Value::Int(lines)) if options.maxlines == 0 => {
                 line(heading, "maxlines", &lines.to_string());
@@ -165,6 +180,15 @@ fn take(
             ("datepattern", Value::Text(pattern)) if options.datepattern.is_none() => {
                 settings.datepattern = Some(pattern);
                 say_datepattern(heading, settings, zone)?;
+            }
+            ("usedns", Value::Text(word)) if jail && options.usedns.is_none() && !options.raw => {
+                settings.usedns = usedns(&word);
+            }
+            ("logtimezone", Value::Text(zone)) if jail && options.timezone.is_none() => {
+                settings.logtimezone = Some(zone).filter(|zone| !zone.is_empty());
+            }
+            ("logencoding", Value::Text(name)) if jail => {
+                of_log.encoding = Some(name).filter(|name| !name.eq_ignore_ascii_case("auto"));
             }
             ("prefregex", Value::Text(regex)) => settings.prefregex = Some(regex).filter(|regex| !regex.is_empty()),
             ("addfailregex", Value::Lines(lines)) => settings.failregex.extend(lines.into_iter().map(|line| line.text)),
@@ -178,9 +202,9 @@ fn take(
                 }
                 journalmatch.extend(words);
             }
-            // The rest was given on the command line, or concerns a jail, as `usedns` does.
+            // The rest was given on the command line, or is nothing for trying rules.
             _ => {}
         }
     }
-    Ok(journalmatch)
+    Ok(of_log)
 }

@@ -193,7 +193,6 @@ const SOURCES: &[&[&str]] = &[
     &["-c", "conf", "t.log", "two"],
     &["-c", "./conf/", "t.log", "two.conf"],
     &["-c", "conf", "t.log", "two[a=b, c='d e']"],
-    &["-c", "conf", "t.log", "filter.d/two"],
     &["-c", "conf", "t.log", "many"],
     &["-c", "conf", "t.log", "nosuch"],
     &["-c", "conf", "t.log", "nosuch[a=b]"],

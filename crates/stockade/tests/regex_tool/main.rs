@@ -48,6 +48,42 @@ fn lines_that_match_nothing_are_printed_with_invert() {
     );
 }
 
+/// As with Fail2Ban after 1.0.2, of which none is installed to ask.
+#[test]
+fn a_jail_goes_before_a_filter_of_its_name() {
+    let dir = TempDir::new("regex-jail");
+    dir.write(
+        "t.log",
+        "2026-11-22 13:00:01 h gast failed from 192.0.2.77\n2026-11-22 13:00:02 h bob failed from localhost\n",
+    );
+    dir.write(
+        "conf/filter.d/one.conf",
+        "[Definition]\nfailregex = <who> failed from <HOST>\nignoreregex =\n[Init]\nwho = nobody\n",
+    );
+    let jail = "[one]\nfilter = one[who=\\w+]\nusedns = no\nlogtimezone = UTC+0200\nlogpath = /nonexistent\naction = nothing\n";
+    dir.write(
+        "conf/jail.conf",
+        format!("{jail}[broken]\nfilter = two\n[bare]\nenabled = false\n"),
+    );
+    let row = |regex: &str| ours(&["-c", "conf", "-o", "<ip> <time>", "t.log", regex], dir.path());
+    assert_eq!(row("one"), "192.0.2.77 1795345201\nexit code 0\n");
+    assert_eq!(row("one[who=bob]"), "exit code 0\n");
+    assert_eq!(row("one.conf"), "exit code 0\n");
+    assert_eq!(row("filter.d/one"), "exit code 0\n");
+    assert_eq!(
+        row("one.conf[who=\\w+]"),
+        "192.0.2.77 1795352401.0\n127.0.0.1 1795352402.0\nexit code 0\n"
+    );
+    let told = ours(&["-c", "conf", "t.log", "one[who=bob]"], dir.path());
+    let heading = "Use             jail : one, basedir: conf\nUse           filter : one\nUse   filter options : {'who': 'bob'}\n";
+    assert!(told.contains(heading), "{told}");
+    let told = row("broken");
+    assert!(
+        told.starts_with("ERROR: the jail `broken` cannot be used\n  why: ") && told.contains("\n  mend: broken.conf "),
+        "{told}"
+    );
+}
+
 /// What the tool says without what differs on purpose: the expression for IPv6 addresses (D-056) and a date format are those
 /// of a later Fail2Ban, and years go to 2099 (D-045).
 pub(crate) fn newer(text: &str) -> String {
