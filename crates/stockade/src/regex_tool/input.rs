@@ -8,7 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use stockade_config::options as config_options;
 use stockade_config::shell_words;
 use stockade_core::Timestamp;
-use stockade_filter::{Decoder, Encoding};
+use stockade_filter::{Decoder, Encoding, Given};
 use stockade_source::journal::{self, Matches, Reader};
 use stockade_source::{LINE_LIMIT_BYTES, lines};
 
@@ -16,6 +16,7 @@ use super::Stop;
 use super::options::Options;
 use super::progress::Progress;
 use super::rules::Rules;
+use crate::server::journal::date as journal_date;
 
 /// A log.
 pub(super) enum Input {
@@ -39,8 +40,8 @@ pub(super) enum Input {
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
     pub(super) text: &'a [u8],
-    /// If the source knows it.
-    pub(super) at: Option<Timestamp>,
+    /// When it was written, if the source knows it.
+    pub(super) given: Option<Given>,
 }
 
 impl Input {
@@ -118,7 +119,7 @@ impl Input {
                 .split('\n')
                 .map(|line| line.strip_suffix('\r').unwrap_or(line).as_bytes())
                 .filter(|line| is_wanted(line))
-                .try_for_each(|text| out(Line { text, at: None })),
+                .try_for_each(|text| out(Line { text, given: None })),
             Self::File {
                 mut reader,
                 mut decoder,
@@ -143,14 +144,26 @@ impl Input {
                     let (decoded, _) = decoder.decode(&line);
                     lines(&decoded)
                         .filter(|line| is_wanted(line))
-                        .try_for_each(|text| out(Line { text, at: None }))?;
+                        .try_for_each(|text| out(Line { text, given: None }))?;
                 }
             }
             Self::Journal { mut reader, .. } => {
+                let zone = jiff::tz::TimeZone::system();
+                let mut text = Vec::new();
                 while let Some(entry) = reader.next_entry() {
                     progress.advance(entry.line.len(), None);
-                    let at = Some(Timestamp::from_micros(entry.time));
-                    out(Line { text: &entry.line, at })?;
+                    text.clear();
+                    text.extend(journal_date(entry.time, &zone).bytes());
+                    text.push(b' ');
+                    let given = Given {
+                        at: Timestamp::from_micros(entry.time),
+                        date: text.len(),
+                    };
+                    text.extend(entry.line);
+                    out(Line {
+                        text: &text,
+                        given: Some(given),
+                    })?;
                 }
                 for problem in reader.take_problems() {
                     crate::terminal::complain(&format!("warning: {problem}"));

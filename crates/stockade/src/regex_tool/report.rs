@@ -9,7 +9,7 @@ use stockade_core::Timestamp;
 
 use super::options::{Options, Print};
 use super::rules::Rules;
-use super::scan::{Hits, Lines, Tally};
+use super::scan::{DateHits, Hits, Lines, Tally};
 
 /// Writes the report. On a terminal control characters of log lines are shown, not sent.
 pub(super) fn write(
@@ -32,10 +32,12 @@ pub(super) fn write(
     }
     failregex(&rules.settings.failregex, &tally.failregex, verbose, out)?;
     ignoreregex(&rules.settings.ignoreregex, &tally.ignoreregex, verbose, out)?;
-    write!(out, "\nDate template hits:\n")?;
-    let templates = dates(tally, rules, verbose, options.verbose_date);
-    if !templates.is_empty() {
-        write!(out, "|- [# of hits] date format\n{templates}`-\n")?;
+    if let Some(hits) = &tally.dates {
+        write!(out, "\nDate template hits:\n")?;
+        let templates = dates(hits, rules, verbose, options.verbose_date);
+        if !templates.is_empty() {
+            write!(out, "|- [# of hits] date format\n{templates}`-\n")?;
+        }
     }
     let (ignored, matched, missed) = (tally.ignored.count, tally.matched.count, tally.missed.count);
     let lines = ignored + matched + missed;
@@ -79,10 +81,10 @@ pub(super) fn write(
 }
 
 /// The date templates with their hits.
-fn dates(tally: &Tally<'_>, rules: &Rules, all: bool, in_full: bool) -> String {
+fn dates(hits: &[DateHits], rules: &Rules, all: bool, in_full: bool) -> String {
     let names: Vec<&str> = rules.filter.date_templates().collect();
     let mut out = String::new();
-    for hits in tally.dates.iter().filter(|hits| all || hits.count > 0) {
+    for hits in hits.iter().filter(|hits| all || hits.count > 0) {
         // Writing to a String cannot go wrong.
         let name = names.get(hits.number).unwrap_or(&"");
         let _ = writeln!(out, "|  [{}] {name}", hits.count);

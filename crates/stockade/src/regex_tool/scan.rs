@@ -46,8 +46,8 @@ impl<'a> Prober<'a> {
 
     fn look(&mut self, line: Line<'_>, check_all: bool) -> Examination {
         let filter = &self.rules.filter;
-        match line.at {
-            Some(at) => filter.examine_at(line.text, at, self.clock, &mut self.memory, check_all),
+        match line.given {
+            Some(given) => filter.examine_at(line.text, given, self.clock, &mut self.memory, check_all),
             None => filter.examine(line.text, self.clock, &mut self.memory, check_all),
         }
     }
@@ -55,7 +55,7 @@ impl<'a> Prober<'a> {
     /// When what a line tells happened.
     fn moment(&self, line: Line<'_>, seen: &Examination) -> Moment {
         let date = seen.date.as_ref();
-        let said = line.at.or_else(|| date?.time);
+        let said = line.given.map(|given| given.at).or_else(|| date?.time);
         Moment {
             at: said.unwrap_or(self.clock.now),
             // Lines seen together have a time, whatever the last of them says.
@@ -131,8 +131,8 @@ pub(super) struct Tally<'a> {
     pub(super) prefregex: u64,
     /// What the prefregex captured; kept for `-v` only.
     pub(super) prefixes: Vec<String>,
-    /// The date templates in the order in which they are tried by now.
-    pub(super) dates: Vec<DateHits>,
+    /// The date templates in the order in which they are tried by now; `None` if no dates are looked for.
+    pub(super) dates: Option<Vec<DateHits>>,
     pub(super) matched: Lines,
     pub(super) ignored: Lines,
     pub(super) missed: Lines,
@@ -154,7 +154,7 @@ impl<'a> Tally<'a> {
             ignoreregex: vec![0; rules.settings.ignoreregex.len()],
             prefregex: 0,
             prefixes: Vec::new(),
-            dates: Vec::new(),
+            dates: None,
             matched: lines(options.matched),
             ignored: lines(options.ignored),
             missed: lines(options.missed),
@@ -165,6 +165,7 @@ impl<'a> Tally<'a> {
 
     pub(super) fn read(&mut self, input: Input) -> io::Result<()> {
         let mut prober = Prober::new(self.rules);
+        let no_dates = matches!(input, Input::Journal { .. }) && self.rules.settings.datepattern.is_none();
         let mut dates = vec![0_u64; self.rules.filter.date_templates().count()];
         let mut progress = Progress::new(false);
         input.each(&mut progress, |line| {
@@ -188,7 +189,7 @@ impl<'a> Tally<'a> {
         if order.is_empty() {
             order = (0..dates.len()).collect();
         }
-        self.dates = order
+        let dates = order
             .into_iter()
             .filter_map(|number| {
                 Some(DateHits {
@@ -198,6 +199,7 @@ impl<'a> Tally<'a> {
                 })
             })
             .collect();
+        self.dates = (!no_dates).then_some(dates);
         Ok(())
     }
 

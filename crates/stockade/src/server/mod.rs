@@ -7,7 +7,7 @@ mod commands;
 mod configure;
 mod control;
 mod jails;
-mod journal;
+pub(crate) mod journal;
 mod log;
 mod matching;
 mod resolve;

@@ -571,7 +571,7 @@ fn command_lines_of_all_kinds_give_what_fail2ban_gives() {
 }
 
 /// An answer without what differs on purpose; see `docs/compat/DEVIATIONS.md`.
-fn masked(said: &Said) -> Said {
+pub(crate) fn masked(said: &Said) -> Said {
     let mut out = Vec::new();
     for line in said.out.lines() {
         // The help text is our own, in the same place (D-127).

@@ -7,7 +7,9 @@
 )]
 
 mod commands;
+mod journal;
 mod oracle;
+mod progress;
 mod reports;
 mod rows;
 
