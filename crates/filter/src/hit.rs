@@ -20,6 +20,8 @@ pub(crate) struct Hit<'a> {
     pub(crate) gained: bool,
     pub(crate) forget: bool,
     pub(crate) fields: Fields,
+    /// What `<F-TUPLE_ID…>` add to the id, by their names; those that took no part too.
+    pub(crate) tuple: Vec<Option<String>>,
 }
 
 impl<'a> Hit<'a> {
@@ -43,6 +45,19 @@ impl<'a> Hit<'a> {
         }
         add_fields(rule, content, scratch, &mut fields);
         fill_alternatives(&mut fields);
+        let mut tuple: Vec<&str> = pre
+            .into_iter()
+            .chain([rule])
+            .flat_map(|rule| rule.regex.names())
+            .map(|(name, _)| &**name)
+            .filter(|name| closer::target(name, "tuple_") == Some("id"))
+            .collect();
+        tuple.sort_unstable();
+        tuple.dedup();
+        let tuple = tuple
+            .into_iter()
+            .map(|name| fields.get(name).map(ToOwned::to_owned))
+            .collect();
         Self {
             rule: index,
             captured: Captured {
@@ -57,6 +72,7 @@ impl<'a> Hit<'a> {
             gained: group(|groups| groups.gained).is_some(),
             forget: group(|groups| groups.forget).is_some(),
             fields,
+            tuple,
         }
     }
 }
@@ -98,17 +114,18 @@ fn fill_alternatives(fields: &mut Fields) {
 }
 
 /// `<F-TUPLE_ID>`: the id together with further text, written as Python writes tuples.
-pub(crate) fn tupled(who: Who, fields: &Fields) -> Who {
-    let of_id = |name: &str| closer::target(name, "tuple_") == Some("id");
-    let mut parts: Vec<(&str, &str)> = fields.iter().filter(|(name, _)| of_id(name)).collect();
-    if parts.is_empty() {
+pub(crate) fn tupled(who: Who, fields: &Fields, tuple: &[Option<String>]) -> Who {
+    if tuple.is_empty() {
         return who;
     }
-    parts.sort_unstable();
+    let shown = |part: Option<&str>| part.map_or("None".to_owned(), quoted);
     // An address is no part of it.
-    let base = fields.get("fid").map_or("None".to_owned(), quoted);
-    let rest: Vec<String> = parts.into_iter().map(|(_, value)| quoted(value)).collect();
-    Who::Id(FailureId::Text(format!("({base}, {})", rest.join(", ")).into()))
+    let parts: Vec<String> = [fields.get("fid")]
+        .into_iter()
+        .chain(tuple.iter().map(Option::as_deref))
+        .map(shown)
+        .collect();
+    Who::Id(FailureId::Text(format!("({})", parts.join(", ")).into()))
 }
 
 fn quoted(text: &str) -> String {

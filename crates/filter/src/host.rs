@@ -95,6 +95,10 @@ fn network(address: IpAddr, length: &str) -> Result<FailureId, &'static str> {
 }
 
 fn name(name: &str, usedns: UseDns) -> Result<Who, &'static str> {
+    // `<DNS>` alone takes addresses, too: they need no look-up.
+    if let Ok(address) = name.parse::<Ipv4Addr>() {
+        return Ok(Who::Id(FailureId::Addr(address.into())));
+    }
     // `0x7f.1`, `2130706433`: resolvers read old spellings of addresses, so anybody could name any address.
     let last = name.rsplit('.').find(|label| !label.is_empty()).unwrap_or("");
     let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));

@@ -340,7 +340,7 @@ impl Filter {
             Ok(who) => who,
             Err(why) => return Verdict::Unusable(why),
         };
-        let who = who.map(|who| tupled(who, &hit.fields));
+        let who = who.map(|who| tupled(who, &hit.fields, &hit.tuple));
         let rule = hit.rule;
         if let Some(found) = closely.as_deref_mut() {
             found.who.clone_from(&who);

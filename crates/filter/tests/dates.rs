@@ -297,6 +297,23 @@ fn dates_in_mixed_formats_are_read_as_upstream_reads_them_wherever_and_whenever(
 }
 
 #[test]
+fn the_hour_that_comes_twice_is_read_as_upstream_reads_it_in_the_first_line() {
+    let mut differences = Vec::new();
+    for (moment, line) in [
+        (at("Europe/Zurich", "2026-08-01 12:00:00"), "2025-10-26 02:30:00 x"),
+        (at("Europe/Zurich", "2026-12-01 12:00:00"), "2025-10-26 02:30:00 x"),
+        (at("America/New_York", "2026-08-01 12:00:00"), "2025-11-02 01:30:00 x"),
+        (at("America/New_York", "2026-12-01 12:00:00"), "2025-11-02 01:30:00 x"),
+    ] {
+        let Some(zone) = moment.zone() else { return };
+        if compare(&[line.to_owned()], None, moment, &zone, &mut differences).is_none() {
+            return;
+        }
+    }
+    report(4, &differences);
+}
+
+#[test]
 fn odd_dates_are_read_as_upstream_reads_them() {
     let lines: Vec<String> = [
         "Feb 30 10:00:00 x",

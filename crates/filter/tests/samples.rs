@@ -21,7 +21,7 @@ const EXCEPTIONS: [(&str, &str); 2] = [
 fn differs(line: &Line, seen: &Examination) -> Option<String> {
     let found = match &seen.verdict {
         Verdict::Match(found) if line.matches => found,
-        // A server counts it (UNDOCUMENTED.md, U-3), the annotations do not.
+        // A server counts it (UNDOCUMENTED.md, U-7), the annotations do not.
         Verdict::Match(found) if found.fields.get("nofail").is_some() && found.fields.get("mlfid").is_none() => {
             return None;
         }

@@ -103,8 +103,8 @@ pub(crate) struct Zones {
 pub(crate) struct OffsetCache {
     unnamed: Period,
     local: Period,
-    /// The offset of the last date that names no zone.
-    last: i64,
+    /// The offset of the last date that names no zone; if there was none, that of the clock counts.
+    last: Option<i64>,
 }
 
 /// The offset last used, and between which instants it holds.
@@ -140,16 +140,16 @@ impl Zones {
         let period = &mut cache.unnamed;
         let guess = local - period.offset;
         if guess - DAY > period.from && guess + DAY < period.until {
-            cache.last = period.offset;
+            cache.last = Some(period.offset);
             return Some(guess);
         }
-        let mut time = local - cache.last;
+        let mut time = local - cache.last.unwrap_or(cache.local.offset);
         // Twice where the offset was that of another season, four times where the time is skipped and comes to nothing.
         for _ in 0..4 {
             let stamp = jiff::Timestamp::from_second(time).ok()?;
             let offset = i64::from(zone.to_offset(stamp).seconds());
             if time + offset == local {
-                cache.last = offset;
+                cache.last = Some(offset);
                 period.fill(zone, stamp);
                 return Some(time);
             }
