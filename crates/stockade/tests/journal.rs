@@ -205,3 +205,25 @@ fn a_jail_whose_log_is_not_there_waits_for_it_if_it_is_told_to() {
         assert!(stream.contains("['add', 'sshd', "), "{name}: {stream}");
     }
 }
+
+#[test]
+fn a_restart_goes_on_in_the_journal_where_the_server_ended() {
+    let Some(world) = World::new(JAIL) else { return };
+    let mut server = world.start();
+    for _ in 0..2 {
+        world.sshd("192.0.2.1");
+    }
+    wait_until(SOON, "found", || world.found("sshd", "192.0.2.1") == 2);
+    server.terminate();
+    server.wait(SOON);
+    // While nobody runs.
+    world.sshd("192.0.2.2");
+    let mut server = world.start();
+    wait_until(SOON, "found", || world.found("sshd", "192.0.2.2") == 1);
+    world.sshd("192.0.2.3");
+    wait_until(SOON, "found", || world.found("sshd", "192.0.2.3") == 1);
+    assert_eq!(world.found("sshd", "192.0.2.1"), 2, "{}", world.read("log"));
+    assert_eq!(world.found("sshd", "192.0.2.2"), 1);
+    server.terminate();
+    assert_eq!(server.wait(SOON).code(), Some(0));
+}
