@@ -17,7 +17,7 @@ fn pairs() -> Vec<(String, PathBuf)> {
     let files = testkit::package_files("fail2ban");
     let filters: BTreeSet<String> = files
         .iter()
-        .filter(|file| file.parent().is_some_and(|parent| parent.ends_with("filter.d")))
+        .filter(|file| file.parent().is_some_and(|parent| parent == "/etc/fail2ban/filter.d"))
         .filter(|file| file.extension().is_some_and(|extension| extension == "conf"))
         .map(|file| stem(file))
         .collect();
