@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::world::{Said, World, both, possible};
 
-const REMOTE: &str = "/lib/systemd/systemd-journal-remote";
+pub(super) const REMOTE: &str = "/lib/systemd/systemd-journal-remote";
 
 const TRACE: &str = r#"[Definition]
 actionban = printf '%%s\n' "ban <ip> <failures> <time> [<F-USER>] [<matches>]" >> @/acts
@@ -42,7 +42,7 @@ fn entry(age: u64, fields: &[(&str, &str)]) -> Vec<u8> {
     bytes
 }
 
-fn sshd(age: u64, session: usize, address: &str) -> Vec<u8> {
+pub(super) fn sshd(age: u64, session: usize, address: &str) -> Vec<u8> {
     let message = format!("Failed password for root from {address} port 4711 ssh2");
     let pid = session.to_string();
     entry(
@@ -68,7 +68,7 @@ fn other(age: u64, name: &str, priority: &str, address: &str) -> Vec<u8> {
 }
 
 /// Lets systemd add entries to the world's journal.
-fn add(world: &World, entries: &[Vec<u8>]) {
+pub(super) fn add(world: &World, entries: &[Vec<u8>]) {
     world.write_bytes("export", &entries.concat());
     std::fs::create_dir_all(world.path("journal")).unwrap();
     let output = Command::new(REMOTE)

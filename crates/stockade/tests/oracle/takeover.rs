@@ -1,10 +1,12 @@
 //! One database, and both programs in turn on it: nothing is lost, nothing is read twice.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use testkit::requires;
 
+use super::journal::{REMOTE, add, sshd};
 use super::world::{Said, Whose, World, possible};
 
 const JAILS: &str = "[DEFAULT]\nbackend = polling\nbantime = 3000\nfindtime = 600\nmaxretry = 3\nignoreself = false\nusedns = no\n\
@@ -270,4 +272,42 @@ fn rows_without(world: &World) {
             .unwrap()
             .success()
     );
+}
+
+#[test]
+fn either_program_goes_on_in_the_journal_where_the_other_ended() {
+    for file in [REMOTE, "/usr/lib/python3/dist-packages/systemd/journal.py"] {
+        if !Path::new(file).exists() {
+            return testkit::skip("needs the packages `systemd-journal-remote` and `python3-systemd`");
+        }
+    }
+    if !possible(&["python3"]) {
+        return;
+    }
+    for (first, second) in [(Whose::Theirs, Whose::Ours), (Whose::Ours, Whose::Theirs)] {
+        let mut world = world(first);
+        let jail = "[one]\nenabled = true\nbackend = systemd[journalpath=\"@/journal\"]\nfilter =\nignoreself = false\nmaxretry = 9\n\
+            action = t\nfailregex = from <HOST> port\n";
+        world.write("etc/jail.conf", jail);
+        add(&world, &[sshd(9, 1, "192.0.2.1"), sshd(8, 2, "192.0.2.2")]);
+        world.start();
+        world.wait("fail2ban.log", "[one] Found 192.0.2.2");
+        world.stop();
+        let shape = "SELECT path, typeof(firstlinemd5), length(firstlinemd5), substr(firstlinemd5, 11, 1), substr(firstlinemd5, -1), \
+            typeof(lastfilepos), abs(lastfilepos - strftime('%s', 'now')) < 60 FROM logs";
+        assert_eq!(rows(&world, shape), ["systemd-journal text 33 T   real 1"], "{first:?}");
+        add(&world, &[sshd(0, 3, "192.0.2.3")]);
+        world.whose = second;
+        world.start();
+        world.wait("fail2ban.log", "[one] Found 192.0.2.3");
+        world.stop();
+        let log = world.log();
+        for address in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+            assert_eq!(
+                count(&log, &format!("Found {address} ")),
+                1,
+                "{first:?}, then {second:?}: {address}: {log:?}"
+            );
+        }
+    }
 }
