@@ -2,7 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use stockade_core::{Ban, BanList, Failure, FailureId, FailureLedger, Fields, LineText, Seconds, Timestamp, Until};
+use stockade_core::{
+    Ban, BanList, Failure, FailureId, FailureLedger, Fields, Jail, JailName, JailSettings, LineText, Seconds,
+    Timestamp, Until,
+};
 
 /// More than any of the limits, in pieces of 16 KiB.
 const PIECES: u32 = 5000;
@@ -76,4 +79,40 @@ fn long_lines_and_user_names_of_many_bans_do_not_fill_the_memory_of_the_ban_list
         .sum();
     assert!(kept < 20 << 20, "{kept} bytes");
     assert_eq!(bans.len(), usize::try_from(PIECES).unwrap());
+}
+
+#[test]
+fn a_restored_ban_lasts_no_longer_than_its_jail_bans_unless_the_jail_lets_them_grow() {
+    let now = Timestamp::from_secs(10_000);
+    for (increment, bantime, expected) in [
+        (false, 600, Some(10_500)),
+        (false, 50, None),
+        (true, 600, Some(99_900)),
+        (false, 200_000, Some(99_900)),
+    ] {
+        let settings = JailSettings {
+            bantime: Seconds(bantime),
+            increment,
+            ..JailSettings::default()
+        };
+        let mut jail = Jail::new(JailName::new("j").unwrap(), settings);
+        let ban = Ban {
+            id: id(1),
+            since: Timestamp::from_secs(9900),
+            until: Until::At(Timestamp::from_secs(99_900)),
+            bantime: Seconds(90_000),
+            failures: 1,
+            matches: Vec::new(),
+            fields: Fields::default(),
+            count: 4,
+            restored: true,
+        };
+        jail.restore(ban, now, &mut Vec::new());
+        let end = jail.bans().next().map(|ban| ban.until);
+        assert_eq!(
+            end,
+            expected.map(|end| Until::At(Timestamp::from_secs(end))),
+            "{increment} {bantime}"
+        );
+    }
 }

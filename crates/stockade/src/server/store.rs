@@ -7,12 +7,13 @@
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use stockade_core::logline::Level;
-use stockade_core::{Ban, FailureId, JailName, Seconds, Timestamp};
+use stockade_core::{Ban, FailureId, Fields, JailName, Seconds, Timestamp};
 use stockade_store::{History, LogRow, Note, Place, Store, StoreError};
 
 use super::log::Log;
@@ -23,6 +24,9 @@ const WAITING: usize = 65_536;
 
 /// Orders that could not be written and are tried again; beyond it the oldest are given up.
 const KEPT: usize = 200_000;
+
+/// Bytes of log lines and fields that wait to be written; beyond it bans are stored without them. A disk that hangs must not fill the memory.
+const TEXT_WAITING: usize = 32 << 20;
 
 /// What comes within this time is written as one group.
 const GATHER: Duration = Duration::from_millis(200);
@@ -99,6 +103,8 @@ pub(crate) struct Database {
     pub(crate) max_matches: i64,
     pub(crate) purge_age: i64,
     log: Arc<Log>,
+    /// Bytes of text in the orders that wait.
+    text_bytes: Arc<AtomicUsize>,
     /// When it was last said that it does not keep up, or does not answer.
     told: Cell<Option<Instant>>,
 }
@@ -109,6 +115,8 @@ impl Database {
         let (inbox, orders) = sync_channel(WAITING);
         let (opened, outcome) = sync_channel(1);
         let (at, writes) = (place.clone(), Arc::clone(log));
+        let text_bytes: Arc<AtomicUsize> = Arc::default();
+        let waiting = Arc::clone(&text_bytes);
         let thread = std::thread::Builder::new()
             .name("database".into())
             .spawn(move || {
@@ -122,7 +130,7 @@ impl Database {
                         say_all(&writes, &notes);
                         // Whoever waited too long goes on without it, and so do we.
                         if opened.send(Ok(rows)).is_ok() {
-                            Thread::new(store, at, writes).run(&orders);
+                            Thread::new(store, at, writes, waiting).run(&orders);
                         }
                     }
                     Err(error) => {
@@ -147,6 +155,7 @@ impl Database {
             max_matches: 10,
             purge_age: 86_400,
             log: Arc::clone(log),
+            text_bytes,
             told: Cell::new(None),
         };
         Ok((database, rows))
@@ -163,8 +172,20 @@ impl Database {
     }
 
     /// Tells it what to store; never waits.
-    pub(crate) fn tell(&self, order: Order) {
-        match self.inbox.try_send(order) {
+    pub(crate) fn tell(&self, mut order: Order) {
+        if let Order::Ban(_, ban) | Order::Prolong(_, ban) = &mut order
+            && self.text_bytes.load(Ordering::Relaxed) > TEXT_WAITING
+        {
+            ban.matches = Vec::new();
+            ban.fields = Fields::default();
+        }
+        let bytes = text_bytes(&order);
+        self.text_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let outcome = self.inbox.try_send(order);
+        if outcome.is_err() {
+            self.text_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        match outcome {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => self.complain(
                 "the database does not keep up with what is to be stored, and misses some of it: those bans hold, but would not be restored \
@@ -234,12 +255,14 @@ struct Thread {
     next_purge: Instant,
     /// What is to be written.
     group: Vec<Order>,
+    /// Bytes of text in the group and in what waits behind it.
+    text_bytes: Arc<AtomicUsize>,
     retry_at: Option<Instant>,
     told: Option<Instant>,
 }
 
 impl Thread {
-    fn new(store: Store, place: Place, log: Arc<Log>) -> Self {
+    fn new(store: Store, place: Place, log: Arc<Log>, text_bytes: Arc<AtomicUsize>) -> Self {
         Self {
             store: Some(store),
             place,
@@ -247,6 +270,7 @@ impl Thread {
             purge_age: Seconds(86_400),
             next_purge: Instant::now() + FIRST_PURGE,
             group: Vec::new(),
+            text_bytes,
             retry_at: None,
             told: None,
         }
@@ -309,7 +333,8 @@ impl Thread {
             order => {
                 self.group.push(order);
                 if self.group.len() > KEPT {
-                    self.group.drain(..KEPT / 10);
+                    let given_up: Vec<Order> = self.group.drain(..KEPT / 10).collect();
+                    self.forget_text(&given_up);
                 }
             }
         }
@@ -338,7 +363,14 @@ impl Thread {
                 RETRY.as_secs(),
                 self.place
             ));
+        } else {
+            self.forget_text(&group);
         }
+    }
+
+    fn forget_text(&self, orders: &[Order]) {
+        let bytes = orders.iter().map(text_bytes).sum();
+        self.text_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn write_group(&self, group: &[Order]) -> Result<(), StoreError> {
@@ -414,6 +446,15 @@ impl Thread {
     }
 }
 
+fn text_bytes(order: &Order) -> usize {
+    let (Order::Ban(_, ban) | Order::Prolong(_, ban)) = order else {
+        return 0;
+    };
+    let lines = ban.matches.iter().map(|line| line.text.len());
+    let fields = ban.fields.iter().map(|(name, value)| name.len() + value.len());
+    lines.chain(fields).sum()
+}
+
 fn store_one(store: &Store, order: &Order) -> Result<(), StoreError> {
     match order {
         Order::Jail(jail, enabled) => store.set_enabled(jail, *enabled),
@@ -428,5 +469,59 @@ fn store_one(store: &Store, order: &Order) -> Result<(), StoreError> {
         } => store.set_log(jail, path, first_line, *offset),
         Order::Journal(jail, at, shown) => store.set_journal(jail, *at, shown),
         Order::MaxMatches(_) | Order::PurgeAge(_) | Order::Restore(..) | Order::History(..) | Order::Close => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stockade_core::{LineText, Until};
+
+    #[test]
+    fn a_disk_that_hangs_neither_fills_the_memory_nor_holds_up_who_bans() {
+        let log = Log::open(
+            super::super::log::Target::Stderr,
+            Level::Critical,
+            jiff::tz::TimeZone::UTC,
+        )
+        .unwrap();
+        let (inbox, waiting) = sync_channel(WAITING);
+        // Nobody takes what waits.
+        let database = Database {
+            place: Place::Memory,
+            inbox,
+            thread: std::thread::spawn(|| {}),
+            max_matches: 10,
+            purge_age: 86_400,
+            log: Arc::new(log),
+            text_bytes: Arc::default(),
+            told: Cell::new(None),
+        };
+        let long = LineText {
+            text: "x".repeat(64 << 10).into(),
+            date: 0..0,
+        };
+        let jail = JailName::new("j").unwrap();
+        for number in 0..100_000_u32 {
+            let ban = Ban {
+                id: FailureId::Addr(std::net::Ipv4Addr::from(number).into()),
+                since: Timestamp::from_secs(0),
+                until: Until::Forever,
+                bantime: Seconds(-1),
+                failures: 1,
+                matches: vec![long.clone()],
+                fields: Fields::default(),
+                count: 1,
+                restored: false,
+            };
+            database.tell(Order::Ban(jail.clone(), Box::new(ban)));
+        }
+        let orders: Vec<Order> = waiting.try_iter().collect();
+        assert_eq!(orders.len(), WAITING);
+        let kept: usize = orders.iter().map(text_bytes).sum();
+        assert!(
+            (TEXT_WAITING..TEXT_WAITING + (128 << 10)).contains(&kept),
+            "{kept} bytes"
+        );
     }
 }
