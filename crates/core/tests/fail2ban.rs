@@ -7,6 +7,7 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::print_stdout,
     reason = "the test runs a program and reads what it writes; the crate itself does not"
 )]
 
@@ -91,115 +92,125 @@ fn random_failures_lead_to_the_bans_that_fail2ban_makes() {
     }
     for (seed, maxretry) in [(0x5eed_0001, 2), (0x5eed_0002, 3), (0x5eed_0003, 5)] {
         let sequences = sequences(seed);
-        let folder = testkit::TempDir::new("fail2ban-ledger");
-        let path = |name: &str| folder.join(name).display().to_string();
-        folder.write(
-            "fail2ban.conf",
-            format!(
-                "[Definition]\nloglevel = INFO\nlogtarget = {}\nsyslogsocket = auto\nsocket = {}\npidfile = {}\n\
+        // On a busy machine Fail2Ban now and then passes over lines; what it decides is to be compared, not what it reads.
+        assert!(
+            (0..3).any(|_| as_fail2ban_does(&sequences, maxretry)),
+            "lines were passed over three times"
+        );
+    }
+}
+
+/// Gives the failures to the real server and compares its bans with ours; `false` if it did not take all lines.
+fn as_fail2ban_does(sequences: &[(String, Vec<i64>)], maxretry: u32) -> bool {
+    let folder = testkit::TempDir::new("fail2ban-ledger");
+    let path = |name: &str| folder.join(name).display().to_string();
+    folder.write(
+        "fail2ban.conf",
+        format!(
+            "[Definition]\nloglevel = INFO\nlogtarget = {}\nsyslogsocket = auto\nsocket = {}\npidfile = {}\n\
                  dbfile = None\ndbmaxmatches = 10\ndbpurgeage = 1d\nallowipv6 = no\n",
-                path("fail2ban.log"),
-                path("fail2ban.sock"),
-                path("fail2ban.pid")
-            ),
-        );
-        folder.write(
-            "jail.conf",
-            format!(
-                "[jail]\nenabled = true\nbackend = polling\nfilter = failing\nlogpath = {}\nmaxretry = {maxretry}\n\
+            path("fail2ban.log"),
+            path("fail2ban.sock"),
+            path("fail2ban.pid")
+        ),
+    );
+    folder.write(
+        "jail.conf",
+        format!(
+            "[jail]\nenabled = true\nbackend = polling\nfilter = failing\nlogpath = {}\nmaxretry = {maxretry}\n\
                  findtime = {FINDTIME}\nbantime = 3600\nignoreself = false\nusedns = no\naction = told\n",
-                path("failures.log")
-            ),
-        );
-        folder.write(
-            "filter.d/failing.conf",
-            "[Definition]\nfailregex = ^ failed <HOST>$\ndatepattern = ^EPOCH\n",
-        );
-        folder.write(
-            "action.d/told.conf",
-            format!(
-                "[Definition]\nactionban = echo '<ip> <time> <failures>' >> {}\n",
-                path("bans.txt")
-            ),
-        );
-        folder.write("failures.log", "");
-        let mut server = testkit::Daemon::start(Command::new("fail2ban-server").args([
-            "-c",
-            &folder.path().display().to_string(),
-            "-f",
-            "start",
-        ]));
-        let log = || std::fs::read_to_string(path("fail2ban.log")).unwrap_or_default();
-        testkit::wait_until(Duration::from_secs(30), "Fail2Ban follows the log", || {
-            log().contains("Jail 'jail' started")
-        });
-        // What was in the file at first is read by other rules; a line of now shows that this is over.
-        let seconds = || i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
-        folder.write("failures.log", format!("{} failed 203.0.113.1\n", seconds()));
-        testkit::wait_until(Duration::from_secs(30), "the first line is found", || {
-            log().contains("Found 203.0.113.1")
-        });
+            path("failures.log")
+        ),
+    );
+    folder.write(
+        "filter.d/failing.conf",
+        "[Definition]\nfailregex = ^ failed <HOST>$\ndatepattern = ^EPOCH\n",
+    );
+    folder.write(
+        "action.d/told.conf",
+        format!(
+            "[Definition]\nactionban = echo '<ip> <time> <failures>' >> {}\n",
+            path("bans.txt")
+        ),
+    );
+    folder.write("failures.log", "");
+    let mut server = testkit::Daemon::start(Command::new("fail2ban-server").args([
+        "-c",
+        &folder.path().display().to_string(),
+        "-f",
+        "start",
+    ]));
+    let log = || std::fs::read_to_string(path("fail2ban.log")).unwrap_or_default();
+    testkit::wait_until(Duration::from_secs(30), "Fail2Ban follows the log", || {
+        log().contains("Jail 'jail' started")
+    });
+    // What was in the file at first is read by other rules; a line of now shows that this is over.
+    let seconds = || i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
+    folder.write("failures.log", format!("{} failed 203.0.113.1\n", seconds()));
+    testkit::wait_until(Duration::from_secs(30), "the first line is found", || {
+        log().contains("Found 203.0.113.1")
+    });
 
-        let base = seconds() * 1000;
-        let mut lines = format!("{} failed 203.0.113.1\n", base / 1000);
-        let mut failures = 1;
-        for (id, times) in &sequences {
-            for before in times {
-                let at = base - before;
-                writeln!(lines, "{}.{:03} failed {id}", at / 1000, at % 1000).unwrap();
-                failures += 1;
-            }
+    let base = seconds() * 1000;
+    let mut lines = format!("{} failed 203.0.113.1\n", base / 1000);
+    let mut failures = 1;
+    for (id, times) in sequences {
+        for before in times {
+            let at = base - before;
+            writeln!(lines, "{}.{:03} failed {id}", at / 1000, at % 1000).unwrap();
+            failures += 1;
         }
-        writeln!(lines, "{} failed 203.0.113.2", base / 1000).unwrap();
-        append(&folder.join("failures.log"), &lines);
-        testkit::wait_until(Duration::from_mins(1), "all lines are read", || {
-            log().contains("Found 203.0.113.2")
-        });
-        assert_eq!(
-            log().matches("Found 198.51.").count() + 1,
-            failures,
-            "some lines were not taken as failures"
-        );
-
-        let expected = ours(&sequences, base, maxretry);
-        let bans = || -> Bans {
-            let text = std::fs::read_to_string(path("bans.txt")).unwrap_or_default();
-            let mut bans = Bans::new();
-            // The last line may be half written.
-            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-            for line in whole.lines().filter(|line| line.starts_with("198.51.")) {
-                let mut words = line.split(' ');
-                let id = words.next().unwrap().to_owned();
-                let time: f64 = words.next().unwrap().parse().unwrap();
-                #[expect(clippy::cast_possible_truncation, reason = "milliseconds of this century")]
-                let millis = (time * 1000.0).round() as i64;
-                let failures = words.next().unwrap().parse().unwrap();
-                bans.entry(id).or_insert((millis, failures));
-            }
-            bans
-        };
-        let queued = log().matches("] Ban 198.51.").count();
-        testkit::wait_until(Duration::from_mins(2), "the actions have run", || {
-            let made = log().matches("] Ban 198.51.").count();
-            made >= queued && bans().len() >= expected.len()
-        });
-        let theirs = bans();
+    }
+    writeln!(lines, "{} failed 203.0.113.2", base / 1000).unwrap();
+    append(&folder.join("failures.log"), &lines);
+    testkit::wait_until(Duration::from_mins(1), "all lines are read", || {
+        log().contains("Found 203.0.113.2")
+    });
+    if log().matches("Found 198.51.").count() + 1 != failures {
         server.terminate();
         server.wait(Duration::from_mins(1));
-        assert_eq!(theirs.len(), expected.len());
-        let mut compared = 0;
-        for (id, ban) in &expected {
-            let (_, times) = sequences.iter().find(|(other, _)| other == id).unwrap();
-            assert_eq!(
-                theirs.get(id),
-                Some(ban),
-                "{id} with maxretry {maxretry}, failures {times:?} ms before {base}"
-            );
-            compared += 1;
-        }
-        assert!(compared > 50, "only {compared} bans with maxretry {maxretry}");
-        println!("maxretry {maxretry}: {failures} failures of 400 ids, {compared} bans, as Fail2Ban made them");
+        return false;
     }
+
+    let expected = ours(sequences, base, maxretry);
+    let bans = || -> Bans {
+        let text = std::fs::read_to_string(path("bans.txt")).unwrap_or_default();
+        let mut bans = Bans::new();
+        // The last line may be half written.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        for line in whole.lines().filter(|line| line.starts_with("198.51.")) {
+            let mut words = line.split(' ');
+            let id = words.next().unwrap().to_owned();
+            let time: f64 = words.next().unwrap().parse().unwrap();
+            #[expect(clippy::cast_possible_truncation, reason = "milliseconds of this century")]
+            let millis = (time * 1000.0).round() as i64;
+            let failures = words.next().unwrap().parse().unwrap();
+            bans.entry(id).or_insert((millis, failures));
+        }
+        bans
+    };
+    let queued = log().matches("] Ban 198.51.").count();
+    testkit::wait_until(Duration::from_mins(2), "the actions have run", || {
+        let made = log().matches("] Ban 198.51.").count();
+        made >= queued && bans().len() >= expected.len()
+    });
+    let theirs = bans();
+    server.terminate();
+    server.wait(Duration::from_mins(1));
+    assert_eq!(theirs.len(), expected.len());
+    let mut compared = 0;
+    for (id, ban) in &expected {
+        let (_, times) = sequences.iter().find(|(other, _)| other == id).unwrap();
+        assert_eq!(
+            theirs.get(id),
+            Some(ban),
+            "{id} with maxretry {maxretry}, failures {times:?} ms before {base}"
+        );
+        compared += 1;
+    }
+    assert!(compared > 50, "only {compared} bans with maxretry {maxretry}");
+    println!("maxretry {maxretry}: {failures} failures of 400 ids, {compared} bans, as Fail2Ban made them");
+    true
 }
 
 fn append(path: &std::path::Path, text: &str) {
