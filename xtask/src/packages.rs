@@ -27,6 +27,11 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("util-linux", "/usr/bin/unshare", "private network namespaces"),
     ("whois", "/usr/bin/whois", "the guide's sendmail-whois action"),
     (
+        "systemd",
+        "/lib/systemd/systemd-journald",
+        "a journal that is being written, in a private mount namespace",
+    ),
+    (
         "systemd-journal-remote",
         "/lib/systemd/systemd-journal-remote",
         "writes journals, which the tests read",
