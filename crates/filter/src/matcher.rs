@@ -183,6 +183,9 @@ impl Filter {
         };
         let content = subject.get(content).unwrap_or(subject);
         if let Some(closer) = closer {
+            if !closer.admitted {
+                return Ok(Verdict::Miss);
+            }
             return self.rules_closely(subject, content, &kept(text, cut), moment, memory, closer);
         }
         let mut first: Option<Hit<'_>> = None;
@@ -223,9 +226,6 @@ impl Filter {
         closer: &mut Closer<'_>,
     ) -> Result<Verdict, RuleOverrun> {
         let mut first = None;
-        if !closer.admitted {
-            return Ok(Verdict::Miss);
-        }
         for (index, rule) in self.rules.failregex.iter().enumerate() {
             if !search(rule, content, &mut memory.scratch, Some(index))? {
                 continue;

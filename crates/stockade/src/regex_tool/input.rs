@@ -131,10 +131,11 @@ impl Input {
                 loop {
                     line.clear();
                     let mut length = (&mut reader).take(limit + 1).read_until(b'\n', &mut line)?;
-                    if line.last() != Some(&b'\n') {
-                        if line.len() <= LINE_LIMIT_BYTES {
-                            return Ok(());
-                        }
+                    let mut at_end = false;
+                    if line.len() <= LINE_LIMIT_BYTES {
+                        // Bytes of a wide letter may come behind that of its line end.
+                        at_end = line.last() != Some(&b'\n');
+                    } else if line.last() != Some(&b'\n') {
                         // As the server does: the rest of a line this long is not looked at.
                         line.truncate(LINE_LIMIT_BYTES);
                         line.push(b'\n');
@@ -142,9 +143,16 @@ impl Input {
                     }
                     progress.advance(length, size);
                     let (decoded, _) = decoder.decode(&line);
-                    lines(&decoded)
+                    let end = decoded
+                        .iter()
+                        .rposition(|byte| *byte == b'\n')
+                        .map_or(0, |last| last + 1);
+                    lines(decoded.get(..end).unwrap_or(&[]))
                         .filter(|line| is_wanted(line))
                         .try_for_each(|text| out(Line { text, given: None }))?;
+                    if at_end {
+                        return Ok(());
+                    }
                 }
             }
             Self::Journal { mut reader, .. } => {

@@ -317,6 +317,18 @@ const OPTIONS: &[&[&str]] = &[
     &["-e", "latin1", "--print-all-matched", "bytes.log", "from <HOST>"],
     &["-e", "utf-8", "--print-all-matched", "bytes.log", "from <HOST>"],
     &["--encoding=ascii", "--print-all-matched", "bytes.log", "from <HOST>"],
+    &["-e", "cp1252", "--print-all-matched", "bytes.log", "from <HOST>"],
+    &[
+        "-e",
+        "iso-8859-15",
+        "-o",
+        "row",
+        "bytes.log",
+        "<F-X>\\S+</F-X> from <HOST>",
+    ],
+    &["-e", "KOI8_R", "-o", "msg", "bytes.log", "from <HOST>"],
+    &["-e", "utf-16", "--print-all-missed", "bytes.log", "from <HOST>"],
+    &["-e", "utf-16le", "--print-all-matched", "wide.log", "from <HOST>"],
     &["-t", "t.log", "from <HOST>"],
     &[
         "--log-traceback",
@@ -494,6 +506,11 @@ fn world() -> TempDir {
         "bytes.log",
         b"2026-11-22 13:00:01 \xe4\xfc from 1.2.3.4\n2026-11-22 13:00:02 \xc3\xa4 from 1.2.3.5\n",
     );
+    let wide: Vec<u8> = "2026-11-22 13:00:01 ä from 1.2.3.4\n2026-11-22 13:00:02 from 1.2.3.5\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    dir.write("wide.log", wide);
     for (name, count) in [("many.log", 30), ("20.log", 20), ("19.log", 19)] {
         dir.write(name, (0..count).map(|n| format!("missed {n}\n")).collect::<String>());
     }
