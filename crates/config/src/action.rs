@@ -1,5 +1,6 @@
 //! An action file as a jail uses it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -91,15 +92,23 @@ pub(crate) enum ActionFault {
     Bad(Box<Diagnostic>),
 }
 
-/// Reads the action that `used` asks for in `jail`.
+/// How a jail uses an action.
+pub(crate) struct ActionUse<'a> {
+    pub(crate) jail: &'a str,
+    pub(crate) used: &'a Extended,
+    pub(crate) place: &'a Place,
+    /// The jail's own options: tags and references find them where nothing is passed and [Init] has none.
+    pub(crate) options: &'a HashMap<String, String>,
+}
+
+/// Reads the action that a jail asks for.
 pub(crate) fn read(
     tree: &Tree,
     presets: &[(&str, &str)],
-    jail: &str,
-    used: &Extended,
-    place: &Place,
+    action_use: &ActionUse<'_>,
     findings: &mut Vec<Diagnostic>,
 ) -> Result<ActionConfig, ActionFault> {
+    let &ActionUse { jail, used, place, .. } = action_use;
     if let Some(name) = used.name.strip_suffix(".py") {
         let path = tree
             .find(&Path::new("action.d").join(&used.name))
@@ -155,7 +164,7 @@ pub(crate) fn read(
     if own_actname {
         passed.push(("actname".to_owned(), actname.clone()));
     }
-    let properties = properties(&merged, &passed, place, findings)
+    let properties = properties(&merged, &passed, action_use, findings)
         .map_err(|error| ActionFault::Bad(Box::new(error.diagnostic(place.clone()))))?;
     Ok(ActionConfig {
         name: actname,
@@ -169,10 +178,11 @@ pub(crate) fn read(
 fn properties(
     merged: &Merged,
     passed: &[(String, String)],
-    place: &Place,
+    action_use: &ActionUse<'_>,
     findings: &mut Vec<Diagnostic>,
 ) -> Result<Vec<ActionProperty>, DefinitionError> {
-    let definition = Definition::combine(merged, &KIND, passed, place)?;
+    let place = action_use.place;
+    let definition = Definition::combine(merged, &KIND, passed, place, Some(action_use.options))?;
     let unused = definition.faults.iter().cloned();
     findings.extend(unused.map(|fault| fault.diagnostic(place.clone())));
     let mut properties = Vec::new();

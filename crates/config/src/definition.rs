@@ -33,6 +33,8 @@ pub(crate) struct Definition<'a> {
     pub(crate) init: Vec<Property>,
     /// Passed options by lower-case name: these are seen by `%(x)s` too.
     lower: HashMap<String, String>,
+    /// A jail's own options, in its actions.
+    jail: Option<&'a HashMap<String, String>>,
     /// The same under the values of `[Init]`, if those hide what `%(x)s` finds in `[Definition]`.
     hidden: Option<HashMap<String, String>>,
     /// The first property of each name, counted over all of them.
@@ -105,6 +107,7 @@ impl<'a> Definition<'a> {
         kind: &'static Kind,
         passed: &[(String, String)],
         place: &Place,
+        jail: Option<&'a HashMap<String, String>>,
     ) -> Result<Self, DefinitionError> {
         let lower: HashMap<String, String> = passed
             .iter()
@@ -149,7 +152,9 @@ impl<'a> Definition<'a> {
             hidden.extend(init.map(|property| (property.name.clone(), property.value.clone())));
             hidden
         });
-        let view = definition.with_passed(hidden.as_ref().unwrap_or(&lower));
+        let view = definition
+            .with_passed(hidden.as_ref().unwrap_or(&lower))
+            .with_jail(jail);
         let mut known = Vec::new();
         for &name in kind.options {
             if is_passed(name) || init.iter().any(|property: &Property| property.name == name) {
@@ -172,6 +177,7 @@ impl<'a> Definition<'a> {
             passed,
             init,
             lower,
+            jail,
             hidden,
             index,
             conditional,
@@ -278,7 +284,7 @@ impl<'a> Definition<'a> {
 
     /// `[Definition]` as the value of tag `name` sees it. Written as the option is, the tag is what `%(x)s` would be.
     fn definition(&self, name: &str) -> View<'_> {
-        let view = View::new(self.merged, "Definition");
+        let view = View::new(self.merged, "Definition").with_jail(self.jail);
         let own = self
             .merged
             .section("Definition")

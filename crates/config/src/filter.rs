@@ -100,7 +100,7 @@ impl FilterUse<'_> {
                 if self.journal { "journal" } else { "file" }.to_owned(),
             ));
         }
-        let definition = Definition::combine(merged, &KIND, &passed, self.place)?;
+        let definition = Definition::combine(merged, &KIND, &passed, self.place, None)?;
         let mut settings = Vec::new();
         let unused = definition.faults.iter().cloned();
         let mut faults: Vec<Diagnostic> = unused.map(|fault| fault.diagnostic(self.place.clone())).collect();
@@ -165,7 +165,7 @@ fn helpers<'a>(
 /// What `%(known/x)s` means in a jail with this filter.
 fn known(merged: &Merged, passed: &[(String, String)], place: &Place) -> HashMap<String, String> {
     // What cannot be made out has been told already.
-    let Ok(definition) = Definition::combine(merged, &KNOWN, passed, place) else {
+    let Ok(definition) = Definition::combine(merged, &KNOWN, passed, place, None) else {
         return HashMap::new();
     };
     let mut known: HashMap<String, String> = helpers(&definition, merged)

@@ -96,6 +96,8 @@ pub(crate) struct View<'a> {
     name: &'a str,
     /// Values that hide the section's own (options passed in `name[x=y]`), by lower-case name.
     passed: Option<&'a HashMap<String, String>>,
+    /// Values that hide the section's own where `passed` has none: a jail's options, in its actions.
+    jail: Option<&'a HashMap<String, String>>,
     /// What `known/x` means beside the files' own: the filter's options, in a jail.
     known: Option<&'a HashMap<String, String>>,
     /// Whether options are what they were in the files before, where a later one has overridden them.
@@ -109,6 +111,7 @@ impl<'a> View<'a> {
             section: merged.section(section),
             name: section,
             passed: None,
+            jail: None,
             known: None,
             earlier: false,
         }
@@ -119,6 +122,16 @@ impl<'a> View<'a> {
             passed: Some(passed),
             ..self
         }
+    }
+
+    pub(crate) fn with_jail(self, jail: Option<&'a HashMap<String, String>>) -> Self {
+        Self { jail, ..self }
+    }
+
+    /// The value that hides the section's own.
+    fn hiding(&self, name: &str) -> Option<&'a str> {
+        let value = |map: Option<&'a HashMap<String, String>>| map?.get(name).map(String::as_str);
+        value(self.passed).or_else(|| value(self.jail))
     }
 
     pub(crate) fn with_known(self, known: &'a HashMap<String, String>) -> Self {
@@ -226,7 +239,7 @@ impl<'a> View<'a> {
 
     /// The entry that a reference means, if it is one (and not a passed option or a filter's).
     fn entry_of(&self, name: &str) -> Option<&'a Entry> {
-        if self.passed.is_some_and(|passed| passed.contains_key(name)) {
+        if self.hiding(name).is_some() {
             return None;
         }
         if let Some(option) = name.strip_prefix("known/") {
@@ -251,7 +264,7 @@ impl<'a> View<'a> {
 
     /// What `name` (in lower case) stands for, before interpolation.
     fn raw(&self, name: &str) -> Option<Raw<'a>> {
-        if let Some(value) = self.passed.and_then(|passed| passed.get(name)) {
+        if let Some(value) = self.hiding(name) {
             return Some(Raw::Final(value));
         }
         if name == "__name__" {

@@ -121,98 +121,169 @@ fn same(
     theirs: &[Command],
     deviations: &mut BTreeSet<&'static str>,
 ) -> Result<(), Difference> {
-    let mut made = ours.to_vec();
-    let mut printed = theirs.to_vec();
-    let differs = |why: String| Difference {
+    let mut lists = Lists {
+        ours: ours.to_vec(),
+        theirs: theirs.to_vec(),
+        deviations,
+    };
+    lists.jails_left_out(config).map_err(|why| Difference {
         why,
         ours: ours.to_vec(),
         theirs: theirs.to_vec(),
-    };
-    for bad in config.jails.iter().filter(|jail| jail.problem.is_some()) {
-        let name = bad.name.as_str();
-        let of_jail = |command: &&Command| jail(command) == Some(name);
-        if let Some(other) = printed.iter().filter(of_jail).find(|command| is_config_error(command)) {
-            // What its server would refuse is found first here.
-            let at = made.iter().position(|command| of_jail(&command));
-            if let Some(own) = at.and_then(|at| made.get_mut(at)).filter(|own| *own != other) {
-                let sooner = ["is not a time", "must be a whole number", "neither head nor tail"];
-                if bad
-                    .problem
-                    .iter()
-                    .any(|problem| sooner.iter().any(|words| problem.contains(words)))
-                {
-                    deviations.insert("D-021: a value that Fail2Ban's server refuses");
-                    own.clone_from(other);
-                } else if !bad
-                    .problem
-                    .as_ref()
-                    .is_some_and(|problem| problem.starts_with("Unable to read") || problem.starts_with("Invalid "))
-                {
-                    // Several things are wrong with the jail: there the one that costs everything is found last.
-                    deviations.insert("D-020: a jail that costs all of the configuration there");
-                    own.clone_from(other);
-                } else if without_excerpt(own).is_some_and(|text| Some(text) == without_excerpt(other)) {
-                    deviations.insert("D-033: the excerpt in a message");
-                    own.clone_from(other);
-                }
-            }
-            continue;
-        }
-        // Fail2Ban sends what its own server then refuses, and no jail runs.
-        if !printed
-            .iter()
-            .filter(of_jail)
-            .any(|command| refused_by_the_server(command))
-        {
-            return Err(differs(format!(
-                "we leave out [{name}] and Fail2Ban does not: {:?}",
-                bad.problem
-            )));
-        }
-        deviations.insert("D-021: a value that Fail2Ban's server refuses");
-        made.retain(|command| jail(command) != Some(name));
-        printed.retain(|command| jail(command) != Some(name));
-    }
-    if let Some(at) = printed
-        .iter()
-        .position(|command| matches!(command.as_slice(), [_, Value::Str(_), Value::None]))
-    {
-        deviations.insert("D-021: a value that Fail2Ban's server refuses");
-        printed.remove(at);
-    }
-    for (own, other) in made.iter_mut().zip(&printed) {
-        if let [_, Value::Str(name), Value::Str(text)] = other.as_slice()
-            && name == "dbpurgeage"
-            && stockade_config::duration::parse(text).is_err()
-            && errors(config).any(|finding| finding.what.contains("`dbpurgeage`"))
-        {
-            deviations.insert("D-021: a value that Fail2Ban's server refuses");
-            own.clone_from(other);
-        }
-    }
-    for command in &mut printed {
-        if let [.., Value::List(properties)] = command.as_mut_slice()
-            && properties.iter().any(is_none)
-        {
-            properties.retain(|property| !is_none(property));
-            deviations.insert("D-031: a filter or action without [Definition]");
-        }
-    }
-    let before = made.len();
-    made.retain(|command| !waits_for_a_log(&stream::line(command)));
-    if made.len() < before {
-        deviations.insert("D-022: a log that is still to come");
-    }
-    let first = made.iter().zip(&printed).position(|(ours, theirs)| ours != theirs);
-    match first {
-        None if made.len() == printed.len() => Ok(()),
-        None => Err(differs(format!("{} commands, not {}", made.len(), printed.len()))),
-        Some(at) => Err(differs(format!(
+    })?;
+    lists.servers_values(config);
+    lists.actions();
+    lists.logs_to_come();
+    let Lists {
+        ours: made,
+        theirs: printed,
+        ..
+    } = lists;
+    let why = match made.iter().zip(&printed).position(|(ours, theirs)| ours != theirs) {
+        None if made.len() == printed.len() => return Ok(()),
+        None => format!("{} commands, not {}", made.len(), printed.len()),
+        Some(at) => format!(
             "command {at}\n  ours   {}\n  theirs {}",
             made.get(at).map(|command| stream::line(command)).unwrap_or_default(),
             printed.get(at).map(|command| stream::line(command)).unwrap_or_default()
-        ))),
+        ),
+    };
+    Err(Difference {
+        why,
+        ours: ours.to_vec(),
+        theirs: theirs.to_vec(),
+    })
+}
+
+/// Both lists while what is listed as a deviation is taken out of them.
+struct Lists<'a> {
+    ours: Vec<Command>,
+    theirs: Vec<Command>,
+    deviations: &'a mut BTreeSet<&'static str>,
+}
+
+const REFUSED_BY_THE_SERVER: &str = "D-021: a value that Fail2Ban's server refuses";
+const COSTS_EVERYTHING: &str = "D-020: a jail that costs all of the configuration there";
+const WITHOUT_DEFINITION: &str = "D-031: a filter or action without [Definition]";
+
+impl Lists<'_> {
+    /// Jails that we leave out: so must Fail2Ban, or its server refuse what it is sent.
+    fn jails_left_out(&mut self, config: &Config) -> Result<(), String> {
+        for bad in &config.jails {
+            let Some(problem) = &bad.problem else { continue };
+            let name = bad.name.as_str();
+            let of_jail = |command: &&Command| jail(command) == Some(name);
+            let theirs: Vec<&Command> = self.theirs.iter().filter(of_jail).collect();
+            if let Some(other) = theirs.iter().find(|command| is_config_error(command)) {
+                let own = self.ours.iter_mut().find(|command| of_jail(&&**command));
+                if let Some(own) = own.filter(|own| own != other) {
+                    self.deviations.extend(said_otherwise(problem, own, other));
+                    own.clone_from(other);
+                }
+            } else if theirs.iter().any(|command| refused_by_the_server(command)) {
+                self.deviations.insert(REFUSED_BY_THE_SERVER);
+                self.ours.retain(|command| jail(command) != Some(name));
+                self.theirs.retain(|command| jail(command) != Some(name));
+            } else {
+                return Err(format!("we leave out [{name}] and Fail2Ban does not: {problem}"));
+            }
+        }
+        Ok(())
     }
+
+    /// Numbers and times of `fail2ban.conf` that are none.
+    fn servers_values(&mut self, config: &Config) {
+        let none = |command: &Command| matches!(command.as_slice(), [_, Value::Str(_), Value::None]);
+        let before = self.theirs.len();
+        self.theirs.retain(|command| !none(command));
+        if self.theirs.len() < before {
+            self.deviations.insert(REFUSED_BY_THE_SERVER);
+        }
+        for (own, other) in self.ours.iter_mut().zip(&self.theirs) {
+            if let [_, Value::Str(name), Value::Str(text)] = other.as_slice()
+                && name == "dbpurgeage"
+                && stockade_config::duration::parse(text).is_err()
+                && errors(config).any(|finding| finding.what.contains("`dbpurgeage`"))
+            {
+                self.deviations.insert(REFUSED_BY_THE_SERVER);
+                own.clone_from(other);
+            }
+        }
+    }
+
+    fn actions(&mut self) {
+        for (index, command) in self.theirs.iter_mut().enumerate() {
+            let [.., Value::List(properties)] = command.as_mut_slice() else {
+                continue;
+            };
+            if properties.iter().any(is_none) {
+                properties.retain(|property| !is_none(property));
+                self.deviations.insert(WITHOUT_DEFINITION);
+            }
+            if let Some([.., Value::List(own)]) = self.ours.get(index).map(Vec::as_slice)
+                && own != properties
+                && for_every_family(own, properties)
+            {
+                self.deviations.insert("D-026: an option passed for every family");
+            }
+        }
+    }
+
+    fn logs_to_come(&mut self) {
+        let before = self.ours.len();
+        self.ours.retain(|command| !waits_for_a_log(&stream::line(command)));
+        if self.ours.len() < before {
+            self.deviations.insert("D-022: a log that is still to come");
+        }
+    }
+}
+
+/// Why the same jail is left out with another message, if that is a reason.
+fn said_otherwise(problem: &str, own: &[Value], other: &[Value]) -> Option<&'static str> {
+    let sooner = ["is not a time", "must be a whole number", "neither head nor tail"];
+    if sooner.iter().any(|words| problem.contains(words)) {
+        // What its server would refuse is found first here.
+        Some(REFUSED_BY_THE_SERVER)
+    } else if !["Unable to read", "Invalid "]
+        .iter()
+        .any(|words| problem.starts_with(words))
+    {
+        // Several things are wrong with the jail: there the one that costs everything is found last.
+        Some(COSTS_EVERYTHING)
+    } else if without_excerpt(own).is_some_and(|text| Some(text) == without_excerpt(other)) {
+        Some("D-033: the excerpt in a message")
+    } else {
+        panic!("both leave the jail out: {own:?}, {other:?}")
+    }
+}
+
+/// Takes the values for one family out of Fail2Ban's properties where the jail passes a value, and puts that into commands.
+fn for_every_family(own: &[Value], properties: &mut Vec<Value>) -> bool {
+    let pair = |property: &Value| match property {
+        Value::List(pair) => match pair.as_slice() {
+            [Value::Str(name), Value::Str(value)] => Some((name.clone(), value.clone())),
+            _ => None,
+        },
+        _ => None,
+    };
+    let conditional: Vec<String> = properties
+        .iter()
+        .filter(|property| !own.contains(property))
+        .filter_map(|property| Some(pair(property)?.0.split_once('?')?.0.to_owned()))
+        .collect();
+    for name in &conditional {
+        let Some((_, value)) = own.iter().filter_map(pair).find(|(known, _)| known == name) else {
+            return false;
+        };
+        properties.retain(|property| !pair(property).is_some_and(|(known, _)| known.starts_with(&format!("{name}?"))));
+        for property in properties.iter_mut() {
+            if let Some((command, text)) = pair(property).filter(|(command, _)| command.starts_with("action")) {
+                let text = text.replace(&format!("<{name}>"), &value);
+                *property = Value::List(vec![Value::Str(command), Value::Str(text)]);
+            }
+        }
+    }
+    !conditional.is_empty()
 }
 
 /// `… unexpected syntax at 5 after option 'x'` without what stands there.
@@ -308,7 +379,7 @@ fn refused(
     }
     // Read as if it were not there; Fail2Ban falls over its own `None`.
     if reason.contains("'NoneType'") {
-        deviations.insert("D-031: a filter or action without [Definition]");
+        deviations.insert(WITHOUT_DEFINITION);
         return Ok(());
     }
     if reason.contains("in section 'KNOWN/") {
@@ -338,7 +409,7 @@ fn refused(
             Err(differs(format!("Fail2Ban refuses it, we find nothing: {reason}")))
         };
     }
-    deviations.insert("D-020: a jail that costs all of the configuration there");
+    deviations.insert(COSTS_EVERYTHING);
     // Without the jails that we leave out it must be content, and make what we make.
     let (copy, rest) = without(directory, &bad);
     let rest = match rest {
