@@ -275,7 +275,7 @@ fn every_action() {
         return;
     }
     let directory = Directory::copy_of(Path::new(STOCK));
-    let mut local = String::from("[DEFAULT]\nfilter =\nbackend = auto\n");
+    let mut local = String::from("[DEFAULT]\nfilter =\nbackend = auto\n[sshd]\nenabled = false\n");
     let actions = actions();
     for (number, action) in actions.iter().enumerate() {
         // Writing to a String cannot fail.
