@@ -93,7 +93,9 @@ pub(crate) fn options(data: &[u8]) {
         }
         Err(error) => drop(error.to_string()),
     }
-    let blank = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    // As Python has it, the separators of ASCII are blanks too.
+    let is_blank = |c: &char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(c);
+    let blank = |text: &str| text.chars().filter(|c| !is_blank(c)).collect::<String>();
     assert_eq!(blank(&options::split_list(&text).concat()), blank(&text));
     // Words of a shell, as `journalmatch` and the prompt have them.
     if let Some(words) = shell_words::split(&text) {
