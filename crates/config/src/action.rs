@@ -1,11 +1,11 @@
 //! An action file as a jail uses it.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::definition::{Definition, DefinitionError, Kind, References};
 use crate::diagnostic::{Diagnostic, Place};
+use crate::jail_tags::JailTags;
 use crate::merge::{Merged, Tree};
 use crate::options::Extended;
 use crate::setting::{Value, truth};
@@ -98,7 +98,7 @@ pub(crate) struct ActionUse<'a> {
     pub(crate) used: &'a Extended,
     pub(crate) place: &'a Place,
     /// The jail's own options: tags and references find them where nothing is passed and [Init] has none.
-    pub(crate) options: &'a HashMap<String, String>,
+    pub(crate) options: &'a JailTags<'a>,
 }
 
 /// Reads the action that a jail asks for.

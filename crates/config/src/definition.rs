@@ -7,8 +7,9 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Diagnostic, Place};
-use crate::interpolate::{InterpolationError, InterpolationFault, View};
-use crate::merge::Merged;
+use crate::interpolate::{InterpolationError, InterpolationFault, View, lower};
+use crate::jail_tags::JailTags;
+use crate::merge::{Merged, Section};
 use crate::tags::{self, TagError};
 
 /// One option, its references replaced, its tags not yet.
@@ -33,8 +34,9 @@ pub(crate) struct Definition<'a> {
     pub(crate) init: Vec<Property>,
     /// Passed options by lower-case name: these are seen by `%(x)s` too.
     lower: HashMap<String, String>,
-    /// A jail's own options, in its actions.
-    jail: Option<&'a HashMap<String, String>>,
+    /// `[Definition]` with a jail's own options, if it is an action's.
+    view: View<'a>,
+    section: Option<&'a Section>,
     /// The same under the values of `[Init]`, if those hide what `%(x)s` finds in `[Definition]`.
     hidden: Option<HashMap<String, String>>,
     /// The first property of each name, counted over all of them.
@@ -107,7 +109,7 @@ impl<'a> Definition<'a> {
         kind: &'static Kind,
         passed: &[(String, String)],
         place: &Place,
-        jail: Option<&'a HashMap<String, String>>,
+        jail: Option<&'a JailTags<'a>>,
     ) -> Result<Self, DefinitionError> {
         let lower: HashMap<String, String> = passed
             .iter()
@@ -177,7 +179,8 @@ impl<'a> Definition<'a> {
             passed,
             init,
             lower,
-            jail,
+            view: definition.with_jail(jail),
+            section: merged.section("Definition"),
             hidden,
             index,
             conditional,
@@ -279,16 +282,13 @@ impl<'a> Definition<'a> {
         if let Some(property) = self.property(&name) {
             return (!property.lines.is_empty()).then(|| property.lines.clone());
         }
-        self.definition(&name).lines(&name.to_lowercase())
+        self.definition(&name).lines(&lower(&name))
     }
 
     /// `[Definition]` as the value of tag `name` sees it. Written as the option is, the tag is what `%(x)s` would be.
     fn definition(&self, name: &str) -> View<'_> {
-        let view = View::new(self.merged, "Definition").with_jail(self.jail);
-        let own = self
-            .merged
-            .section("Definition")
-            .is_some_and(|section| section.get(name).is_some());
+        let view = self.view;
+        let own = self.section.is_some_and(|section| section.get(name).is_some());
         match (self.kind.references, &self.hidden) {
             (References::PassedInOptions, _) if own => view,
             (References::PassedAndInit, Some(hidden)) if own => view.with_passed(hidden),
@@ -316,7 +316,7 @@ impl<'a> Definition<'a> {
                 return Ok(View::new(self.merged, "Init").get(option)?.map(Cow::Owned));
             }
             if section.eq_ignore_ascii_case("known") {
-                return self.known_value(&option.to_lowercase());
+                return self.known_value(&lower(option));
             }
             let there = matches!(section, "DEFAULT" | "default") || self.merged.section(section).is_some();
             let value = there.then(|| View::new(self.merged, section).get(option)).transpose()?;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Place};
+use crate::positions::Positions;
 
 /// Largest file that is read; the largest of Fail2Ban's own has 30 KB.
 pub(crate) const FILE_LIMIT_BYTES: usize = 4 << 20;
@@ -14,13 +15,13 @@ pub(crate) const FILE_LIMIT_BYTES: usize = 4 << 20;
 const FINDINGS_PER_FILE: usize = 20;
 
 /// One file, sections in order; `DEFAULT` is among them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct IniFile {
     pub(crate) sections: Vec<IniSection>,
 }
 
 /// One section.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct IniSection {
     pub(crate) name: Arc<str>,
     pub(crate) place: Place,
@@ -64,8 +65,16 @@ pub(crate) fn strip(text: &str) -> &str {
 struct Open {
     name: String,
     place: Place,
-    values: Vec<String>,
+    value: String,
     lines: Vec<u32>,
+}
+
+impl Open {
+    fn push(&mut self, number: u32, text: &str) {
+        self.value.push('\n');
+        self.value.push_str(text);
+        self.lines.push(number);
+    }
 }
 
 /// Reads `bytes`, the content of `file`.
@@ -77,7 +86,7 @@ pub(crate) fn parse(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Diagnostic
         open: None,
         indent: 0,
         sections: HashMap::new(),
-        options: HashMap::new(),
+        positions: Vec::new(),
         found: Vec::new(),
         more: 0,
     };
@@ -145,7 +154,7 @@ struct Reader<'a> {
     /// Where in `ini` a section stands, by its name.
     sections: HashMap<Arc<str>, usize>,
     /// Where in its section an option stands, by the section's number and its name.
-    options: HashMap<(usize, String), usize>,
+    positions: Vec<Positions>,
     found: Vec<Diagnostic>,
     /// Findings beyond those in `found`.
     more: usize,
@@ -206,8 +215,7 @@ impl Reader<'_> {
         if value.is_empty() {
             // A blank line inside a value is part of it, unless only a comment stood there.
             if let (None, Some(open)) = (commented, &mut self.open) {
-                open.values.push(String::new());
-                open.lines.push(number);
+                open.push(number, "");
             }
             return;
         }
@@ -215,8 +223,7 @@ impl Reader<'_> {
         if let Some(open) = &mut self.open
             && indent > self.indent
         {
-            open.values.push(value.to_owned());
-            open.lines.push(number);
+            open.push(number, value);
             return;
         }
         self.close();
@@ -260,12 +267,19 @@ impl Reader<'_> {
             };
             self.current = Some(self.ini.sections.len());
             self.sections.insert(Arc::clone(&name), self.ini.sections.len());
+            self.positions.push(Positions::default());
             self.ini.sections.push(IniSection {
                 name,
                 place,
                 options: Vec::new(),
             });
         }
+    }
+
+    /// Where the option is that a section has already.
+    fn position(&self, section: usize, name: &str) -> Option<usize> {
+        let options = &self.ini.sections.get(section)?.options;
+        self.positions.get(section)?.find(options, name)
     }
 
     fn option(&mut self, number: u32, indent: usize, text: &str) {
@@ -283,8 +297,10 @@ impl Reader<'_> {
             self.report(Diagnostic::error(what, place).mend("write it `name = value`"));
             return;
         }
-        let known = |section| self.options.contains_key(&(section, name.clone()));
-        if self.current.is_some_and(known) {
+        if self
+            .current
+            .is_some_and(|section| self.position(section, &name).is_some())
+        {
             let what = format!("`{name}` is set twice in this section; the last one is used");
             self.report(
                 Diagnostic::error(what, place.clone())
@@ -295,7 +311,7 @@ impl Reader<'_> {
         self.open = Some(Open {
             name,
             place,
-            values: vec![strip(value).to_owned()],
+            value: strip(value).to_owned(),
             lines: vec![number],
         });
     }
@@ -303,8 +319,8 @@ impl Reader<'_> {
     /// Joins the lines of the option that was being read.
     fn close(&mut self) {
         let Some(open) = self.open.take() else { return };
-        let joined = open.values.join("\n");
-        let value = joined.trim_end_matches(is_space).to_owned();
+        let mut value = open.value;
+        value.truncate(value.trim_end_matches(is_space).len());
         let entry = Entry {
             value,
             place: open.place,
@@ -314,11 +330,15 @@ impl Reader<'_> {
         let Some(section) = self.ini.sections.get_mut(number) else {
             return;
         };
-        let next = section.options.len();
-        let at = *self.options.entry((number, open.name.clone())).or_insert(next);
-        match section.options.get_mut(at) {
-            Some((_, old)) => *old = entry,
-            None => section.options.push((open.name, entry)),
+        let Some(positions) = self.positions.get_mut(number) else {
+            return;
+        };
+        let at = positions.find(&section.options, &open.name);
+        if let Some((_, old)) = at.and_then(|at| section.options.get_mut(at)) {
+            *old = entry;
+        } else {
+            section.options.push((open.name, entry));
+            positions.grown(&section.options);
         }
     }
 }
@@ -327,6 +347,9 @@ impl Reader<'_> {
 fn comment_start(line: &str) -> Option<usize> {
     if strip(line).starts_with(['#', ';']) {
         return Some(0);
+    }
+    if !line.contains(';') {
+        return None;
     }
     let mut before = None;
     for (index, character) in line.char_indices() {

@@ -2,10 +2,12 @@
 //!
 //! Rules: behaviour spec 1.4. Start reading at [`View::get`].
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::ini::{Entry, FILE_LIMIT_BYTES};
+use crate::jail_tags::JailTags;
 use crate::merge::{Merged, Section};
 use crate::work;
 
@@ -88,8 +90,17 @@ enum Raw<'a> {
     Final(&'a str),
 }
 
+/// The name of an option as files are searched for it.
+pub(crate) fn lower(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        Cow::Borrowed(name)
+    } else {
+        Cow::Owned(name.to_lowercase())
+    }
+}
+
 /// A section as its options see it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'a> {
     merged: &'a Merged,
     section: Option<&'a Section>,
@@ -97,7 +108,7 @@ pub(crate) struct View<'a> {
     /// Values that hide the section's own (options passed in `name[x=y]`), by lower-case name.
     passed: Option<&'a HashMap<String, String>>,
     /// Values that hide the section's own where `passed` has none: a jail's options, in its actions.
-    jail: Option<&'a HashMap<String, String>>,
+    jail: Option<&'a JailTags<'a>>,
     /// What `known/x` means beside the files' own: the filter's options, in a jail.
     known: Option<&'a HashMap<String, String>>,
     /// Whether options are what they were in the files before, where a later one has overridden them.
@@ -124,14 +135,14 @@ impl<'a> View<'a> {
         }
     }
 
-    pub(crate) fn with_jail(self, jail: Option<&'a HashMap<String, String>>) -> Self {
+    pub(crate) fn with_jail(self, jail: Option<&'a JailTags<'a>>) -> Self {
         Self { jail, ..self }
     }
 
     /// The value that hides the section's own.
     fn hiding(&self, name: &str) -> Option<&'a str> {
-        let value = |map: Option<&'a HashMap<String, String>>| map?.get(name).map(String::as_str);
-        value(self.passed).or_else(|| value(self.jail))
+        let passed = self.passed.and_then(|passed| passed.get(name)).map(String::as_str);
+        passed.or_else(|| self.jail?.get(name))
     }
 
     pub(crate) fn with_known(self, known: &'a HashMap<String, String>) -> Self {
@@ -185,7 +196,7 @@ impl<'a> View<'a> {
 
     /// The value of `option`; `None` if nothing sets it.
     pub(crate) fn get(&self, option: &str) -> Result<Option<String>, InterpolationError> {
-        match self.raw(&option.to_lowercase()) {
+        match self.raw(&lower(option)) {
             None => Ok(None),
             Some(Raw::Final(value)) => Ok(Some(value.to_owned())),
             Some(Raw::Text(text)) => self.expand(option, text).map(Some),
@@ -223,7 +234,7 @@ impl<'a> View<'a> {
                 .strip_prefix("%(")
                 .and_then(|rest| rest.strip_suffix(")s"))
                 .filter(|name| !name.contains(['(', ')', '%']));
-            if let Some(target) = whole.and_then(|name| self.entry_of(&name.to_lowercase())) {
+            if let Some(target) = whole.and_then(|name| self.entry_of(&lower(name))) {
                 self.append_lines(target, depth + 1, out)?;
                 continue;
             }
@@ -242,6 +253,11 @@ impl<'a> View<'a> {
         if self.hiding(name).is_some() {
             return None;
         }
+        self.unhidden(name)
+    }
+
+    /// The same without a look at what hides it.
+    fn unhidden(&self, name: &str) -> Option<&'a Entry> {
         if let Some(option) = name.strip_prefix("known/") {
             if self.known.is_some_and(|known| known.contains_key(option)) {
                 return None;
@@ -273,7 +289,7 @@ impl<'a> View<'a> {
         if let Some(value) = name.strip_prefix("known/").and_then(|option| self.known?.get(option)) {
             return Some(Raw::Final(value));
         }
-        self.entry_of(name).map(|entry| Raw::Text(&entry.value))
+        self.unhidden(name).map(|entry| Raw::Text(&entry.value))
     }
 
     fn append(&self, text: &str, depth: usize, out: &mut String, steps: &mut usize) -> Result<(), InterpolationFault> {
@@ -302,7 +318,7 @@ impl<'a> View<'a> {
             if *steps > STEP_LIMIT || out.len() > VALUE_LIMIT_BYTES {
                 return Err(InterpolationFault::TooLarge);
             }
-            match self.raw(&name.to_lowercase()) {
+            match self.raw(&lower(name)) {
                 None => return Err(InterpolationFault::Unknown(name.to_owned())),
                 Some(Raw::Text(value)) if value.contains('%') => self.append(value, depth + 1, out, steps)?,
                 Some(Raw::Final(value)) if value.contains('%') => {

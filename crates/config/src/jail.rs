@@ -11,10 +11,11 @@ use crate::duration;
 use crate::filter::{self, FilterUse};
 use crate::ini::is_space;
 use crate::interpolate::View;
+use crate::jail_tags::JailTags;
 use crate::logpath::{self, LogPath};
 use crate::merge::{Merged, Tree};
 use crate::options::{self, Extended};
-use crate::setting::{Line, Setting, Value, quoted, truth, whole};
+use crate::setting::{Line, Setting, Value, quoted, truth};
 use crate::work;
 
 /// A jail that is to run.
@@ -351,7 +352,7 @@ impl Jails<'_> {
     fn actions(&self, jail: &mut JailConfig, view: &View<'_>, findings: &mut Vec<Diagnostic>) -> Result<(), Left> {
         let value = text(view, "action", findings)?.unwrap_or_default();
         let place = view.place("action");
-        let options = tags_of_jail(view);
+        let options = JailTags::new(*view);
         let mut reason = None;
         for item in options::split_list(&value) {
             let used = match extended("action", item, &place, findings) {
@@ -417,39 +418,6 @@ impl Jails<'_> {
         }
         Ok(())
     }
-}
-
-/// The jail's own options as its actions find them: `<logpath>` for one. What cannot be read is told elsewhere.
-fn tags_of_jail(view: &View<'_>) -> HashMap<String, String> {
-    let own = OPTIONS.iter().copied();
-    let texts = [
-        "action",
-        "logpath",
-        "usedns",
-        "prefregex",
-        "ignoreregex",
-        "failregex",
-        "datepattern",
-        "journalmatch",
-    ];
-    let defaults = [("enabled", "false"), ("backend", "auto"), ("filter", "")];
-    let mut tags: HashMap<String, String> = defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let all = own.chain(texts.map(|name| (name, Kind::Text))).chain([
-        ("maxlines", Kind::Int),
-        ("enabled", Kind::Bool),
-        ("backend", Kind::Text),
-        ("filter", Kind::Text),
-    ]);
-    for (name, kind) in all {
-        let Ok(Some(value)) = view.get(name) else { continue };
-        let value = match kind {
-            Kind::Int => whole(&value).map(|number| number.to_string()),
-            Kind::Bool => Some(if truth(&value) { "True" } else { "False" }.to_owned()),
-            Kind::Text | Kind::Time | Kind::Words => Some(value),
-        };
-        tags.extend(value.map(|value| (name.to_owned(), value)));
-    }
-    tags
 }
 
 /// Takes a finding as the reason why a jail is left out.

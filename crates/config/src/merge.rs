@@ -3,17 +3,20 @@
 //! Layers (see `docs` of [`crate`]): a file on disk hides the built-in file of the same name under the configuration
 //! directory. `.local` files and `.d` directories exist on disk only and go on top of whichever base there is.
 
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::builtin;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::ini::{self, Entry, FILE_LIMIT_BYTES, IniFile, strip};
 use crate::interpolate::View;
+use crate::positions::Positions;
 use crate::work::Work;
 
 /// Files that may make up one configuration; a stock jail.conf needs three.
@@ -32,6 +35,8 @@ pub(crate) struct Merged {
     index: HashMap<Arc<str>, usize>,
     /// The files read, in order.
     pub(crate) files: Vec<Arc<str>>,
+    /// The sizes of these together.
+    bytes: usize,
     /// What was read and put together for it and the others of its tree.
     pub(crate) work: Work,
 }
@@ -42,17 +47,15 @@ pub(crate) struct Section {
     pub(crate) name: Arc<str>,
     pub(crate) place: Option<Place>,
     pub(crate) options: Vec<(String, Entry)>,
-    index: HashMap<String, usize>,
+    positions: Positions,
     /// What an overridden option was in the files before, the oldest first.
     overridden: HashMap<String, Vec<Entry>>,
 }
 
 impl Section {
     pub(crate) fn get(&self, option: &str) -> Option<&Entry> {
-        self.index
-            .get(option)
-            .and_then(|&at| self.options.get(at))
-            .map(|(_, entry)| entry)
+        let at = self.positions.find(&self.options, option)?;
+        self.options.get(at).map(|(_, entry)| entry)
     }
 
     /// What the option was before the last file that sets it: `%(known/…)s`.
@@ -66,13 +69,14 @@ impl Section {
     }
 
     fn set(&mut self, option: String, entry: Entry) {
-        if let Some((_, old)) = self.index.get(&option).and_then(|&at| self.options.get_mut(at)) {
+        let at = self.positions.find(&self.options, &option);
+        if let Some((_, old)) = at.and_then(|at| self.options.get_mut(at)) {
             let before = std::mem::replace(old, entry);
             self.overridden.entry(option).or_default().push(before);
             return;
         }
-        self.index.insert(option.clone(), self.options.len());
         self.options.push((option, entry));
+        self.positions.grown(&self.options);
     }
 }
 
@@ -136,6 +140,48 @@ impl Merged {
 pub(crate) struct Tree {
     dir: PathBuf,
     work: Work,
+    kept: Rc<Kept>,
+}
+
+/// What has been read already: many jails use the same actions, many filters the same include.
+#[derive(Debug, Default)]
+struct Kept {
+    /// What the files of a base name say together.
+    bases: RefCell<HashMap<PathBuf, Option<Rc<Merged>>>>,
+    /// Single files, if they are there.
+    files: RefCell<HashMap<PathBuf, Option<Parsed>>>,
+    /// The bytes of the files that stand in either.
+    bytes: Cell<usize>,
+}
+
+/// Beyond this, files are read again when they are needed again: options take some forty times that in memory.
+const KEPT_LIMIT_BYTES: usize = 4 << 20;
+
+impl Kept {
+    /// Counts these bytes if there is room for them.
+    fn takes(&self, bytes: usize) -> bool {
+        let total = self.bytes.get().saturating_add(bytes);
+        let room = total <= KEPT_LIMIT_BYTES;
+        if room {
+            self.bytes.set(total);
+        }
+        room
+    }
+
+    fn keep(&self, path: &Path, parsed: Option<&Parsed>) {
+        let bytes = parsed.map_or(path.as_os_str().len(), |parsed| parsed.bytes);
+        if self.takes(bytes) {
+            self.files.borrow_mut().insert(path.to_owned(), parsed.cloned());
+        }
+    }
+}
+
+/// A file as it was read.
+#[derive(Clone, Debug)]
+struct Parsed {
+    name: Arc<str>,
+    bytes: usize,
+    file: Rc<IniFile>,
 }
 
 impl Tree {
@@ -143,6 +189,7 @@ impl Tree {
         Self {
             dir: dir.to_owned(),
             work: Work::default(),
+            kept: Rc::default(),
         }
     }
 
@@ -157,14 +204,24 @@ impl Tree {
 
     /// Reads `base.conf`, `base.d/*.conf`, `base.local`, `base.d/*.local` and what they include.
     ///
-    /// `None` if there is no such file anywhere.
+    /// `None` if there is no such file anywhere. What is read again has its findings told already. `presets` are the same
+    /// for all of a tree.
     pub(crate) fn read(
         &self,
         base: impl AsRef<Path>,
         presets: &[(&str, &str)],
         findings: &mut Vec<Diagnostic>,
-    ) -> Option<Merged> {
-        self.read_all(base, presets, findings).0
+    ) -> Option<Rc<Merged>> {
+        let base = base.as_ref();
+        if let Some(kept) = self.kept.bases.borrow().get(base) {
+            return kept.clone();
+        }
+        let merged = self.read_all(base, presets, findings).0.map(Rc::new);
+        let bytes = merged.as_ref().map_or(base.as_os_str().len(), |merged| merged.bytes);
+        if self.kept.takes(bytes) {
+            self.kept.bases.borrow_mut().insert(base.to_owned(), merged.clone());
+        }
+        merged
     }
 
     /// The same, and which of the files are there but cannot be read.
@@ -184,10 +241,13 @@ impl Tree {
         }
         let base = self.dir.join(base);
         let mut mains = vec![with_suffix(&base, ".conf")];
-        let directory = with_suffix(&base, ".d");
-        mains.extend(self.listed(&directory, ".conf", &mut unreadable, findings));
+        let (confs, locals): (Vec<_>, Vec<_>) = self
+            .listed(&with_suffix(&base, ".d"), &mut unreadable, findings)
+            .into_iter()
+            .partition(|path| path.extension().is_some_and(|end| end == "conf"));
+        mains.extend(confs);
         mains.push(with_suffix(&base, ".local"));
-        mains.extend(self.listed(&directory, ".local", &mut unreadable, findings));
+        mains.extend(locals);
         let mut reading = Reading {
             tree: self,
             presets,
@@ -199,17 +259,23 @@ impl Tree {
             findings,
         };
         for main in mains {
-            if let Some(file) = reading.file(&main) {
+            if let Some(file) = reading.file(&main, false) {
                 reading.with_includes(&main, file);
             }
         }
-        let Reading { files, unreadable, .. } = reading;
+        let Reading {
+            files,
+            unreadable,
+            total_bytes,
+            ..
+        } = reading;
+        merged.bytes = total_bytes;
         if files.is_empty() {
             return (None, unreadable);
         }
-        for (name, file) in files {
-            merged.files.push(name);
-            merged.add(file);
+        for parsed in files {
+            merged.files.push(parsed.name);
+            merged.add(Rc::try_unwrap(parsed.file).unwrap_or_else(|shared| IniFile::clone(&shared)));
         }
         (Some(merged), unreadable)
     }
@@ -220,15 +286,9 @@ impl Tree {
         path.is_file().then_some(path)
     }
 
-    /// Files of a `.d` directory by name.
+    /// The `.conf` and `.local` files of a `.d` directory, by name.
     #[expect(clippy::unused_self, reason = "disk only today, but it is the tree that knows")]
-    fn listed(
-        &self,
-        directory: &Path,
-        suffix: &str,
-        unreadable: &mut Vec<String>,
-        findings: &mut Vec<Diagnostic>,
-    ) -> Vec<PathBuf> {
+    fn listed(&self, directory: &Path, unreadable: &mut Vec<String>, findings: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
         let entries = match fs::read_dir(directory) {
             Ok(entries) => entries,
             Err(error) => {
@@ -250,14 +310,10 @@ impl Tree {
         let mut paths: Vec<PathBuf> = entries
             .filter_map(Result::ok)
             // Python's glob passes over hidden files.
-            .filter(|entry| {
-                entry
-                    .file_name()
-                    .to_str()
-                    .is_some_and(|name| name.ends_with(suffix) && !name.starts_with('.'))
-            })
+            .filter(|entry| entry.file_name().to_str().is_some_and(|name| !name.starts_with('.')))
             .map(|entry| entry.path())
-            .take(FILE_COUNT_LIMIT)
+            .filter(|path| path.extension().is_some_and(|kind| kind == "conf" || kind == "local"))
+            .take(2 * FILE_COUNT_LIMIT)
             .collect();
         paths.sort();
         paths
@@ -271,8 +327,10 @@ impl Tree {
             reason,
         };
         // Looked at first: to open a pipe would wait for somebody to write to it.
-        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(failed("it is not a regular file".to_owned()));
+        match fs::metadata(path) {
+            Ok(metadata) if !metadata.is_file() => return Err(failed("it is not a regular file".to_owned())),
+            Err(error) if missing(&error) => return Ok(self.builtin(path)),
+            _ => {}
         }
         match fs::File::options().read(true).custom_flags(O_NONBLOCK).open(path) {
             Ok(file) => {
@@ -280,7 +338,13 @@ impl Tree {
                 if !metadata.is_file() {
                     return Err(failed("it is not a regular file".to_owned()));
                 }
-                let mut bytes = Vec::new();
+                // The size is right unless somebody writes just now.
+                let mut bytes = Vec::with_capacity(
+                    usize::try_from(metadata.len())
+                        .unwrap_or(0)
+                        .saturating_add(1)
+                        .min(FILE_LIMIT_BYTES),
+                );
                 let limit = u64::try_from(FILE_LIMIT_BYTES).unwrap_or(u64::MAX);
                 file.take(limit.saturating_add(1))
                     .read_to_end(&mut bytes)
@@ -290,14 +354,15 @@ impl Tree {
                 }
                 Ok(Some((name, bytes)))
             }
-            Err(error) if missing(&error) => {
-                let relative = path.strip_prefix(&self.dir).ok().and_then(Path::to_str);
-                Ok(relative
-                    .and_then(builtin::file)
-                    .map(|(name, text)| (format!("built-in/{name}").into(), text.as_bytes().to_vec())))
-            }
+            Err(error) if missing(&error) => Ok(self.builtin(path)),
             Err(error) => Err(failed(error.to_string())),
         }
+    }
+
+    /// The built-in file of this path.
+    fn builtin(&self, path: &Path) -> Option<Content> {
+        let (name, text) = builtin::file(path.strip_prefix(&self.dir).ok()?.to_str()?)?;
+        Some((format!("built-in/{name}").into(), text.as_bytes().to_vec()))
     }
 }
 
@@ -349,7 +414,7 @@ struct Reading<'a> {
     /// The files that include the one being read: none of them is included again, so that includes cannot loop. A file
     /// that is included at two places is read at both, as Fail2Ban does.
     within: Vec<PathBuf>,
-    files: Vec<(Arc<str>, IniFile)>,
+    files: Vec<Parsed>,
     /// The sizes of those that were read.
     total_bytes: usize,
     /// Whether it has been told that they are too many.
@@ -359,7 +424,8 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn file(&mut self, path: &Path) -> Option<(Arc<str>, IniFile)> {
+    /// Reads a file; `shared` ones are likely to be read again, for another base.
+    fn file(&mut self, path: &Path, shared: bool) -> Option<Parsed> {
         let too_much = if self.files.len() >= FILE_COUNT_LIMIT {
             Some(format!("more than {FILE_COUNT_LIMIT} files"))
         } else if self.total_bytes > TOTAL_LIMIT_BYTES {
@@ -380,15 +446,26 @@ impl Reading<'_> {
             );
             return None;
         }
+        let kept = self.tree.kept.files.borrow().get(path).cloned();
+        if let Some(kept) = kept {
+            self.total_bytes += kept.as_ref().map_or(0, |parsed| parsed.bytes);
+            return kept;
+        }
         match self.tree.bytes(path) {
-            Ok(Some((name, bytes))) => {
-                // Whether that was too much is asked where the values are made out.
-                self.total_bytes += bytes.len();
-                self.tree.work.spend(bytes.len());
-                let file = ini::parse(&name, &bytes, self.findings);
-                Some((name, file))
+            Ok(content) => {
+                let parsed = content.map(|(name, bytes)| {
+                    // Whether that was too much is asked where the values are made out.
+                    self.tree.work.spend(bytes.len());
+                    let file = Rc::new(ini::parse(&name, &bytes, self.findings));
+                    let bytes = bytes.len();
+                    Parsed { name, bytes, file }
+                });
+                self.total_bytes += parsed.as_ref().map_or(0, |parsed| parsed.bytes);
+                if shared {
+                    self.tree.kept.keep(path, parsed.as_ref());
+                }
+                parsed
             }
-            Ok(None) => None,
             Err(Unreadable { name, reason }) => {
                 self.unreadable.push(name.to_string());
                 let what = format!("{name} cannot be read: {reason}");
@@ -400,17 +477,21 @@ impl Reading<'_> {
     }
 
     /// Puts a file with its includes in order: `before` files, itself, `after` files.
-    fn with_includes(&mut self, path: &Path, (name, file): (Arc<str>, IniFile)) {
+    fn with_includes(&mut self, path: &Path, parsed: Parsed) {
         let (before, after) = if self.within.len() < 32 {
-            self.includes(path, &name, &file)
+            self.includes(path, &parsed.name, &parsed.file)
         } else {
             (Vec::new(), Vec::new())
         };
-        self.within.push(real(path));
+        if before.is_empty() && after.is_empty() {
+            self.files.push(parsed);
+            return;
+        }
+        self.within.push(path.to_owned());
         for include in before {
             self.include(&include);
         }
-        self.files.push((name, file));
+        self.files.push(parsed);
         for include in after {
             self.include(&include);
         }
@@ -420,17 +501,17 @@ impl Reading<'_> {
     /// Puts an included file, and the `.local` beside it after all that it includes.
     fn include(&mut self, path: &Path) {
         // A file that includes itself is read twice, as by Fail2Ban.
-        let path_itself = real(path);
-        if self.within.iter().rev().skip(1).any(|outer| *outer == path_itself) {
+        let outer = || self.within.iter().rev().skip(1);
+        if outer().any(|outer| outer == path) || outer().any(|outer| real(outer) == real(path)) {
             return;
         }
         // A missing include is no error: stock files name `paths-overrides.local`, which is for the user to make.
-        if let Some(file) = self.file(path) {
+        if let Some(file) = self.file(path, true) {
             self.with_includes(path, file);
         }
         if path.extension().is_some_and(|extension| extension == "conf") {
             let local = path.with_extension("local");
-            if let Some(file) = self.file(&local) {
+            if let Some(file) = self.file(&local, true) {
                 self.with_includes(&local, file);
             }
         }

@@ -68,29 +68,37 @@ fn expand<'a>(
         return Ok(text.to_owned());
     }
     // Text is moved from `rest` to `done` tag by tag; `opens` are the `<` in `done` that may still begin a tag.
-    let mut done = String::new();
+    let mut done = String::with_capacity(text.len());
     let mut opens: Vec<usize> = Vec::new();
-    for character in text.chars() {
-        match character {
-            '<' => {
+    let mut rest = text;
+    loop {
+        // Where no tag has begun, nothing can end one.
+        let next = if opens.is_empty() {
+            rest.find('<')
+        } else {
+            rest.find(['<', '>', ' '])
+        };
+        let (before, from) = rest.split_at_checked(next.unwrap_or(rest.len())).unwrap_or((rest, ""));
+        done.push_str(before);
+        let mut characters = from.chars();
+        match characters.next() {
+            None => return Ok(done),
+            Some('<') => {
                 opens.push(done.len());
                 done.push('<');
             }
-            '>' => {
-                close(&mut done, &mut opens, lookup, within, budget)?;
-            }
+            Some('>') => close(&mut done, &mut opens, lookup, within, budget)?,
             // A blank ends every tag that has begun.
-            ' ' => {
+            Some(blank) => {
                 opens.clear();
-                done.push(' ');
+                done.push(blank);
             }
-            other => done.push(other),
         }
+        rest = characters.as_str();
         if done.len() > RESULT_LIMIT_BYTES {
             return Err(TagError::TooLarge);
         }
     }
-    Ok(done)
 }
 
 /// Handles a `>`: replaces the tag that ends here, if there is one and it is known.
@@ -105,24 +113,29 @@ fn close<'a>(
         done.push('>');
         return Ok(());
     };
-    let tag = done.get(open + 1..).unwrap_or_default().to_owned();
-    let value = if tag.is_empty() { None } else { lookup(&tag) };
+    let tag = done.get(open + 1..).unwrap_or_default();
+    let value = if tag.is_empty() { None } else { lookup(tag) };
     let Some(value) = value else {
         done.push('>');
         // `<a<b>>` with an unknown `<b>`: brackets are left inside, so the outer one is no tag either.
         opens.clear();
         return Ok(());
     };
-    if within.contains(&tag) {
-        return Err(TagError::SelfReference(tag));
+    if within.iter().any(|outer| outer == tag) {
+        return Err(TagError::SelfReference(tag.to_owned()));
     }
     *budget = budget.checked_sub(1).ok_or(TagError::TooLarge)?;
     if within.len() >= DEPTH_LIMIT {
         return Err(TagError::TooLarge);
     }
-    within.push(tag);
-    let value = expand(&value, lookup, within, budget)?;
-    within.pop();
+    let value = if has_tags(&value) {
+        within.push(tag.to_owned());
+        let value = expand(&value, lookup, within, budget)?;
+        within.pop();
+        Cow::Owned(value)
+    } else {
+        value
+    };
     done.truncate(open);
     if value.contains([' ', '<', '>']) {
         // What came out cannot be part of the name of a tag around it.

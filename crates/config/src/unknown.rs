@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::rc::Rc;
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::interpolate::{View, references};
@@ -39,7 +40,7 @@ struct Doubts<'a> {
 }
 
 impl Doubts<'_> {
-    fn read(&self, base: impl AsRef<Path>) -> Option<Merged> {
+    fn read(&self, base: impl AsRef<Path>) -> Option<Rc<Merged>> {
         // What cannot be read is told by whoever loads it.
         self.tree.read(base, &self.presets, &mut Vec::new())
     }

@@ -355,6 +355,123 @@ fn the_programs_answer_to_their_names() {
     }
 }
 
+/// Command lines that ask nothing of a server; `{}` is the folder, which is also the configuration unless `-c` says otherwise.
+const OPTIONS: &[&str] = &[
+    "-d",
+    "--dp",
+    "--dump-pretty",
+    "-d --dp",
+    "--dp -d",
+    "-dq",
+    "-dd",
+    "-dt",
+    "-t",
+    "-tq",
+    "-t -d",
+    "-d ping",
+    "-d --str2sec 5",
+    "--str2sec 1d12h",
+    "--str2sec 1h30",
+    "--str2sec -1",
+    "--str2sec=1h",
+    "--str2sec",
+    "-c /nonexistent -d",
+    "-c /nonexistent -t",
+    "-c /nonexistent status",
+    "-c /nonexistent",
+    "--conf /nonexistent -d",
+    "-qc /nonexistent",
+    "-c",
+    "--loglevel bogus -d",
+    "--loglevel debug -d",
+    "--loglevel 7 -d",
+    "--loglevel",
+    "--logtarget STDERR -d",
+    "--logtarget=/x -d",
+    "--syslogsocket /x -d",
+    "-s /x -d",
+    "-p /x -d",
+    "--pname x -d",
+    "--timeout 1 -d",
+    "-x -d",
+    "-b -d",
+    "-f -d",
+    "--async -d",
+    "-h",
+    "-d -h",
+    "--help",
+    "--bogus",
+    "-z",
+    "--test=1",
+    "--t",
+    "--log x",
+    "--d",
+    "-i -d",
+    "-c {}/bad -d",
+    "-c {}/bad --dp",
+    "-c {}/bad -t",
+    "-c {}/half -d",
+    "-c {}/half -t",
+    "-c {}/long --dp",
+    "-c {}/long -d",
+];
+
+/// Standard output and exit code; of a help only that it is one.
+fn printed(program: &Path, world: &World, typed: &str) -> (String, Option<i32>) {
+    let folder = world.folder.path().display().to_string();
+    let typed = typed.replace("{}", &folder);
+    let mut command = Command::new(program);
+    // A later `-c` counts.
+    command.arg("-c").arg(&folder).args(typed.split(' '));
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let said = if said.starts_with("Usage: ") {
+        "HELP".to_owned()
+    } else {
+        said
+    };
+    (said, output.status.code())
+}
+
+#[test]
+fn options_of_client_and_server_print_what_fail2bans_print() {
+    if !testkit::requires(&["fail2ban-client", "fail2ban-server"]) {
+        return;
+    }
+    let world = World::new();
+    let server = std::fs::read_to_string(world.folder.join("fail2ban.conf")).unwrap();
+    let words = "word it's \"q\" ".repeat(150);
+    for (folder, jails) in [
+        ("bad", "[a]\nenabled = 1\nfilter = nope\n[b]\nenabled = 0\n".to_owned()),
+        ("half", "[a]\nenabled = 1\nfilter = nope\n[b]\nenabled = 1\n".to_owned()),
+        (
+            "long",
+            format!(
+                "[a]\nenabled = 1\nfailregex = {words}\n  b\n  {}\nignoreregex = {}\n",
+                "x".repeat(1500),
+                "y".repeat(990)
+            ),
+        ),
+    ] {
+        std::fs::create_dir(world.folder.join(folder)).unwrap();
+        world.folder.write(format!("{folder}/fail2ban.conf"), &server);
+        world.folder.write(format!("{folder}/jail.conf"), jails);
+    }
+    let mut differing = Vec::new();
+    for name in ["fail2ban-client", "fail2ban-server"] {
+        let own = link(&world, name);
+        for typed in OPTIONS {
+            let ours = printed(&own, &world, typed);
+            let theirs = printed(Path::new(name), &world, typed);
+            if ours != theirs {
+                differing.push(format!("{name} {typed}\n  ours:   {ours:?}\n  theirs: {theirs:?}"));
+            }
+        }
+    }
+    eprintln!("{} command lines of client and server compared", 2 * OPTIONS.len());
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
 fn link(world: &World, name: &str) -> PathBuf {
     let path = world.folder.join(name);
     if !Path::exists(&path) {

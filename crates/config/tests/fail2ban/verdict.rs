@@ -79,15 +79,19 @@ const UNFINISHED: &str = "it needs more than 2 GB or 40 s";
 
 /// Compares what both make of a folder.
 pub(crate) fn judge(directory: &Directory) -> Verdict {
-    let (config, made) = ours(directory.path());
+    judge_made(directory, &ours(directory.path()))
+}
+
+/// The same with what we make of it.
+pub(crate) fn judge_made(directory: &Directory, (config, made): &(Config, Vec<Command>)) -> Verdict {
     let mut deviations = BTreeSet::new();
     let outcome = match theirs(directory.path()) {
-        Ok(printed) => same(&config, &made, &printed, &mut deviations),
+        Ok(printed) => same(config, made, &printed, &mut deviations),
         Err(reason) if reason == UNFINISHED => {
             deviations.insert("D-141: what Fail2Ban does not finish");
             Ok(())
         }
-        Err(reason) => refused(directory, &config, &made, &reason, &mut deviations),
+        Err(reason) => refused(directory, config, made, &reason, &mut deviations),
     };
     match outcome {
         Err(difference) => Verdict::Differs(difference),

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     pub(crate) loglevel: Option<String>,
     pub(crate) logtarget: Option<String>,
     pub(crate) syslogsocket: Option<String>,
-    pub(crate) dump: bool,
+    pub(crate) dump: Option<Dump>,
     pub(crate) test: bool,
     pub(crate) interactive: bool,
     /// `-v` less `-q`.
@@ -48,6 +48,15 @@ pub(crate) struct Args {
     pub(crate) timeout: Option<Duration>,
     pub(crate) str2sec: Option<String>,
     pub(crate) words: Vec<String>,
+}
+
+/// How the configuration is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dump {
+    /// `-d`: a command on each line.
+    Lines,
+    /// `--dp`: long ones over several.
+    Pretty,
 }
 
 /// What a command line asks for.
@@ -73,6 +82,7 @@ enum Name {
     Timeout,
     Str2sec,
     Dump,
+    DumpPretty,
     Test,
     Interactive,
     Verbose,
@@ -135,8 +145,8 @@ const LONG: [(&str, Name); 18] = [
     ("str2sec", Name::Str2sec),
     ("help", Name::Help),
     ("version", Name::Version),
-    ("dp", Name::Dump),
-    ("dump-pretty", Name::Dump),
+    ("dp", Name::DumpPretty),
+    ("dump-pretty", Name::DumpPretty),
     ("foreground", Name::Foreground),
     ("background", Name::Background),
     ("force", Name::Force),
@@ -226,7 +236,8 @@ impl Args {
                 self.timeout = Some(Duration::from_secs(seconds.0.unsigned_abs()));
             }
             Name::Str2sec => self.str2sec = Some(value),
-            Name::Dump => self.dump = true,
+            Name::Dump => self.dump = Some(Dump::Lines),
+            Name::DumpPretty => self.dump = Some(Dump::Pretty),
             Name::Test => self.test = true,
             Name::Interactive => self.interactive = true,
             Name::Verbose => self.verbosity += 1,

@@ -16,10 +16,8 @@ pub const OPTIONS: &[(&str, &str)] = &[
         "where the log goes: a file, STDOUT, STDERR, SYSLOG or SYSOUT",
     ),
     ("--syslogsocket auto|<FILE>", "the socket of syslog"),
-    (
-        "-d, --dp, --dump-pretty",
-        "print the configuration as the commands it means",
-    ),
+    ("-d", "print the configuration as the commands it means"),
+    ("--dp, --dump-pretty", "the same, long commands over several lines"),
     (
         "-t, --test",
         "test the configuration; with start, start only if it is sound",

@@ -7,6 +7,7 @@ mod beautify;
 mod connection;
 mod help;
 mod interactive;
+mod pretty;
 mod report;
 mod start;
 pub mod stream;
@@ -20,7 +21,7 @@ use stockade_config::{Config, Overrides, Severity};
 use stockade_protocol::{Value, repr};
 
 use crate::terminal::{complain, say};
-use args::{Args, Asked, Face};
+use args::{Args, Asked, Dump, Face};
 use connection::{AskError, as_python, ask};
 pub use help::OPTIONS;
 
@@ -74,6 +75,7 @@ fn run(face: Face, typed: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Err(fault) => {
             complain(&fault);
+            init_failed(face);
             say(&help::help(face));
             return ExitCode::from(FAILED);
         }
@@ -86,9 +88,22 @@ fn run(face: Face, typed: impl IntoIterator<Item = OsString>) -> ExitCode {
             }
             Err(error) => {
                 say(&format!("ERROR: {error}"));
+                init_failed(face);
                 ExitCode::from(FAILED)
             }
         };
+    }
+    if let Some(level) = args
+        .loglevel
+        .as_ref()
+        .filter(|level| !stockade_config::is_loglevel(level))
+    {
+        say(&format!(
+            "ERROR: Invalid log level {}",
+            repr(&Value::from(level.as_str()))
+        ));
+        init_failed(face);
+        return ExitCode::from(FAILED);
     }
     if let Some(folder) = &args.config
         && !folder.is_dir()
@@ -97,10 +112,17 @@ fn run(face: Face, typed: impl IntoIterator<Item = OsString>) -> ExitCode {
             "ERROR: Base configuration directory {} does not exist ",
             folder.display()
         ));
-        complain("Init of command line failed");
+        init_failed(face);
         return ExitCode::from(FAILED);
     }
     Client::new(args).act(face)
+}
+
+/// Says that nothing can be done; the server's face does not, as Fail2Ban's.
+fn init_failed(face: Face) {
+    if face == Face::Client {
+        report::error("Init of command line failed");
+    }
 }
 
 /// `1.1.2.1` for programs, `Fail2Ban v1.1.2.dev1` for people.
@@ -137,7 +159,7 @@ impl Client {
         let folder = args.config.clone().unwrap_or_else(|| PathBuf::from(CONFIG));
         // What is sent to a server is examined first; other commands only need to know where the server is.
         let sends = args.test
-            || !args.dump
+            || args.dump.is_none()
                 && args
                     .words
                     .first()
@@ -156,23 +178,25 @@ impl Client {
     }
 
     fn act(&self, face: Face) -> ExitCode {
+        if let Some(dump) = self.args.dump {
+            let printed = self.dump(dump);
+            if !printed && !self.args.test {
+                init_failed(face);
+            }
+            if !self.args.test {
+                return outcome(printed);
+            }
+        }
         if self.args.asynchronous {
             return start::foreground(&self.args, &self.folder, &self.config.server, None);
-        }
-        if self.args.dump {
-            self.tell_diagnostics();
-            for command in stream::commands(&self.config) {
-                say(&stream::line(&command));
-            }
-            return ExitCode::SUCCESS;
         }
         if self.args.test {
             if !self.test() {
                 report::error("ERROR: test configuration failed");
                 return ExitCode::from(FAILED);
             }
-            say("OK: configuration test is successful");
             if self.args.words.is_empty() {
+                say("OK: configuration test is successful");
                 return ExitCode::SUCCESS;
             }
         }
@@ -188,6 +212,24 @@ impl Client {
             return ExitCode::from(FAILED);
         }
         self.command(words)
+    }
+
+    /// Prints the configuration; false if of all jails that should run none can.
+    fn dump(&self, dump: Dump) -> bool {
+        // With `-t` it tells them.
+        if !self.args.test {
+            self.tell_diagnostics();
+        }
+        let lines: Vec<String> = stream::commands(&self.config)
+            .iter()
+            .map(|command| match dump {
+                Dump::Lines => stream::line(command),
+                Dump::Pretty => pretty::pretty(command),
+            })
+            .collect();
+        say(&lines.join("\n"));
+        let jails = &self.config.jails;
+        jails.is_empty() || jails.iter().any(|jail| jail.problem.is_none())
     }
 
     /// Carries out one command.
@@ -206,22 +248,21 @@ impl Client {
                 say(&help::help(Face::Client));
                 ExitCode::SUCCESS
             }
-            ["ping", seconds] => match seconds
-                .parse::<f64>()
-                .ok()
-                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            {
-                Some(timeout) if !timeout.is_zero() => command(self.socket(), &["ping".to_owned()], Some(timeout)),
-                _ => {
-                    report::error(&format!(
-                        "could not convert string to float: {}",
-                        repr(&Value::from(*seconds))
-                    ));
-                    ExitCode::from(FAILED)
-                }
-            },
+            ["ping", seconds] => self.ping(seconds),
             _ => command(self.socket(), words, self.args.timeout),
         }
+    }
+
+    /// `ping SECONDS`: how long to wait; 0 is as long as for others.
+    fn ping(&self, seconds: &str) -> ExitCode {
+        let timeout = seconds.parse().ok();
+        let Some(timeout) = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) else {
+            let shown = repr(&Value::from(seconds));
+            report::error(&format!("could not convert string to float: {shown}"));
+            return ExitCode::from(FAILED);
+        };
+        let timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
+        command(self.socket(), &["ping".to_owned()], timeout)
     }
 
     fn start(&self) -> ExitCode {

@@ -166,5 +166,6 @@ fn json_text(out: &mut String, text: &str) {
 
 /// A command as Python prints a list: one line of `-d`.
 pub fn line(command: &[Value]) -> String {
-    stockade_protocol::repr(&Value::List(command.to_vec()))
+    let words: Vec<String> = command.iter().map(stockade_protocol::repr).collect();
+    format!("[{}]", words.join(", "))
 }

@@ -1,6 +1,6 @@
 //! Thousands of small configurations made at random, read by both programs.
 //!
-//! `STOCKADE_TREES` is how many (200), `STOCKADE_SEED` where to begin (1): the tree of number N is the one of seed N. What
+//! `STOCKADE_TREES` is how many (150), `STOCKADE_SEED` where to begin (1): the tree of number N is the one of seed N. What
 //! differs is made smaller while it differs, and shown with both lists.
 
 mod grammar;
@@ -72,7 +72,7 @@ fn trees_at_random_mean_the_same_to_both() {
     if !fail2ban_is_here() {
         return;
     }
-    let (first, count) = (setting("STOCKADE_SEED", 1), setting("STOCKADE_TREES", 200));
+    let (first, count) = (setting("STOCKADE_SEED", 1), setting("STOCKADE_TREES", 150));
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     let next = AtomicU64::new(first);
     let equal = AtomicU64::new(0);
