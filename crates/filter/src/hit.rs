@@ -34,17 +34,14 @@ impl<'a> Hit<'a> {
         subject: &'a str,
         prefix: &Scratch,
     ) -> Self {
+        let mut hit = Self::without_fields(index, rule, content, scratch, filter, subject, prefix);
         let pre = filter.rules.prefregex.as_ref();
-        let group = |pick: fn(&Groups) -> Option<usize>| -> Option<&'a str> {
-            let own = pick(&rule.groups).and_then(|number| content.get(scratch.group(number)?));
-            own.or_else(|| subject.get(prefix.group(pick(&pre?.groups)?)?))
-        };
-        let mut fields = Fields::default();
+        let any = |_: &str| true;
         if let Some(pre) = pre {
-            add_fields(pre, subject, prefix, &mut fields);
+            add_fields(pre, subject, prefix, any, &mut hit.fields);
         }
-        add_fields(rule, content, scratch, &mut fields);
-        fill_alternatives(&mut fields);
+        add_fields(rule, content, scratch, any, &mut hit.fields);
+        fill_alternatives(&mut hit.fields);
         let mut tuple: Vec<&str> = pre
             .into_iter()
             .chain([rule])
@@ -54,10 +51,49 @@ impl<'a> Hit<'a> {
             .collect();
         tuple.sort_unstable();
         tuple.dedup();
-        let tuple = tuple
+        hit.tuple = tuple
             .into_iter()
-            .map(|name| fields.get(name).map(ToOwned::to_owned))
+            .map(|name| hit.fields.get(name).map(ToOwned::to_owned))
             .collect();
+        hit
+    }
+
+    /// What decides whose failure it is, and of the fields only the user of a session, which decides whether it guesses.
+    pub(crate) fn brief(
+        index: usize,
+        rule: &Rule,
+        content: &'a str,
+        scratch: &Scratch,
+        filter: &Filter,
+        subject: &'a str,
+        prefix: &Scratch,
+    ) -> Self {
+        let mut hit = Self::without_fields(index, rule, content, scratch, filter, subject, prefix);
+        if hit.mlfid.is_some() {
+            let user = |name: &str| name == "user" || name.starts_with("alt_user");
+            if let Some(pre) = &filter.rules.prefregex {
+                add_fields(pre, subject, prefix, user, &mut hit.fields);
+            }
+            add_fields(rule, content, scratch, user, &mut hit.fields);
+            fill_alternatives(&mut hit.fields);
+        }
+        hit
+    }
+
+    fn without_fields(
+        index: usize,
+        rule: &Rule,
+        content: &'a str,
+        scratch: &Scratch,
+        filter: &Filter,
+        subject: &'a str,
+        prefix: &Scratch,
+    ) -> Self {
+        let pre = filter.rules.prefregex.as_ref();
+        let group = |pick: fn(&Groups) -> Option<usize>| -> Option<&'a str> {
+            let own = pick(&rule.groups).and_then(|number| content.get(scratch.group(number)?));
+            own.or_else(|| subject.get(prefix.group(pick(&pre?.groups)?)?))
+        };
         Self {
             rule: index,
             captured: Captured {
@@ -71,16 +107,16 @@ impl<'a> Hit<'a> {
             nofail: group(|groups| groups.nofail).is_some(),
             gained: group(|groups| groups.gained).is_some(),
             forget: group(|groups| groups.forget).is_some(),
-            fields,
-            tuple,
+            fields: Fields::default(),
+            tuple: Vec::new(),
         }
     }
 }
 
 /// Named groups that took part, later ones over earlier ones.
-fn add_fields(rule: &Rule, text: &str, scratch: &Scratch, fields: &mut Fields) {
+fn add_fields(rule: &Rule, text: &str, scratch: &Scratch, wanted: impl Fn(&str) -> bool, fields: &mut Fields) {
     for (name, number) in rule.regex.names() {
-        if &**name == "content" {
+        if &**name == "content" || !wanted(name) {
             continue;
         }
         if let Some(value) = scratch.group(*number).and_then(|range| text.get(range)) {

@@ -38,6 +38,7 @@ mod near;
 mod overrun;
 mod review;
 mod scan;
+mod survey;
 mod tags;
 mod window;
 
@@ -63,6 +64,7 @@ pub use crate::encoding::{Decoder, Encoding};
 pub use crate::near::Near;
 pub use crate::overrun::Overran;
 pub use crate::review::{Finding, FindingKind, review};
+pub use crate::survey::{Glance, Glimpse, Outcome, Surveyed};
 
 /// A jail's rules as the operator gave them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -409,7 +409,7 @@ pub(crate) fn cut_of(found: Option<&Found>) -> Range<usize> {
 
 impl Memory {
     /// What is cut, given the lines before: a text that is no date after all stays where the last date serves instead of it.
-    fn cut(&self, found: Option<&Found>, clock: Clock) -> Range<usize> {
+    pub(crate) fn cut(&self, found: Option<&Found>, clock: Clock) -> Range<usize> {
         let served = found.is_some_and(|found| found.time.is_none()) && self.recent(clock).is_some();
         if served { 0..0 } else { cut_of(found) }
     }
@@ -421,7 +421,7 @@ impl Memory {
     }
 
     /// When a failure on this line happened (behaviour spec 3.7); `None` if too long ago to matter.
-    fn event_time(&mut self, dated: Option<Timestamp>, clock: Clock) -> Option<Timestamp> {
+    pub(crate) fn event_time(&mut self, dated: Option<Timestamp>, clock: Clock) -> Option<Timestamp> {
         let Some(at) = dated else {
             let recent = self.recent(clock);
             self.dating = if recent.is_some() { Dating::Read } else { Dating::None };

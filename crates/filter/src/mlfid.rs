@@ -130,7 +130,10 @@ impl Session {
         let helper = (step.nofail || step.gained) && !guessing;
         let waits = self.pending && !step.gained;
         if let Some(hit) = step.closely {
-            hit.join(&mut self.shown, &self.users, step.forget);
+            // Who wants to see groups brings one at least: that of the session.
+            if !hit.groups.is_empty() {
+                hit.join(&mut self.shown, &self.users, step.forget);
+            }
             hit.helps = helper && !waits;
             hit.who.clone_from(&self.who);
         }

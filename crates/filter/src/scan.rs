@@ -117,7 +117,7 @@ impl Filter {
     }
 
     /// Remembers lines that were passed over, as if each had been read.
-    fn settle(&self, lines: &[u8], passed: Passed, clock: Clock, memory: &mut Memory) {
+    pub(crate) fn settle(&self, lines: &[u8], passed: Passed, clock: Clock, memory: &mut Memory) {
         let Some(others) = passed.count.checked_sub(1) else {
             return;
         };
@@ -130,14 +130,14 @@ impl Filter {
 
 /// Lines in a row that were passed over.
 #[derive(Clone, Copy, Default)]
-struct Passed {
-    count: u32,
+pub(crate) struct Passed {
+    pub(crate) count: u32,
     /// Where the last of them begins.
-    last: usize,
+    pub(crate) last: usize,
 }
 
 /// The first line without its end, and its length with it.
-fn first_line(rest: &[u8]) -> (&[u8], usize) {
+pub(crate) fn first_line(rest: &[u8]) -> (&[u8], usize) {
     let (line, length) = match memchr(b'\n', rest) {
         Some(end) => (rest.get(..end).unwrap_or_default(), end + 1),
         None => (rest, rest.len()),

@@ -143,6 +143,12 @@ impl Regex {
         }
     }
 
+    /// Whether the pattern matches, without its groups; `None` if that is not to be had more cheaply than by
+    /// [`Regex::search`]: the text is not ASCII of one line, or the pattern is not regular.
+    pub fn is_match_ascii(&self, text: &[u8]) -> Option<bool> {
+        self.linear.is_match(text, || self.tree())
+    }
+
     fn steps_for(&self, text: &str) -> u64 {
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
         self.budget

@@ -4,7 +4,8 @@ use std::sync::OnceLock;
 
 use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 
-use crate::ast::Node;
+use crate::ast::{Assertion, Node};
+use crate::charset::CharSet;
 use crate::lower::{Alphabet, Limits, NotRegular, asked_of_texts, check, lower};
 use crate::machine::Machine;
 use crate::regular::{Slot, Written, regular};
@@ -18,6 +19,14 @@ pub(crate) struct Linear {
     obstacle: OnceLock<Option<NotRegular>>,
     ascii: OnceLock<Option<Lowered>>,
     unicode: OnceLock<Option<Lowered>>,
+    asked: OnceLock<Option<Asked>>,
+}
+
+/// An expression that only has to say yes or no, for texts of ASCII.
+#[derive(Debug)]
+struct Asked {
+    regex: Regex,
+    limits: Limits,
 }
 
 /// A pattern in the `regex` crate's hands.
@@ -63,6 +72,52 @@ impl Linear {
         }
         lowered.tell(&locations, machine);
         Some(true)
+    }
+
+    /// Whether the pattern matches; `None` if this engine would not be exact for this pattern and text.
+    pub(crate) fn is_match(&self, text: &[u8], tree: impl FnOnce() -> Option<Node>) -> Option<bool> {
+        let asked = self.asked.get_or_init(|| Asked::new(tree()?)).as_ref()?;
+        let exact = text.is_ascii()
+            && !(asked.limits.not_empty && text.is_empty())
+            && memchr::memchr(b'\n', text).is_none_or(|position| position + 1 == text.len());
+        exact.then(|| asked.regex.is_match(text))
+    }
+}
+
+impl Asked {
+    fn new(tree: Node) -> Option<Self> {
+        let (tree, limits) = written(tree, Alphabet::Ascii).ok()?;
+        let (expression, _) = lower(&without_rest_of_line(tree), Alphabet::Ascii);
+        let regex = RegexBuilder::new(&expression).size_limit(MAX_SIZE).build().ok()?;
+        Some(Self { regex, limits })
+    }
+}
+
+/// `X.+$` matches a text of one line where `X.` does, which is known long before its end.
+fn without_rest_of_line(tree: Node) -> Node {
+    let Node::Concat(mut nodes) = tree else { return tree };
+    let rest = match nodes.as_slice() {
+        [_, .., rest, Node::Assert(Assertion::FinalLineEnd)] => any_letters(rest),
+        _ => None,
+    };
+    if let Some((letter, least)) = rest {
+        nodes.truncate(nodes.len() - 2);
+        nodes.extend((least > 0).then_some(letter));
+    }
+    Node::Concat(nodes)
+}
+
+/// Any letters but line feeds, in a group or not: one of them, and whether there has to be one.
+fn any_letters(node: &Node) -> Option<(Node, u32)> {
+    match node {
+        Node::Group(_, inner) => any_letters(inner),
+        Node::Repeat {
+            node: letter,
+            min: least @ (0 | 1),
+            max: None,
+            ..
+        } => (**letter == Node::Set(CharSet::dot(false))).then(|| ((**letter).clone(), *least)),
+        _ => None,
     }
 }
 

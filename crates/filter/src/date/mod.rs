@@ -226,6 +226,11 @@ impl DateState {
         }
     }
 
+    /// How many lines had a date of this template.
+    pub(crate) fn hits(&self, template: usize) -> u64 {
+        self.ranking.hits(template)
+    }
+
     /// Template indices in the order they are tried by now; empty before the first line.
     pub(crate) fn order(&self) -> &[usize] {
         self.ranking.order()

@@ -52,6 +52,11 @@ impl Ranking {
         self.uses.get(template).map_or(usize::MAX, |use_of| use_of.distance)
     }
 
+    /// How often a template fitted.
+    pub(super) fn hits(&self, template: usize) -> u64 {
+        self.uses.get(template).map_or(0, |use_of| u64::from(use_of.hits))
+    }
+
     /// Counts that a template fitted.
     pub(super) fn count(&mut self, template: usize, distance: usize, now: Timestamp) {
         if let Some(use_of) = self.uses.get_mut(template) {

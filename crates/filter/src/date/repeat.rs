@@ -104,6 +104,16 @@ impl Alike<'_> {
         self.repeat.prefix.get(..start).unwrap_or_default()
     }
 
+    /// What is cut out of such a line.
+    pub(crate) fn cut(&self) -> Range<usize> {
+        self.repeat.found.range.clone()
+    }
+
+    /// The date of one of them; others may differ in the hours, minutes and seconds.
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        self.repeat.found.time
+    }
+
     /// Whether a line begins so: then the template fits it, whatever time that is.
     pub(crate) fn accepts(&self, line: &[u8]) -> bool {
         let prefix = &self.repeat.prefix;

@@ -1,0 +1,330 @@
+//! A block of lines at once, and everything that the report of `fail2ban-regex` counts.
+//!
+//! What is told is what [`Filter::examine`] says line by line, without texts and groups; tested on all stock filters. Lines
+//! without a literal are passed over as in `scan.rs`, but for the question whether the `prefregex` matches them. Start
+//! reading at [`Filter::survey`].
+
+use std::ops::Range;
+
+use memchr::memrchr;
+use stockade_core::Timestamp;
+
+use crate::closer::RuleHit;
+use crate::gate::Gate;
+use crate::hit::Hit;
+use crate::matcher::{RuleOverrun, search};
+use crate::mlfid::Step;
+use crate::scan::{Passed, first_line};
+use crate::{Clock, Filter, Memory, Who, host, line};
+
+/// What is told of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surveyed<'a> {
+    /// Lines that no `failregex` matches.
+    Passed {
+        /// All of them, with their ends.
+        lines: &'a [u8],
+        /// How many they are.
+        count: u64,
+        /// How many of them `prefregex` matches.
+        prefixed: u64,
+    },
+    /// A line that some rule matches, or of which that could not be told.
+    Line(&'a [u8], &'a Glance),
+}
+
+/// What the rules say of one line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// Whether `prefregex` matched.
+    pub prefregex: bool,
+    /// The search was given up: it took too many steps.
+    pub overran: bool,
+    /// The rules that matched, in order: the first only, unless all were asked for.
+    pub found: Vec<Glimpse>,
+}
+
+/// A rule that matched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glimpse {
+    /// Number of the failregex, from 0.
+    pub rule: usize,
+    /// The line only helps to understand others.
+    pub helps: bool,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a rule that matched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A failure.
+    Match(Who),
+    /// It only adds to a session, which may know by now who it is.
+    Held(Option<Who>),
+    /// Nobody can be held responsible.
+    Unusable,
+}
+
+/// Times closer than this to the bound of what is too old are compared line by line.
+const DAYS: i64 = 3 * 86_400;
+
+impl Filter {
+    /// Whether [`Filter::survey`] can be asked: rules over several lines and those to be ignored need [`Filter::examine`], and
+    /// so do ids put together of several groups.
+    pub fn can_survey(&self) -> bool {
+        let rules = self.rules.prefregex.iter().chain(&self.rules.failregex);
+        let mut names = rules.flat_map(|rule| rule.regex.names());
+        self.maxlines <= 1
+            && self.rules.ignoreregex.is_empty()
+            && !names.any(|(name, _)| name.starts_with("tuple_"))
+            && self.gate.as_ref().is_none_or(Gate::sees_bytes)
+    }
+
+    /// Goes through a block of whole lines and tells what [`Filter::examine`] would of each, in order; with `check_all` every
+    /// `failregex` is tried.
+    pub fn survey(
+        &self,
+        block: &[u8],
+        clock: Clock,
+        memory: &mut Memory,
+        check_all: bool,
+        mut each: impl FnMut(Surveyed<'_>),
+    ) {
+        let own = memory.tuning.take();
+        let gate = own.as_ref().or(self.gate.as_ref());
+        let mut survey = Survey {
+            filter: self,
+            clock,
+            check_all,
+            glance: Glance::default(),
+            each: &mut each,
+        };
+        let mut vain = 0;
+        let mut at = 0;
+        while let Some(rest) = block.get(at..).filter(|rest| !rest.is_empty()) {
+            let hit = gate.map_or(Some(0), |gate| gate.first(rest));
+            let start = match hit {
+                Some(hit) => memrchr(b'\n', rest.get(..hit).unwrap_or_default()).map_or(0, |end| end + 1),
+                None => rest.len(),
+            };
+            if let (Some(gate), Some(before)) = (gate, rest.get(..start).filter(|before| !before.is_empty())) {
+                survey.pass(before, gate, memory);
+            }
+            at += start;
+            if hit.is_some() {
+                let rest = rest.get(start..).unwrap_or_default();
+                let (line, length) = first_line(rest);
+                at += length;
+                survey.look(line, None, memory);
+                vain += usize::from(survey.glance.found.is_empty());
+                survey.tell(line, rest.get(..length).unwrap_or_default());
+            }
+        }
+        if gate.is_some() {
+            memory.tuning.done(own, &self.rules, block, vain);
+        }
+    }
+
+    /// How many lines had a date of this template.
+    pub fn date_hits(&self, number: usize, memory: &Memory) -> u64 {
+        memory.dates.hits(number)
+    }
+}
+
+struct Survey<'a, F> {
+    filter: &'a Filter,
+    clock: Clock,
+    check_all: bool,
+    glance: Glance,
+    each: &'a mut F,
+}
+
+impl<F: FnMut(Surveyed<'_>)> Survey<'_, F> {
+    fn tell(&mut self, line: &[u8], whole: &[u8]) {
+        (self.each)(if self.glance.found.is_empty() && !self.glance.overran {
+            Surveyed::Passed {
+                lines: whole,
+                count: 1,
+                prefixed: u64::from(self.glance.prefregex),
+            }
+        } else {
+            Surveyed::Line(line, &self.glance)
+        });
+    }
+
+    /// Goes over lines that hold no literal.
+    fn pass(&mut self, lines: &[u8], gate: &Gate, memory: &mut Memory) {
+        let mut place = 0;
+        while place < lines.len() {
+            let begin = place;
+            let (passed, prefixed) = self.pass_alike(lines, &mut place, gate, memory);
+            self.filter.settle(lines, passed, self.clock, memory);
+            if passed.count > 0 {
+                (self.each)(Surveyed::Passed {
+                    lines: lines.get(begin..place).unwrap_or_default(),
+                    count: u64::from(passed.count),
+                    prefixed,
+                });
+            }
+            // What stopped it is not alike, or too much for the quick question.
+            if let Some(rest) = lines.get(place..).filter(|rest| !rest.is_empty()) {
+                let (line, length) = first_line(rest);
+                place += length;
+                self.look(line, Some(gate), memory);
+                self.tell(line, rest.get(..length).unwrap_or_default());
+            }
+        }
+    }
+
+    /// Goes over lines that begin as the last one did; also how many of them `prefregex` matches.
+    fn pass_alike(&self, lines: &[u8], place: &mut usize, gate: &Gate, memory: &mut Memory) -> (Passed, u64) {
+        let mut passed = Passed::default();
+        let mut prefixed = 0;
+        let Some(alike) = memory.dates.alike().filter(|alike| !gate.may_cross(alike.before())) else {
+            return (passed, prefixed);
+        };
+        if !self.clock.in_operation && self.is_old(alike.time()) {
+            return (passed, prefixed);
+        }
+        let cut = alike.cut();
+        while let Some(rest) = lines.get(*place..).filter(|rest| !rest.is_empty()) {
+            let (line, length) = first_line(rest);
+            if !alike.accepts(line) {
+                break;
+            }
+            if let Some(rule) = &self.filter.rules.prefregex {
+                // The rule sees a line end.
+                let whole = rest
+                    .get(cut.end..length)
+                    .filter(|_| cut.start == 0 && length == line.len() + 1);
+                let quick = if let Some(subject) = whole {
+                    rule.regex.is_match_ascii(subject)
+                } else {
+                    let joint = &mut memory.buffers.joint;
+                    joint.clear();
+                    joint.extend_from_slice(line.get(..cut.start).unwrap_or_default());
+                    joint.extend_from_slice(line.get(cut.end..).unwrap_or_default());
+                    joint.push(b'\n');
+                    rule.regex.is_match_ascii(joint)
+                };
+                let Some(matches) = quick else { break };
+                prefixed += u64::from(matches);
+            }
+            passed = Passed {
+                count: passed.count.saturating_add(1),
+                last: *place,
+            };
+            *place += length;
+        }
+        (passed, prefixed)
+    }
+
+    /// Whether lines of this day may be too old to be asked.
+    fn is_old(&self, time: Option<Timestamp>) -> bool {
+        let bound = self.clock.now.secs().saturating_sub(self.clock.findtime);
+        time.is_none_or(|time| time.secs() < bound.saturating_add(DAYS))
+    }
+
+    /// Asks the rules about one line; with a gate the `failregex` list only if it is admitted.
+    fn look(&mut self, line: &[u8], gate: Option<&Gate>, memory: &mut Memory) {
+        self.glance.prefregex = false;
+        self.glance.overran = false;
+        self.glance.found.clear();
+        let mut decoded = std::mem::take(&mut memory.buffers.decoded);
+        let mut subject = std::mem::take(&mut memory.buffers.subject);
+        let text = line::decode(line, &mut decoded);
+        if self.look_at(text, gate, memory, &mut subject).is_err() {
+            self.glance.overran = true;
+        }
+        memory.buffers.decoded = decoded;
+        memory.buffers.subject = subject;
+    }
+
+    fn look_at(
+        &mut self,
+        text: &str,
+        gate: Option<&Gate>,
+        memory: &mut Memory,
+        buffer: &mut String,
+    ) -> Result<(), RuleOverrun> {
+        let (filter, clock) = (self.filter, self.clock);
+        let found = filter
+            .dates
+            .find(text, clock.now, &mut memory.dates, &mut memory.scratch);
+        let cut = memory.cut(found.as_ref(), clock);
+        if memory.event_time(found.and_then(|found| found.time), clock).is_none() {
+            return Ok(());
+        }
+        let subject = line::subject(text, &cut, buffer);
+        let admitted = gate.is_none_or(|gate| {
+            let part = |range: Range<usize>| text.as_bytes().get(range).unwrap_or_default();
+            let joint = &mut memory.buffers.joint;
+            gate.admits(text.as_bytes()) || gate.admits_across(part(0..cut.start), part(cut.end..text.len()), joint)
+        });
+        let content = match &filter.rules.prefregex {
+            None => Some(0..subject.len()),
+            Some(rule) if !admitted => {
+                let quick = rule.regex.is_match_ascii(subject.as_bytes());
+                let matches = match quick {
+                    Some(matches) => matches,
+                    None => search(rule, subject, &mut memory.prefix, None)?,
+                };
+                matches.then_some(0..0)
+            }
+            Some(_) => filter.content(subject, memory, None)?,
+        };
+        self.glance.prefregex = content.is_some() && filter.rules.prefregex.is_some();
+        let Some(content) = content.filter(|_| admitted) else {
+            return Ok(());
+        };
+        let content = subject.get(content).unwrap_or(subject);
+        for (index, rule) in filter.rules.failregex.iter().enumerate() {
+            if !search(rule, content, &mut memory.scratch, Some(index))? {
+                continue;
+            }
+            let hit = Hit::brief(index, rule, content, &memory.scratch, filter, subject, &memory.prefix);
+            let glimpse = filter.conclude_briefly(hit, clock, memory);
+            self.glance.found.push(glimpse);
+            if !self.check_all {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Filter {
+    /// [`Filter::conclude`] without lines and groups.
+    fn conclude_briefly(&self, hit: Hit<'_>, clock: Clock, memory: &mut Memory) -> Glimpse {
+        let glimpse = |helps, outcome| Glimpse {
+            rule: hit.rule,
+            helps,
+            outcome,
+        };
+        let Ok(who) = host::determine(hit.captured, self.usedns) else {
+            return glimpse(false, Outcome::Unusable);
+        };
+        let Some(key) = hit.mlfid else {
+            return glimpse(hit.nofail, who.map_or(Outcome::Unusable, Outcome::Match));
+        };
+        let mut told = RuleHit::new(hit.rule, Vec::new());
+        let step = Step {
+            who,
+            fields: hit.fields,
+            lines: Vec::new(),
+            nofail: hit.nofail,
+            gained: hit.gained,
+            forget: hit.forget,
+            closely: Some(&mut told),
+        };
+        let delivery = memory.sessions.step(key, step, clock.now);
+        glimpse(
+            told.helps,
+            match delivery {
+                Some(delivery) => Outcome::Match(delivery.who),
+                None => Outcome::Held(told.who),
+            },
+        )
+    }
+}
