@@ -124,12 +124,17 @@ impl<'a> Definition<'a> {
             lines: Vec::new(),
         };
         let (mut init, mut faults) = (Vec::new(), Vec::new());
+        // What `%(known/x)s` finds, whatever the jail passes.
+        let mut before = HashMap::new();
         if let Some(section) = merged.section("Init") {
             let view = View::new(merged, "Init");
             for (name, entry) in &section.options {
                 // A passed option counts for every family, unless it is passed for one (HEAD; 1.0.2 keeps the condition).
                 let plain = name.split_once('?').map_or(name.as_str(), |(plain, _)| plain);
                 let value = view.expand(name, &entry.value);
+                if let Ok(value) = &value {
+                    before.insert(format!("known/{name}"), value.clone());
+                }
                 if is_passed(name) || is_passed(plain) {
                     faults.extend(value.err());
                     continue;
@@ -150,7 +155,9 @@ impl<'a> Definition<'a> {
             let init = init
                 .iter()
                 .filter(|property| definition.entry(&property.name).is_some());
-            let mut hidden = lower.clone();
+            before.retain(|name, _| definition.entry_of(name).is_some());
+            let mut hidden = before;
+            hidden.extend(lower.clone());
             hidden.extend(init.map(|property| (property.name.clone(), property.value.clone())));
             hidden
         });
@@ -328,11 +335,13 @@ impl<'a> Definition<'a> {
     /// `<known/x>`: what the file itself says, whatever a jail passes.
     fn known_value(&self, option: &str) -> Result<Option<Cow<'_, str>>, InterpolationError> {
         let view = View::new(self.merged, "Definition");
-        if let Some(entry) = self
-            .merged
-            .section("Definition")
-            .and_then(|section| section.known(option))
-        {
+        // Where a later file has the section too, a default comes before what none of them overrides.
+        let default = || self.merged.defaults.get(option);
+        let before = self.section.and_then(|section| {
+            let default = section.again.then(default).flatten();
+            section.known(option).or(default)
+        });
+        if let Some(entry) = before {
             let value = view.earlier().expand(option, &entry.value)?;
             return Ok(Some(Cow::Owned(value)));
         }

@@ -249,7 +249,7 @@ impl<'a> View<'a> {
     }
 
     /// The entry that a reference means, if it is one (and not a passed option or a filter's).
-    fn entry_of(&self, name: &str) -> Option<&'a Entry> {
+    pub(crate) fn entry_of(&self, name: &str) -> Option<&'a Entry> {
         if self.hiding(name).is_some() {
             return None;
         }

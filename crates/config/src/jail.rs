@@ -155,9 +155,14 @@ impl Jails<'_> {
                 break;
             }
             let mut found = Vec::new();
-            match self.enabled(name, &mut found).then(|| self.jail(name, &mut found)) {
-                Some((true, jail)) => jails.push(jail),
-                _ => disabled.push(name.to_owned()),
+            if self.enabled(name, &mut found) {
+                match self.jail(name, &mut found) {
+                    (true, jail) => jails.push(jail),
+                    (false, _) => disabled.push(name.to_owned()),
+                }
+            } else {
+                self.look_at_disabled(name, &mut found);
+                disabled.push(name.to_owned());
             }
             findings.extend(found.into_iter().map(|finding| Diagnostic {
                 jail: Some(name.to_owned()),
@@ -176,6 +181,15 @@ impl Jails<'_> {
                 findings.push(error.diagnostic(view.place("enabled")));
                 false
             }
+        }
+    }
+
+    /// Tells the faults of a jail that does not run: Fail2Ban makes these values all the same, and refuses everything.
+    fn look_at_disabled(&self, name: &str, findings: &mut Vec<Diagnostic>) {
+        let view = View::new(self.merged, name);
+        let faults = ["backend", "filter"].map(|option| view.get(option).err().map(|fault| (option, fault)));
+        for (option, fault) in faults.into_iter().flatten() {
+            findings.push(fault.diagnostic(view.place(option)));
         }
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Section {
     pub(crate) place: Option<Place>,
     pub(crate) options: Vec<(String, Entry)>,
     positions: Positions,
+    /// Whether more than one file has it.
+    pub(crate) again: bool,
     /// What an overridden option was in the files before, the oldest first.
     overridden: HashMap<String, Vec<Entry>>,
 }
@@ -116,6 +118,7 @@ impl Merged {
             } else {
                 Arc::clone(&section.name)
             };
+            let new = !self.index.contains_key(&name);
             let at = *self.index.entry(Arc::clone(&name)).or_insert_with(|| {
                 let place = Some(section.place.clone());
                 self.sections.push(Section {
@@ -128,6 +131,7 @@ impl Merged {
             let Some(merged) = self.sections.get_mut(at) else {
                 continue;
             };
+            merged.again |= !new;
             for (option, entry) in section.options {
                 merged.set(option + condition.as_deref().unwrap_or_default(), entry);
             }

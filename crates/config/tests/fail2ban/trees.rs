@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{Directory, fail2ban_is_here, ours, theirs};
 
@@ -132,12 +133,21 @@ fn what_is_recorded_is_what_fail2ban_prints() {
     if !fail2ban_is_here() {
         return;
     }
-    for tree in trees() {
-        let directory = tree.write();
-        let printed =
-            theirs(directory.path()).map_or_else(|| vec!["FAILS".to_owned()], |lines| tree.compared(lines, &directory));
-        assert_eq!(printed, tree.fail2ban, "{}", tree.name);
-    }
+    let trees = trees();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while let Some(tree) = trees.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let directory = tree.write();
+                    let printed = theirs(directory.path());
+                    let printed =
+                        printed.map_or_else(|| vec!["FAILS".to_owned()], |lines| tree.compared(lines, &directory));
+                    assert_eq!(printed, tree.fail2ban, "{}", tree.name);
+                }
+            });
+        }
+    });
 }
 
 #[test]

@@ -394,7 +394,7 @@ fn refused(
     }
     // What nothing uses costs us nothing; that it is at fault is told.
     let told = |reason: &str| {
-        if reason.contains("must be followed by") {
+        if reason.contains("must be followed by") || reason.contains("bad interpolation variable reference") {
             return errors(config)
                 .any(|finding| finding.what.contains("lone `%`") || finding.what.contains("unfinished reference"));
         }
