@@ -2,17 +2,20 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use stockade_config::options as config_options;
 use stockade_config::shell_words;
 use stockade_core::Timestamp;
-use stockade_filter::{Decoder, Encoding, Given};
+use stockade_filter::{Encoding, Given};
 use stockade_source::journal::{self, Matches, Reader};
-use stockade_source::{LINE_LIMIT_BYTES, lines};
+use stockade_source::lines;
 
 use super::Stop;
+use super::blocks::Blocks;
 use super::options::Options;
 use super::progress::Progress;
 use super::rules::Rules;
@@ -23,8 +26,9 @@ pub(super) enum Input {
     File {
         name: String,
         encoding: String,
-        reader: BufReader<File>,
-        decoder: Decoder,
+        blocks: Box<Blocks>,
+        /// How much of the file was read.
+        read: Arc<AtomicU64>,
         /// In bytes; `None` for a pipe.
         size: Option<u64>,
     },
@@ -55,18 +59,23 @@ impl Input {
         if !is_log {
             return Ok(Self::Typed(log.clone()));
         }
-        let decoder = decoder(rules)?;
+        let letters = letters(rules)?;
         let opened = File::open(log).and_then(|file| Ok((file.metadata()?, file)));
         let (found, file) = opened.map_err(|error| {
             Stop::Refused(format!(
                 "log file `{log}` cannot be opened\n  why: {error}\n  mend: run this as a user who may read it"
             ))
         })?;
+        let read = Arc::new(AtomicU64::new(0));
+        let counted = Counted {
+            file,
+            read: Arc::clone(&read),
+        };
         Ok(Self::File {
             name: log.clone(),
             encoding: rules.encoding.clone().unwrap_or_else(|| "UTF-8".to_owned()),
-            reader: BufReader::with_capacity(128 * 1024, file),
-            decoder,
+            blocks: Box::new(Blocks::new(Box::new(counted), letters)),
+            read,
             size: Some(found.len()).filter(|_| found.is_file()),
         })
     }
@@ -106,6 +115,21 @@ impl Input {
         }
     }
 
+    /// Calls back with the lines of a file, many at a time; what comes back is how many they are.
+    pub(super) fn blocks(self, progress: &mut Progress, mut out: impl FnMut(&[u8]) -> u64) -> io::Result<()> {
+        let Self::File {
+            mut blocks, read, size, ..
+        } = self
+        else {
+            return Ok(());
+        };
+        blocks.each(|block| {
+            let lines = out(block);
+            progress.advance(lines, read.load(Ordering::Relaxed), size);
+            Ok(())
+        })
+    }
+
     /// Calls back with every line but empty ones and comments, without its end. A last line without an end is none: more of
     /// it may come.
     pub(super) fn each(
@@ -121,45 +145,20 @@ impl Input {
                 .filter(|line| is_wanted(line))
                 .try_for_each(|text| out(Line { text, given: None })),
             Self::File {
-                mut reader,
-                mut decoder,
-                size,
-                ..
-            } => {
-                let limit = u64::try_from(LINE_LIMIT_BYTES).unwrap_or(u64::MAX);
-                let mut line = Vec::new();
-                loop {
-                    line.clear();
-                    let mut length = (&mut reader).take(limit + 1).read_until(b'\n', &mut line)?;
-                    let mut at_end = false;
-                    if line.len() <= LINE_LIMIT_BYTES {
-                        // Bytes of a wide letter may come behind that of its line end.
-                        at_end = line.last() != Some(&b'\n');
-                    } else if line.last() != Some(&b'\n') {
-                        // As the server does: the rest of a line this long is not looked at.
-                        line.truncate(LINE_LIMIT_BYTES);
-                        line.push(b'\n');
-                        length += reader.skip_until(b'\n')?;
-                    }
-                    progress.advance(length, size);
-                    let (decoded, _) = decoder.decode(&line);
-                    let end = decoded
-                        .iter()
-                        .rposition(|byte| *byte == b'\n')
-                        .map_or(0, |last| last + 1);
-                    lines(decoded.get(..end).unwrap_or(&[]))
-                        .filter(|line| is_wanted(line))
-                        .try_for_each(|text| out(Line { text, given: None }))?;
-                    if at_end {
-                        return Ok(());
-                    }
-                }
-            }
+                mut blocks, read, size, ..
+            } => blocks.each(|block| {
+                lines(block).try_for_each(|text| {
+                    progress.advance(1, read.load(Ordering::Relaxed), size);
+                    out(Line { text, given: None })
+                })
+            }),
             Self::Journal { mut reader, .. } => {
                 let zone = jiff::tz::TimeZone::system();
                 let mut text = Vec::new();
+                let mut bytes = 0;
                 while let Some(entry) = reader.next_entry() {
-                    progress.advance(entry.line.len(), None);
+                    bytes += u64::try_from(entry.line.len()).unwrap_or(0);
+                    progress.advance(1, bytes, None);
                     text.clear();
                     text.extend(journal_date(entry.time, &zone).bytes());
                     text.push(b' ');
@@ -212,13 +211,27 @@ pub(super) fn journal_words(text: &str) -> Result<Vec<String>, Stop> {
     shell_words::split(text).ok_or_else(|| Stop::Refused("No closing quotation".into()))
 }
 
-/// What makes text of the bytes of a log.
-fn decoder(rules: &Rules) -> Result<Decoder, Stop> {
+/// How the bytes of the log become text.
+fn letters(rules: &Rules) -> Result<Encoding, Stop> {
     let given = rules.encoding.as_deref().unwrap_or("auto");
-    Encoding::of(given).map(Decoder::new).ok_or_else(|| {
+    Encoding::of(given).ok_or_else(|| {
         Stop::Refused(format!(
             "unknown encoding `{given}`\n  why: names are those of Python, such as latin1, cp1252 or utf-16\n  mend: --encoding=UTF-8, or convert the log \
              with iconv"
         ))
     })
+}
+
+/// A file that tells how much of it was read.
+struct Counted {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.read.fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
+        Ok(read)
+    }
 }

@@ -4,6 +4,7 @@
 //! `docs/compat/DEVIATIONS.md`. Which rules are tried is decided in `rules.rs`, the lines are gone through in `scan.rs`,
 //! the report is written in `report.rs`.
 
+mod blocks;
 mod failure;
 mod input;
 mod named;

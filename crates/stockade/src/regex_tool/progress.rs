@@ -33,11 +33,11 @@ impl Progress {
         }
     }
 
-    /// Counts a line of so many bytes, out of `size` if that is known.
-    pub(super) fn advance(&mut self, length: usize, size: Option<u64>) {
-        self.lines += 1;
-        self.bytes += u64::try_from(length).unwrap_or(0);
-        self.until_look -= 1;
+    /// Counts lines; `bytes` were read in all, out of `size` if that is known.
+    pub(super) fn advance(&mut self, lines: u64, bytes: u64, size: Option<u64>) {
+        self.lines += lines;
+        self.bytes = bytes;
+        self.until_look = self.until_look.saturating_sub(u32::try_from(lines).unwrap_or(u32::MAX));
         if self.until_look > 0 {
             return;
         }

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::time::SystemTime;
 
 use stockade_core::Timestamp;
-use stockade_filter::{Clock, DateTemplate, Examination, Memory, RuleHit, Verdict};
+use stockade_filter::{Clock, DateTemplate, Examination, Glance, Memory, Outcome, RuleHit, Surveyed, Verdict, Who};
+use stockade_source::lines;
 
 use super::failure::{Failure, Moment, Names};
 use super::input::{Input, Line};
@@ -87,9 +88,30 @@ impl Lines {
 
     fn add(&mut self, text: &str) {
         self.count += 1;
-        if self.print == Print::All || (self.print == Print::Few && self.kept.len() < self.limit) {
+        if self.keeps_more() {
             self.kept.push(text.to_owned());
         }
+    }
+
+    fn add_bytes(&mut self, line: &[u8]) {
+        if self.keeps_more() {
+            self.add(&String::from_utf8_lossy(line));
+        } else {
+            self.count += 1;
+        }
+    }
+
+    /// Adds so many lines.
+    fn add_all(&mut self, block: &[u8], count: u64) {
+        if self.keeps_more() {
+            lines(block).for_each(|line| self.add_bytes(line));
+        } else {
+            self.count += count;
+        }
+    }
+
+    fn keeps_more(&self) -> bool {
+        self.print == Print::All || (self.print == Print::Few && self.kept.len() < self.limit)
     }
 
     /// Takes back a line, the first one of this text.
@@ -163,7 +185,15 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// Whether only numbers are asked for, and the lines of the few first that are printed.
+    fn is_survey(&self, input: &Input) -> bool {
+        matches!(input, Input::File { .. }) && self.options.verbosity == 0 && self.rules.filter.can_survey()
+    }
+
     pub(super) fn read(&mut self, input: Input) -> io::Result<()> {
+        if self.is_survey(&input) {
+            return self.survey(input);
+        }
         let mut prober = Prober::new(self.rules);
         let no_dates = matches!(input, Input::Journal { .. }) && self.rules.settings.datepattern.is_none();
         let mut dates = vec![0_u64; self.rules.filter.date_templates().count()];
@@ -185,7 +215,14 @@ impl<'a> Tally<'a> {
             self.line(line, &seen, moment);
             Ok(())
         })?;
-        let mut order = self.rules.filter.date_order(&prober.memory).to_vec();
+        if !no_dates {
+            self.tell_dates(&dates, &prober.memory);
+        }
+        Ok(())
+    }
+
+    fn tell_dates(&mut self, dates: &[u64], memory: &Memory) {
+        let mut order = self.rules.filter.date_order(memory).to_vec();
         if order.is_empty() {
             order = (0..dates.len()).collect();
         }
@@ -195,12 +232,79 @@ impl<'a> Tally<'a> {
                 Some(DateHits {
                     number,
                     count: *dates.get(number)?,
-                    template: self.rules.filter.date_template(number, &prober.memory)?,
+                    template: self.rules.filter.date_template(number, memory)?,
                 })
             })
             .collect();
-        self.dates = (!no_dates).then_some(dates);
+        self.dates = Some(dates);
+    }
+
+    /// The short way through a file: what comes out is what [`Self::line`] makes of each line.
+    fn survey(&mut self, input: Input) -> io::Result<()> {
+        let filter = &self.rules.filter;
+        let prober = Prober::new(self.rules);
+        let mut memory = prober.memory;
+        let mut progress = Progress::new(false);
+        let mut templates = 0..filter.date_templates().count();
+        input.blocks(&mut progress, |block| {
+            let mut lines = 0;
+            filter.survey(
+                block,
+                prober.clock,
+                &mut memory,
+                self.options.check_all,
+                |told| match told {
+                    Surveyed::Passed {
+                        lines: passed,
+                        count,
+                        prefixed,
+                    } => {
+                        lines += count;
+                        self.prefregex += prefixed;
+                        self.missed.add_all(passed, count);
+                    }
+                    Surveyed::Line(line, glance) => {
+                        lines += 1;
+                        self.glance(line, glance);
+                    }
+                },
+            );
+            lines
+        })?;
+        let dates: Vec<u64> = templates
+            .by_ref()
+            .map(|number| filter.date_hits(number, &memory))
+            .collect();
+        self.tell_dates(&dates, &memory);
         Ok(())
+    }
+
+    fn glance(&mut self, line: &[u8], glance: &Glance) {
+        self.prefregex += u64::from(glance.prefregex);
+        self.overruns += u64::from(glance.overran);
+        let (mut any, mut harmless) = (false, false);
+        for hit in &glance.found {
+            if hit.helps && !self.options.check_all {
+                continue;
+            }
+            let named = match &hit.outcome {
+                Outcome::Match(who @ Who::Name(_)) | Outcome::Held(Some(who @ Who::Name(_))) => {
+                    !self.names.ids(who).is_empty()
+                }
+                Outcome::Match(_) | Outcome::Held(_) => true,
+                Outcome::Unusable => false,
+            };
+            if let Some(hits) = self.failregex.get_mut(hit.rule).filter(|_| named) {
+                hits.count += 1;
+                any = true;
+                harmless |= hit.helps;
+            }
+        }
+        match (any, harmless) {
+            (_, true) => self.ignored.add_bytes(line),
+            (true, false) => self.matched.add_bytes(line),
+            (false, false) => self.missed.add_bytes(line),
+        }
     }
 
     fn line(&mut self, line: Line<'_>, seen: &Examination, moment: Moment) {
