@@ -73,7 +73,7 @@ pub struct Overrides {
 }
 
 /// A whole configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// The server's own settings.
     pub server: ServerConfig,
@@ -86,6 +86,14 @@ pub struct Config {
     /// Files of `jail.*` that are there and cannot be read: what the jails should be is not known. A server that runs
     /// is best left as it is; its `ignoreip`, for one, may stand in such a file.
     pub unreadable: Vec<String>,
+}
+
+/// Reads `fail2ban.conf` and what belongs to it, and no jails: enough to find the server.
+#[must_use]
+pub fn load_server(dir: &Path, overrides: &Overrides) -> ServerConfig {
+    let directory = dir.to_string_lossy();
+    let presets = presets(overrides, &directory);
+    server::read(&merge::Tree::new(dir), &presets, overrides, &mut Vec::new())
 }
 
 /// Reads the configuration under `dir`, with the built-in one behind it.

@@ -157,19 +157,19 @@ impl Client {
     fn new(args: Args) -> Self {
         let overrides = overrides(&args);
         let folder = args.config.clone().unwrap_or_else(|| PathBuf::from(CONFIG));
-        // What is sent to a server is examined first; other commands only need to know where the server is.
-        let sends = args.test
-            || args.dump.is_none()
-                && args
-                    .words
-                    .first()
-                    .is_none_or(|word| matches!(word.as_str(), "start" | "restart" | "reload"));
-        let load = if sends {
-            crate::check::load
+        let starts = |word: &String| matches!(word.as_str(), "start" | "restart" | "reload");
+        let config = if args.dump.is_some() && !args.test {
+            stockade_config::load(&folder, &overrides)
+        } else if args.test || args.words.first().is_none_or(starts) {
+            // What is sent to a server is examined first.
+            crate::check::load(&folder, &overrides)
         } else {
-            stockade_config::load
+            // Other commands only need to know where the server is.
+            Config {
+                server: stockade_config::load_server(&folder, &overrides),
+                ..Config::default()
+            }
         };
-        let config = load(&folder, &overrides);
         Self { args, folder, config }
     }
 
