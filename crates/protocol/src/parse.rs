@@ -83,6 +83,7 @@ fn status(words: Words<'_>) -> Parsed<Request> {
     Ok(match words.0 {
         [] => Request::Status,
         [Value::Str(word), ..] if word == "--all" => Request::StatusAll(flavor),
+        [_, _, _, ..] => return Err(exception("Invalid command (no status)")),
         _ => Request::StatusJail(words.jail(0)?, flavor),
     })
 }
@@ -270,6 +271,10 @@ fn set_jail(what: &str, words: Words<'_>) -> Parsed<JailSet> {
             lines @ 1.. => JailSet::MaxLines(lines),
             _ => return Err(value_error("maxlines must be integer greater than zero")),
         },
+        "attempt" if words.0.is_empty() => {
+            let text = "Filter.addAttempt() missing 1 required positional argument: 'ip'";
+            return Err(RemoteError::new(ErrorClass::TypeError, text));
+        }
         "attempt" => JailSet::Attempt {
             id: FailureId::parse(&words.text(0)?),
             lines: words.texts(1)?,
@@ -285,7 +290,7 @@ fn set_jail(what: &str, words: Words<'_>) -> Parsed<JailSet> {
         "addaction" => {
             let python = match words.from(1) {
                 [] => None,
-                [file] => Some((file.to_string(), String::new())),
+                [_] => return Err(RemoteError::new(ErrorClass::IndexError, "list index out of range")),
                 [file, json, ..] => Some((file.to_string(), json.to_string())),
             };
             JailSet::AddAction {
@@ -297,7 +302,11 @@ fn set_jail(what: &str, words: Words<'_>) -> Parsed<JailSet> {
         "action" => {
             let (action, key) = (words.text(0)?, words.text(1)?);
             if ACTION_METHODS.contains(&key.as_str()) {
-                let json = words.0.get(2).map(ToString::to_string).unwrap_or_default();
+                let json = words.0.get(2).map(ToString::to_string);
+                if json.as_deref() == Some("") {
+                    return Err(value_error("Expecting value: line 1 column 1 (char 0)"));
+                }
+                let json = json.unwrap_or_default();
                 JailSet::ActionMethod {
                     action,
                     method: key,

@@ -164,6 +164,10 @@ impl fmt::Display for RemoteError {
             // A KeyError shows the key and not the text.
             [only] if self.class == ErrorClass::KeyError => f.write_str(&repr(only)),
             [only] => only.fmt(f),
+            // An error of the system: its number, its words and the file.
+            [Value::Int(number), Value::Str(text), file] if self.class == ErrorClass::FileNotFoundError => {
+                write!(f, "[Errno {number}] {text}: {}", repr(file))
+            }
             args => f.write_str(&repr(&Value::Tuple(args.to_vec()))),
         }
     }

@@ -52,7 +52,7 @@ impl std::error::Error for PickleError {}
 /// # Errors
 /// Fails on anything but values, and on what exceeds the limits; never panics, never runs anything.
 pub fn decode(bytes: &[u8]) -> Result<Value, PickleError> {
-    let (machine, result) = read(bytes)?;
+    let (machine, result) = read(bytes, Errors::Known)?;
     machine.tree().value(result, 0)
 }
 
@@ -63,7 +63,7 @@ pub fn decode(bytes: &[u8]) -> Result<Value, PickleError> {
 /// # Errors
 /// As [`decode`], and if it is not an answer.
 pub fn decode_reply(bytes: &[u8]) -> Result<Reply, PickleError> {
-    let (machine, result) = read(bytes)?;
+    let (machine, result) = read(bytes, Errors::Any)?;
     let mut tree = machine.tree();
     if let Some(Node::Tuple(items) | Node::List(items)) = machine.nodes.get(result)
         && let [code, answer] = *items.as_slice()
@@ -74,6 +74,12 @@ pub fn decode_reply(bytes: &[u8]) -> Result<Reply, PickleError> {
                 return Err(PickleError::Malformed("an exception without arguments"));
             };
             return Ok(Err(RemoteError { class: *class, args }));
+        }
+        if let Some(Node::Fault(args)) = machine.nodes.get(answer) {
+            let Value::Tuple(args) = tree.value(*args, 1)? else {
+                return Err(PickleError::Malformed("an exception without arguments"));
+            };
+            return Ok(Err(json_fault(args)));
         }
         let answer = tree.value(answer, 1)?;
         return Ok(if code == 0 {
@@ -95,6 +101,32 @@ pub fn decode_reply(bytes: &[u8]) -> Result<Reply, PickleError> {
     }
 }
 
+/// Which exceptions may be named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Errors {
+    /// Those of [`ErrorClass`].
+    Known,
+    /// Whatever is called so: a server may have failed in any way. It is shown as an exception of no special kind, and never called.
+    Any,
+}
+
+/// Python's fault of JSON carries the text and the place of it beside the words.
+fn json_fault(args: Vec<Value>) -> RemoteError {
+    let [Value::Str(what), Value::Str(text), Value::Int(place)] = args.as_slice() else {
+        return RemoteError {
+            class: ErrorClass::ValueError,
+            args,
+        };
+    };
+    let before = text.chars().take(usize::try_from(*place).unwrap_or(0));
+    let (mut line, mut column) = (1, 1);
+    for character in before {
+        (line, column) = if character == '\n' { (line + 1, 1) } else { (line, column + 1) };
+    }
+    let text = format!("{what}: line {line} column {column} (char {place})");
+    RemoteError::new(ErrorClass::ValueError, text)
+}
+
 /// What a message makes. Nodes hold the places of others, as Python's objects refer to others: one may be used twice.
 #[derive(Clone, Debug)]
 enum Node {
@@ -108,6 +140,8 @@ enum Node {
     Addr(usize),
     /// An exception that was made, with the place of its tuple of arguments.
     Error(ErrorClass, usize),
+    /// A fault of JSON, with the place of its tuple of arguments.
+    Fault(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -115,11 +149,13 @@ enum Callable {
     Str,
     List,
     Error(ErrorClass),
+    Fault,
 }
 
-fn read(bytes: &[u8]) -> Result<(Machine<'_>, usize), PickleError> {
+fn read(bytes: &[u8], errors: Errors) -> Result<(Machine<'_>, usize), PickleError> {
     let mut machine = Machine {
         rest: bytes,
+        errors,
         nodes: Vec::new(),
         stack: Vec::new(),
         marks: Vec::new(),
@@ -186,6 +222,7 @@ impl Tree<'_> {
 
 struct Machine<'a> {
     rest: &'a [u8],
+    errors: Errors,
     nodes: Vec<Node>,
     stack: Vec<usize>,
     marks: Vec<usize>,
@@ -535,9 +572,19 @@ impl<'a> Machine<'a> {
                 .into_iter()
                 .find(|class| class.module() == module && class.name() == name)
                 .map(Callable::Error)
+                .or_else(|| self.other_error(module, name))
                 .ok_or_else(|| PickleError::Forbidden(format!("{module}.{name}").chars().take(100).collect()))?,
         };
         self.push(Node::Global(callable))
+    }
+
+    fn other_error(&self, module: &str, name: &str) -> Option<Callable> {
+        let is_error = ["Error", "Exception", "Warning"].iter().any(|end| name.ends_with(end));
+        match (self.errors, module) {
+            (Errors::Any, "json.decoder") if is_error => Some(Callable::Fault),
+            (Errors::Any, _) if is_error => Some(Callable::Error(ErrorClass::Exception)),
+            _ => None,
+        }
     }
 
     /// Calls what the closed table has: makes a text, a list or an exception.
@@ -551,6 +598,7 @@ impl<'a> Machine<'a> {
         // Nothing is copied: a short message could ask for many copies.
         let node = match (self.nodes.get(callable), args.as_slice()) {
             (Some(Node::Global(Callable::Error(class))), _) => Node::Error(*class, arguments),
+            (Some(Node::Global(Callable::Fault)), _) => Node::Fault(arguments),
             (Some(Node::Global(Callable::Str)), [text]) => Node::Addr(*text),
             (Some(Node::Global(Callable::List)), [list]) => {
                 self.stack.push(*list);

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use stockade_config::{Config, Overrides, Severity};
-use stockade_protocol::{Value, repr};
+use stockade_protocol::{ErrorClass, Value, repr};
 
 use crate::terminal::{complain, say};
 use args::{Args, Asked, Dump, Face};
@@ -378,7 +378,10 @@ fn say_answer(socket: &Path, words: &[String], asked: &[Value], timeout: Option<
             true
         }
         Ok(Err(error)) => {
-            report::error(&format!("NOK: {}", repr(&Value::Tuple(error.args.clone()))));
+            // Of an error of the system, the file is not among what Python calls its arguments.
+            let shown = if error.class == ErrorClass::FileNotFoundError { 2 } else { usize::MAX };
+            let args = error.args.iter().take(shown).cloned();
+            report::error(&format!("NOK: {}", repr(&Value::Tuple(args.collect()))));
             say(&report::shown(&beautify::error(&error)));
             false
         }

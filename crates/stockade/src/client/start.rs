@@ -44,6 +44,7 @@ pub(crate) fn foreground(
         pidfile: PathBuf::from(&server.pidfile),
         loglevel: server.loglevel.clone(),
         logtarget: server.logtarget.clone(),
+        syslogsocket: server.syslogsocket.clone(),
         force: args.force,
         foreground: stream.is_some(),
     };

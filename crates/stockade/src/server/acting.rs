@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,9 @@ use stockade_action::{Action, Context, Counters, Earlier, Scope};
 use stockade_core::effect::Ban;
 use stockade_core::logline::Level;
 use stockade_core::{FailureId, Fields, JailName};
+use stockade_protocol::Reply;
 
+use super::calling::Call;
 use super::log::Log;
 use super::store::Archive;
 
@@ -54,6 +56,8 @@ pub(crate) enum Job {
     Change(Vec<(String, String)>),
     /// The configuration was read again.
     Reload,
+    /// A client calls a method; it is answered when that is done.
+    Call(Box<Call>, SyncSender<Reply>),
     /// Lift all bans, leave the world as it was, and say so by dropping the sender.
     Stop(Sender<()>),
 }
@@ -421,6 +425,15 @@ impl Thread {
                     outcome
                 }),
                 Job::Reload => self.with(key, Counters::default(), Action::reload),
+                Job::Call(call, reply) => {
+                    let mut answer = None;
+                    self.with(key, Counters::default(), |action, context| {
+                        answer = Some(call.carry_out(&key.0, action, context));
+                        Ok(())
+                    });
+                    // A client that went away does not want the answer.
+                    let _ = answer.map(|answer| reply.send(answer));
+                }
                 Job::Stop(done) => {
                     self.with(key, Counters::default(), Action::stop);
                     self.actions.remove(key);
@@ -519,8 +532,9 @@ mod tests {
     fn lane(native: bool) -> (Lane, Receiver<Work>) {
         let (inbox, waiting) = channel();
         let log = Log::open(
-            super::super::log::Target::Stderr,
-            Level::Critical,
+            super::super::logtarget::Target::plain(super::super::logtarget::Place::Stderr),
+            "auto",
+            "CRITICAL",
             jiff::tz::TimeZone::UTC,
         )
         .unwrap();

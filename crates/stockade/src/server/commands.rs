@@ -10,8 +10,10 @@ use stockade_protocol::{
 };
 use stockade_store::Place;
 
+use super::calling::METHODS;
 use super::jails::{Jails, Running};
-use super::log::{Target, level_name, local, parse_level};
+use super::log::local;
+use super::logtarget::Target;
 use super::setup::{JailSetup, answer_of, no_action, seconds, strings};
 use super::store::{Database, Order};
 
@@ -22,7 +24,8 @@ impl Jails {
             Request::Ping => Ok(Value::from("pong")),
             Request::Version => Ok(Value::from(crate::FAIL2BAN_VERSION)),
             Request::Echo(words) => Ok(Value::List(words)),
-            Request::Sleep(_) => Err(exception("`sleep` is not supported yet: it would hold up all jails")),
+            // Slept by the client's own thread before it comes here: it would hold up all jails.
+            Request::Sleep(_) => Ok(Value::None),
             Request::ServerStatus => Ok(Value::from("Server ready")),
             Request::Status => Ok(self.status()),
             Request::StatusJail(jail, flavor) => self.running(&jail).and_then(|running| status_of(running, flavor)),
@@ -143,9 +146,9 @@ impl Jails {
     fn get_server(&self, key: ServerKey) -> Value {
         let database = |get: &dyn Fn(&Database) -> Value| self.database.as_ref().map_or(Value::None, get);
         match key {
-            ServerKey::LogLevel => Value::from(level_name(self.log.level())),
+            ServerKey::LogLevel => Value::from(self.log.level()),
             ServerKey::LogTarget => Value::from(self.log.target().shown()),
-            ServerKey::SyslogSocket => Value::from("auto"),
+            ServerKey::SyslogSocket => Value::from(self.log.syslog_socket()),
             ServerKey::DbFile => database(&|database| Value::from(database.place().to_string())),
             ServerKey::DbMaxMatches => database(&|database| Value::Int(database.max_matches)),
             ServerKey::DbPurgeAge => database(&|database| Value::Int(database.purge_age)),
@@ -156,25 +159,31 @@ impl Jails {
     pub(crate) fn set_server(&mut self, setting: ServerSetting) -> Reply {
         match setting {
             ServerSetting::LogLevel(level) => {
-                let parsed = parse_level(&level).ok_or_else(|| {
-                    RemoteError::new(
-                        ErrorClass::ValueError,
-                        format!("Invalid log level '{}'", level.to_uppercase()),
-                    )
-                })?;
-                self.log.set_level(parsed);
-                Ok(Value::from(level_name(parsed)))
+                let level = level.to_uppercase();
+                if !self.log.set_level(&level) {
+                    let text = format!("Invalid log level '{level}'");
+                    return Err(RemoteError::new(ErrorClass::ValueError, text));
+                }
+                Ok(Value::from(level))
             }
             ServerSetting::LogTarget(target) => {
                 let target = Target::parse(&target).map_err(|fault| RemoteError::new(ErrorClass::ValueError, fault))?;
                 if target != self.log.target() {
-                    self.log
-                        .set_target(target.clone())
-                        .map_err(|fault| RemoteError::new(ErrorClass::ValueError, fault))?;
+                    if let Err(fault) = self.log.set_target(target.clone()) {
+                        return Err(self.no_such_log(&fault));
+                    }
+                    let version = crate::FAIL2BAN_VERSION;
+                    self.say(Level::Info, "fail2ban.server", &format!("Start Fail2ban v{version}"));
+                    let described = self.log.described();
+                    let text = format!("Changed logging target to {described} for Fail2ban v{version}");
+                    self.say(Level::Info, "fail2ban.server", &text);
                 }
                 Ok(Value::from(target.shown()))
             }
-            ServerSetting::SyslogSocket(socket) => Ok(Value::from(socket)),
+            ServerSetting::SyslogSocket(socket) => match self.log.set_syslog_socket(socket.clone()) {
+                Ok(()) => Ok(Value::from(socket)),
+                Err(fault) => Err(self.no_such_log(&fault)),
+            },
             ServerSetting::AllowIpv6(word) => Ok(Value::from(word)),
             ServerSetting::DbFile(file) => {
                 self.set_database(file.as_deref().and_then(Place::parse))?;
@@ -202,6 +211,12 @@ impl Jails {
                     .collect(),
             )),
         }
+    }
+
+    /// Why a log cannot be had goes into the one there is; the answer is Fail2Ban's.
+    fn no_such_log(&self, fault: &str) -> RemoteError {
+        self.say(Level::Error, "fail2ban.server", fault);
+        exception("Failed to change log target")
     }
 
     /// Opens another database, or none. While there are jails it cannot be changed, as upstream has it.
@@ -277,10 +292,12 @@ impl Jails {
             }
             JailSet::BanIp(ids) => {
                 let mut count = 0;
+                // All at one time, so that they end in the order in which they were named.
+                let now = super::now();
                 for id in ids {
                     check_banable(&id)?;
                     count +=
-                        usize::from(self.decide(place, |jail, now, out| jail.ban_manually(id, now, out)) == Some(true));
+                        usize::from(self.decide(place, |jail, _, out| jail.ban_manually(id, now, out)) == Some(true));
                 }
                 Ok(count_value(count))
             }
@@ -300,8 +317,9 @@ impl Jails {
                 }
                 Ok(count_value(count))
             }
+            // Taken by the thread's loop; only as a part of something else it comes here.
             JailSet::ActionMethod { method, .. } => Err(exception(format!(
-                "calling the method `{method}` of an action is not supported; mend: set its properties, or ban and unban by banip and unbanip"
+                "the method `{method}` of an action can be called by `set` alone"
             ))),
             set => {
                 let Some(running) = self.jails.get(place) else {
@@ -332,7 +350,11 @@ impl Jails {
             (JailSet::Idle(idle), _) => Ok(Value::Bool(*idle)),
             (JailSet::AddAction { action, .. }, _) => Ok(Value::from(action.as_str())),
             (JailSet::Action { properties, .. }, _) => {
-                Ok(properties.last().map_or(Value::None, |(_, value)| value.clone()))
+                let last = properties.last();
+                Ok(last.map_or(Value::None, |(property, value)| match value {
+                    Value::Str(text) => property_value(property, text),
+                    other => other.clone(),
+                }))
             }
             _ => Ok(Value::None),
         }
@@ -348,7 +370,7 @@ impl Jails {
         self.position(jail).ok_or_else(|| unknown(jail))
     }
 
-    fn running(&self, jail: &JailName) -> Result<&Running, RemoteError> {
+    pub(crate) fn running(&self, jail: &JailName) -> Result<&Running, RemoteError> {
         self.place(jail)
             .and_then(|place| self.jails.get(place).ok_or_else(|| unknown(jail)))
     }
@@ -463,12 +485,13 @@ fn get_jail(running: &Running, get: &JailGet, log: &super::log::Log) -> Reply {
             let built = build(running, action)?;
             let unset = ALWAYS_SET.iter().find(|(name, _)| name == property);
             let value = built.property(property).or(unset.map(|(_, value)| *value));
-            Value::from(value.ok_or_else(|| {
+            let value = value.ok_or_else(|| {
                 RemoteError::new(
                     ErrorClass::AttributeError,
                     format!("'CommandAction' object has no attribute '{property}'"),
                 )
-            })?)
+            })?;
+            property_value(property, value)
         }
         JailGet::ActionProperties(action) => {
             let built = build(running, action)?;
@@ -481,10 +504,16 @@ fn get_jail(running: &Running, get: &JailGet, log: &super::log::Log) -> Reply {
         }
         JailGet::ActionMethods(action) => {
             running.setup.action(action).ok_or_else(|| no_action(action))?;
-            strings(["ban", "flush", "prolong", "reban", "reload", "start", "stop", "unban"].into_iter())
+            strings(METHODS.iter().copied())
         }
         _ => Value::None,
     })
+}
+
+/// A property as Fail2Ban keeps it: the time limit is a number.
+fn property_value(property: &str, value: &str) -> Value {
+    let number = (property == "timeout").then(|| value.parse().ok()).flatten();
+    number.map_or_else(|| Value::from(value), Value::Int)
 }
 
 /// Properties that every action has, with what they are if nobody sets them.

@@ -48,7 +48,11 @@ impl Jails {
             broken,
             mut faults,
             server,
-        } = Draft::read(stream);
+        } = Draft::read(stream, |name| {
+            // A reload describes each jail anew; what comes alone changes jails that are there.
+            let running = reload.is_none().then(|| self.running(name).ok()).flatten()?;
+            Some((running.setup.clone(), running.started))
+        });
         for setting in server {
             if let Err(error) = self.set_server(setting) {
                 faults.push(error.to_string());
@@ -149,10 +153,15 @@ struct Draft {
 }
 
 impl Draft {
-    fn read(stream: &[Value]) -> Self {
+    /// `known` tells the jails that are there already and may be changed.
+    fn read(stream: &[Value], known: impl Fn(&JailName) -> Option<(JailSetup, bool)>) -> Self {
         let mut draft = Self::default();
         for command in stream {
-            if let Err(error) = parse(command).and_then(|request| draft.take(request)) {
+            let taken = parse(command).and_then(|request| {
+                draft.know(&request, &known);
+                draft.take(request)
+            });
+            if let Err(error) = taken {
                 let what = stockade_protocol::repr(command);
                 let shortened: String = what.chars().take(300).collect();
                 draft.faults.push(format!("{error}; in the command {shortened}"));
@@ -166,6 +175,15 @@ impl Draft {
         let broken = &draft.broken;
         draft.jails.retain(|(setup, _)| !broken.contains(&setup.name));
         draft
+    }
+
+    /// Takes up a jail that is there already and about which something is said.
+    fn know(&mut self, request: &Request, known: impl Fn(&JailName) -> Option<(JailSetup, bool)>) {
+        if let Request::SetJail(name, _) | Request::MultiSet(name, _) | Request::Start(name) = request
+            && !self.jails.iter().any(|(setup, _)| setup.name == *name)
+        {
+            self.jails.extend(known(name));
+        }
     }
 
     fn take(&mut self, request: Request) -> Result<(), RemoteError> {

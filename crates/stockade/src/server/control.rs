@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use stockade_core::logline::Level;
-use stockade_protocol::{CLOSE, END, Frames, RemoteError, Reply, Value, parse, pickle, repr, repr_error};
+use stockade_protocol::{CLOSE, END, ErrorClass, Frames, RemoteError, Reply, Request, Value, parse, pickle, repr, repr_error};
 
 use super::jails::Message;
 use super::log::Log;
@@ -147,8 +147,11 @@ impl Control {
             Err(error) => return pickle::encode(&Value::from(format!("ERROR: {error}"))),
         };
         let reply = parse(&words).and_then(|request| {
+            if let Request::Sleep(seconds) = request {
+                self.sleep(seconds)?;
+            }
             let (sender, receiver) = sync_channel(1);
-            let gone = || RemoteError::new(stockade_protocol::ErrorClass::Exception, "the server is shutting down");
+            let gone = || RemoteError::new(ErrorClass::Exception, "the server is shutting down");
             self.jails
                 .send(Message::Command { request, reply: sender })
                 .map_err(|_| gone())?;
@@ -156,6 +159,23 @@ impl Control {
         });
         self.note(&words, &reply);
         pickle::encode_reply(&reply)
+    }
+
+    /// Lets the client wait, and nobody else, unless others wait for its place.
+    fn sleep(&self, seconds: f64) -> Result<(), RemoteError> {
+        let refused = |text: &str| RemoteError::new(ErrorClass::ValueError, text);
+        if seconds < 0.0 {
+            return Err(refused("sleep length must be non-negative"));
+        }
+        let length =
+            Duration::try_from_secs_f64(seconds).map_err(|_| refused("timestamp too large to convert to C _PyTime_t"))?;
+        let begun = Instant::now();
+        while let Some(left) = length.checked_sub(begun.elapsed())
+            && begun.elapsed() < self.patience(length)
+        {
+            std::thread::sleep(left.min(LOOK));
+        }
+        Ok(())
     }
 
     fn note(&self, words: &Value, reply: &Reply) {

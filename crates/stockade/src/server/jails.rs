@@ -13,7 +13,7 @@ use stockade_action::Counters;
 use stockade_core::logline::{self, Level};
 use stockade_core::{Effect, Effects, Failure, FailureId, Jail, JailName, Timestamp};
 use stockade_filter::{Match, UseDns, Who};
-use stockade_protocol::{Reply, Request};
+use stockade_protocol::{JailSet, Reply, Request};
 use stockade_store::Place;
 
 use super::acting::{About, Acting, Job, Lane};
@@ -175,6 +175,11 @@ impl Jails {
                 let names: Vec<JailName> = self.jails.iter().map(|running| running.setup.name.clone()).collect();
                 self.stop_aside(&names, reply);
             }
+            // Answered by the action's own thread.
+            Message::Command {
+                request: Request::SetJail(jail, JailSet::ActionMethod { action, method, json }),
+                reply,
+            } => self.call(&jail, &action, (&method, &json), reply),
             Message::Command { request, reply } => {
                 let answer = self.command(request);
                 // A client that went away does not want the answer.

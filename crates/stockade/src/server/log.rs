@@ -1,4 +1,4 @@
-//! `fail2ban.log`, or wherever `logtarget` points, in Fail2Ban's format (behaviour spec 7.6).
+//! `fail2ban.log`, or wherever `logtarget` points (behaviour spec 7.6); how lines look there is in [`super::logtarget`].
 //!
 //! Every thread logs, so the target stands behind a lock; a channel would let a crash lose the lines that explain it.
 
@@ -18,8 +18,7 @@ use rustix::fs::OFlags;
 use stockade_core::Timestamp;
 use stockade_core::logline::Level;
 
-/// Facility `daemon` of syslog, shifted as the protocol wants it.
-const SYSLOG_DAEMON: u8 = 3 << 3;
+use super::logtarget::{Place, Record, Target, thread_name};
 
 /// A reader of our output that takes nothing is waited for so long, all threads with it; then lines are lost until it reads again, as bans
 /// must not wait for it.
@@ -28,69 +27,34 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A pipe that has room takes so much without waiting.
 const PIPE_BYTES: usize = 4096;
 
-/// The system's logger.
+/// The system's logger, if `syslogsocket` names no other.
 const SYSLOG_SOCKET: &str = "/dev/log";
 
-/// Where log lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// A file.
-    File(PathBuf),
-    /// Standard output, with date.
-    Stdout,
-    /// Standard error, with date.
-    Stderr,
-    /// Standard output without date, for a supervisor that adds its own.
-    Sysout,
-    /// The system's logger by its socket.
-    Syslog,
-}
+/// Where the journal listens.
+const JOURNAL_SOCKET: &str = "/run/systemd/journal/socket";
 
-impl Target {
-    /// Reads a `logtarget`. Options in brackets (`[facility=…]`) are refused with a mend.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if let Some((name, options)) = text.split_once('[') {
-            return Err(format!(
-                "`logtarget` options are not supported yet: `[{options}`; mend: logtarget = {}",
-                name.trim_end()
-            ));
-        }
-        match text.to_ascii_uppercase().as_str() {
-            "" => Err("`logtarget` is empty; mend: logtarget = /var/log/fail2ban.log".to_owned()),
-            "STDOUT" => Ok(Self::Stdout),
-            "STDERR" => Ok(Self::Stderr),
-            "SYSOUT" => Ok(Self::Sysout),
-            "SYSLOG" => Ok(Self::Syslog),
-            "SYSTEMD-JOURNAL" => Err(
-                "`logtarget = SYSTEMD-JOURNAL` is not supported yet; mend: logtarget = SYSOUT under systemd".to_owned(),
-            ),
-            _ => Ok(Self::File(text.into())),
-        }
-    }
-
-    /// As `get logtarget` shows it.
-    pub(crate) fn shown(&self) -> String {
-        match self {
-            Self::File(path) => path.display().to_string(),
-            Self::Stdout => "STDOUT".into(),
-            Self::Stderr => "STDERR".into(),
-            Self::Sysout => "SYSOUT".into(),
-            Self::Syslog => "SYSLOG".into(),
-        }
-    }
-}
+/// A datagram of more is refused by the kernel's usual limits, so what is longer is cut.
+const DATAGRAM: usize = 64 * 1024;
 
 /// The log: level, target, and the zone its dates are in.
 pub(crate) struct Log {
+    /// The number below which nothing is written.
     level: AtomicU8,
     zone: TimeZone,
+    started: Timestamp,
     sink: Mutex<Sink>,
 }
 
 struct Sink {
     target: Target,
     handle: Handle,
+    /// `syslogsocket` as it was set.
+    syslogsocket: String,
+    /// `loglevel` as it was set.
+    loglevel: String,
     line: String,
+    /// The text of the line, safe to show.
+    text: String,
     /// Lines that could not be written since the last one that could.
     lost: u64,
     /// The last line was written in part.
@@ -105,20 +69,27 @@ enum Handle {
     },
     Stdout,
     Stderr,
-    Syslog(UnixDatagram),
+    /// The system's logger or the journal, and where it listens.
+    Datagrams(UnixDatagram, PathBuf),
 }
 
 impl Log {
     /// Opens a log. Fails if the target cannot be written.
-    pub(crate) fn open(target: Target, level: Level, zone: TimeZone) -> Result<Self, String> {
-        let handle = open(&target)?;
+    pub(crate) fn open(target: Target, syslogsocket: &str, loglevel: &str, zone: TimeZone) -> Result<Self, String> {
+        let level = parse_level(loglevel)
+            .ok_or_else(|| format!("`loglevel` cannot be `{loglevel}`; mend: loglevel = INFO"))?;
+        let handle = open(&target, syslogsocket)?;
         Ok(Self {
-            level: AtomicU8::new(rank(level)),
+            level: AtomicU8::new(level),
             zone,
+            started: crate::server::now(),
             sink: Mutex::new(Sink {
                 target,
                 handle,
+                syslogsocket: syslogsocket.to_owned(),
+                loglevel: loglevel.to_uppercase(),
                 line: String::new(),
+                text: String::new(),
                 lost: 0,
                 torn: false,
             }),
@@ -130,18 +101,19 @@ impl Log {
         &self.zone
     }
 
-    /// The level below which nothing is written.
-    pub(crate) fn level(&self) -> Level {
-        LEVELS
-            .iter()
-            .map(|(_, level, _)| *level)
-            .find(|level| rank(*level) == self.level.load(Ordering::Relaxed))
-            .unwrap_or(Level::Info)
+    /// `loglevel` as it was set.
+    pub(crate) fn level(&self) -> String {
+        self.lock().loglevel.clone()
     }
 
-    /// Sets the level.
-    pub(crate) fn set_level(&self, level: Level) {
-        self.level.store(rank(level), Ordering::Relaxed);
+    /// Sets the level, a name or a number; false if it is none.
+    pub(crate) fn set_level(&self, loglevel: &str) -> bool {
+        let Some(level) = parse_level(loglevel) else {
+            return false;
+        };
+        self.level.store(level, Ordering::Relaxed);
+        loglevel.clone_into(&mut self.lock().loglevel);
+        true
     }
 
     /// The current target.
@@ -151,17 +123,42 @@ impl Log {
 
     /// Changes the target; the old one stays if the new one cannot be opened.
     pub(crate) fn set_target(&self, target: Target) -> Result<(), String> {
-        let handle = open(&target)?;
         let mut sink = self.lock();
-        sink.handle = handle;
+        sink.handle = open(&target, &sink.syslogsocket)?;
         sink.target = target;
         Ok(())
+    }
+
+    /// `syslogsocket` as it was set.
+    pub(crate) fn syslog_socket(&self) -> String {
+        self.lock().syslogsocket.clone()
+    }
+
+    /// Changes the socket of the system's logger; if that is in use, it has to be there.
+    pub(crate) fn set_syslog_socket(&self, socket: String) -> Result<(), String> {
+        let mut sink = self.lock();
+        if sink.target.place == Place::Syslog && sink.syslogsocket != socket {
+            sink.handle = open(&sink.target, &socket)?;
+        }
+        sink.syslogsocket = socket;
+        Ok(())
+    }
+
+    /// The target with the socket behind it, as it is told when it changes.
+    pub(crate) fn described(&self) -> String {
+        let sink = self.lock();
+        match &sink.handle {
+            Handle::Datagrams(_, path) if sink.target.place == Place::Syslog => {
+                format!("{} ({})", sink.target.shown(), path.display())
+            }
+            _ => sink.target.shown(),
+        }
     }
 
     /// Opens the file anew after it was rotated away; `true` if the target is a file.
     pub(crate) fn reopen(&self) -> Result<bool, String> {
         let target = self.target();
-        let is_file = matches!(target, Target::File(_));
+        let is_file = matches!(target.place, Place::File(_));
         if is_file {
             self.set_target(target)?;
         }
@@ -170,11 +167,11 @@ impl Log {
 
     /// Writes one line. `logger` is Fail2Ban's name for the part that speaks, `fail2ban.actions` for bans.
     pub(crate) fn write(&self, level: Level, logger: &str, text: &str) {
-        if rank(level) < self.level.load(Ordering::Relaxed) {
+        if level_number(level) < self.level.load(Ordering::Relaxed) {
             return;
         }
         let mut sink = self.lock();
-        sink.log(level, logger, text, &self.zone);
+        sink.log(level, logger, text, (&self.zone, self.started));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Sink> {
@@ -183,7 +180,7 @@ impl Log {
 }
 
 impl Sink {
-    fn log(&mut self, level: Level, logger: &str, text: &str, zone: &TimeZone) {
+    fn log(&mut self, level: Level, logger: &str, text: &str, zone: Zone<'_>) {
         // A log that cannot be written (disk full, nobody reads) must not end protection; how much is missing is told once it can be.
         let patience = if self.lost == 0 { PATIENCE } else { Duration::ZERO };
         if self.lost > 0 {
@@ -200,7 +197,7 @@ impl Sink {
         }
     }
 
-    fn write(&mut self, level: Level, logger: &str, text: &str, zone: &TimeZone, patience: Duration) -> bool {
+    fn write(&mut self, level: Level, logger: &str, text: &str, zone: Zone<'_>, patience: Duration) -> bool {
         self.compose(level, logger, text, zone);
         match self.handle.write(self.line.as_bytes(), patience) {
             Ok(()) => {
@@ -218,41 +215,52 @@ impl Sink {
         }
     }
 
-    fn compose(&mut self, level: Level, logger: &str, text: &str, zone: &TimeZone) {
+    fn compose(&mut self, level: Level, logger: &str, text: &str, (zone, started): Zone<'_>) {
         let now = crate::server::now();
+        self.text.clear();
+        push_visible(&mut self.text, text);
         let Self { target, line, torn, .. } = self;
         line.clear();
         if *torn {
             // What follows must not be taken for the rest of another line.
             line.push('\n');
         }
-        let pid = std::process::id();
-        let name = level_name(level);
-        match target {
-            Target::Syslog => {
-                let severity = syslog_severity(level);
-                let _ = write!(
-                    line,
-                    "<{}>fail2ban[{pid}]: {logger} [{pid}]: {name} ",
-                    SYSLOG_DAEMON | severity
-                );
+        match target.place {
+            Place::Syslog => {
+                // Writing to a String cannot fail.
+                let _ = write!(line, "<{}>", target.facility | syslog_severity(level));
             }
-            Target::Sysout => {
-                let _ = write!(line, "{logger:<24}[{pid}]: {name:<7} ");
-            }
-            Target::File(_) | Target::Stdout | Target::Stderr => {
-                let milliseconds = now.subsec_micros() / 1000;
-                let _ = write!(
-                    line,
-                    "{},{milliseconds:03} {logger:<24}[{pid}]: {name:<7} ",
-                    local(now, zone)
-                );
-            }
+            Place::Journal => line.push_str("MESSAGE="),
+            _ => {}
         }
-        push_visible(line, text);
-        line.push('\n');
+        let date = local(now, zone);
+        let record = Record {
+            level,
+            logger,
+            text: &self.text,
+            now,
+            date: &date,
+            started,
+        };
+        target.compose(line, &record);
+        match target.place {
+            // As there, with the end of a text in C.
+            Place::Syslog => line.push('\0'),
+            Place::Journal => {
+                let _ = write!(
+                    line,
+                    "\nPRIORITY={}\nLOGGER={logger}\nTHREAD_NAME={}\nPROCESS_NAME=MainProcess\nSYSLOG_IDENTIFIER=fail2ban\n",
+                    journal_priority(level),
+                    thread_name()
+                );
+            }
+            _ => line.push('\n'),
+        }
     }
 }
+
+/// The zone of dates, and since when the log is written.
+type Zone<'a> = (&'a TimeZone, Timestamp);
 
 impl Handle {
     /// Writes a line; if that fails, how much of it was written.
@@ -262,14 +270,13 @@ impl Handle {
             Self::File { file, .. } => patiently(file, line, patience),
             Self::Stdout => patiently(io::stdout(), line, patience),
             Self::Stderr => patiently(io::stderr(), line, patience),
-            Self::Syslog(socket) => {
-                let line = line.strip_suffix(b"\n").unwrap_or(line);
+            Self::Datagrams(socket, path) => {
                 let sent = send(socket, line, patience);
                 // The logger was started anew, or was not there for a while.
                 let gone = sent
                     .as_ref()
                     .is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock);
-                let sent = if gone && socket.connect(SYSLOG_SOCKET).is_ok() {
+                let sent = if gone && socket.connect(path).is_ok() {
                     send(socket, line, patience)
                 } else {
                     sent
@@ -309,6 +316,7 @@ fn patiently(output: impl std::os::fd::AsFd, line: &[u8], patience: Duration) ->
 }
 
 fn send(socket: &UnixDatagram, line: &[u8], patience: Duration) -> io::Result<()> {
+    let line = line.get(..DATAGRAM).unwrap_or(line);
     match socket.send(line) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock && !patience.is_zero() => {
             if is_ready(socket, patience)? {
@@ -330,25 +338,34 @@ fn is_ready(output: &impl std::os::fd::AsFd, patience: Duration) -> io::Result<b
     Ok(poll(&mut outputs, Some(&timeout))? > 0)
 }
 
-fn open(target: &Target) -> Result<Handle, String> {
-    Ok(match target {
-        Target::File(path) => {
+fn open(target: &Target, syslogsocket: &str) -> Result<Handle, String> {
+    Ok(match &target.place {
+        Place::File(path) => {
             let file = open_file(path)?;
             let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
             Handle::File { file, regular }
         }
-        Target::Stdout | Target::Sysout => Handle::Stdout,
-        Target::Stderr => Handle::Stderr,
-        Target::Syslog => {
-            let socket = UnixDatagram::unbound()
-                .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
-                .and_then(|socket| socket.connect(SYSLOG_SOCKET).map(|()| socket))
-                .map_err(|error| {
-                    format!("logtarget SYSLOG: {SYSLOG_SOCKET}: {error}; mend: start a syslog daemon or set logtarget to a file")
-                })?;
-            Handle::Syslog(socket)
+        Place::Stdout | Place::Sysout => Handle::Stdout,
+        Place::Stderr => Handle::Stderr,
+        Place::Syslog => {
+            let auto = syslogsocket.is_empty() || syslogsocket.eq_ignore_ascii_case("auto");
+            let path = if auto { SYSLOG_SOCKET } else { syslogsocket };
+            connect(path, "SYSLOG", "start a syslog daemon, or set syslogsocket to its socket")?
         }
+        Place::Journal => connect(
+            JOURNAL_SOCKET,
+            "SYSTEMD-JOURNAL",
+            "set logtarget to a file where there is no systemd-journald",
+        )?,
     })
+}
+
+fn connect(path: &str, name: &str, mend: &str) -> Result<Handle, String> {
+    UnixDatagram::unbound()
+        .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
+        .and_then(|socket| socket.connect(path).map(|()| socket))
+        .map(|socket| Handle::Datagrams(socket, path.into()))
+        .map_err(|error| format!("logtarget {name}: {path}: {error}; mend: {mend}"))
 }
 
 fn open_file(path: &Path) -> Result<File, String> {
@@ -405,13 +422,16 @@ const LEVELS: &[(&str, Level, u8)] = &[
     ("CRITICAL", Level::Critical, 50),
 ];
 
-/// A level by its name (any case) or number.
-pub(crate) fn parse_level(text: &str) -> Option<Level> {
-    let upper = text.to_ascii_uppercase();
-    LEVELS
-        .iter()
-        .find(|(name, _, number)| *name == upper || number.to_string() == upper)
-        .map(|(_, level, _)| *level)
+/// The number of a level by its name (any case) or number; what is above the highest is never reached.
+fn parse_level(text: &str) -> Option<u8> {
+    let upper = match &*text.to_ascii_uppercase() {
+        "WARN" => "WARNING".to_owned(),
+        "FATAL" => "CRITICAL".to_owned(),
+        other => other.to_owned(),
+    };
+    let named = LEVELS.iter().find(|(name, ..)| *name == upper);
+    let number = || (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse());
+    named.map_or_else(|| Some(number()?.unwrap_or(u8::MAX)), |(.., number)| Some(*number))
 }
 
 /// A level's name.
@@ -422,7 +442,8 @@ pub(crate) fn level_name(level: Level) -> &'static str {
         .map_or("INFO", |(name, ..)| name)
 }
 
-fn rank(level: Level) -> u8 {
+/// A level's number.
+pub(crate) fn level_number(level: Level) -> u8 {
     LEVELS
         .iter()
         .find(|(_, other, _)| *other == level)
@@ -440,6 +461,14 @@ fn syslog_severity(level: Level) -> u8 {
     }
 }
 
+/// As Python's handler for the journal sorts levels: a notice is a warning there. Seen on 1.0.2.
+fn journal_priority(level: Level) -> u8 {
+    match syslog_severity(level) {
+        5 => 4,
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -447,7 +476,7 @@ mod tests {
     #[test]
     fn writes_the_format_that_log_watchers_parse() {
         let path = std::env::temp_dir().join(format!("stockade-log-{}", std::process::id()));
-        let log = Log::open(Target::File(path.clone()), Level::Info, TimeZone::UTC).unwrap();
+        let log = Log::open(Target::plain(Place::File(path.clone())), "auto", "INFO", TimeZone::UTC).unwrap();
         log.write(Level::Notice, "fail2ban.actions", "[sshd] Ban 192.0.2.7");
         log.write(Level::Debug, "fail2ban.filter", "not shown");
         log.write(Level::Error, "fail2ban.filter", "a\x1b[2Jb\nc");
@@ -469,13 +498,16 @@ mod tests {
     #[test]
     fn a_line_that_was_written_in_part_is_ended_before_the_next() {
         let mut sink = Sink {
-            target: Target::Stdout,
+            target: Target::plain(Place::Stdout),
             handle: Handle::Stdout,
+            syslogsocket: "auto".to_owned(),
+            loglevel: "INFO".to_owned(),
             line: String::new(),
+            text: String::new(),
             lost: 0,
             torn: true,
         };
-        sink.compose(Level::Info, "x", "text", &TimeZone::UTC);
+        sink.compose(Level::Info, "x", "text", (&TimeZone::UTC, Timestamp::from_secs(0)));
         assert!(sink.line.starts_with("\n20"), "{}", sink.line);
         let mut room = 10;
         let outcome = whole(b"a line of some length", |rest| {
@@ -511,21 +543,18 @@ mod tests {
             0,
         )
         .unwrap();
-        let opened = Log::open(Target::File(path.clone()), Level::Info, TimeZone::UTC);
+        let opened = Log::open(Target::plain(Place::File(path.clone())), "auto", "INFO", TimeZone::UTC);
         std::fs::remove_file(&path).unwrap();
         assert!(opened.is_err());
     }
 
     #[test]
-    fn knows_fail2bans_targets_and_levels() {
-        assert_eq!(Target::parse("stdout"), Ok(Target::Stdout));
-        assert_eq!(
-            Target::parse("/var/log/fail2ban.log"),
-            Ok(Target::File("/var/log/fail2ban.log".into()))
-        );
-        assert!(Target::parse("SYSLOG[facility=auth]").is_err());
-        assert_eq!(parse_level("notice"), Some(Level::Notice));
-        assert_eq!(parse_level("20"), Some(Level::Info));
+    fn knows_fail2bans_levels() {
+        assert_eq!(parse_level("notice"), Some(25));
+        assert_eq!(parse_level("20"), Some(20));
+        assert_eq!(parse_level("WARN"), Some(30));
+        assert_eq!(parse_level("4711"), Some(255));
+        assert_eq!(parse_level(""), None);
         assert_eq!(parse_level("bogus"), None);
     }
 }

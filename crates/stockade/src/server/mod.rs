@@ -2,6 +2,7 @@
 
 mod acting;
 pub(crate) mod addresses;
+mod calling;
 mod change;
 mod commands;
 mod configure;
@@ -9,6 +10,7 @@ mod control;
 mod jails;
 pub(crate) mod journal;
 mod log;
+mod logtarget;
 mod matching;
 mod resolve;
 pub(crate) mod setup;
@@ -39,7 +41,8 @@ use stockade_protocol::{ReloadOptions, Request, Value};
 use acting::Acting;
 use control::Control;
 use jails::{Jails, Message};
-use log::{Log, Target, parse_level};
+use log::Log;
+use logtarget::Target;
 use matching::Workers;
 use resolve::Resolver;
 use watch::Watch;
@@ -65,6 +68,8 @@ pub struct ServerOptions {
     pub loglevel: String,
     /// `logtarget`
     pub logtarget: String,
+    /// `syslogsocket`, a path or `auto`.
+    pub syslogsocket: String,
     /// Remove a socket that a server left behind when it died.
     pub force: bool,
     /// In the foreground: tell the terminal when ready, and what went wrong.
@@ -90,11 +95,10 @@ pub fn run(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> ExitCode
 fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(), String> {
     // Logs, pid file and socket are for root alone; upstream does the same.
     rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
-    let level = parse_level(&options.loglevel)
-        .ok_or_else(|| format!("`loglevel` cannot be `{}`; mend: loglevel = INFO", options.loglevel))?;
     let log = Arc::new(Log::open(
         Target::parse(&options.logtarget)?,
-        level,
+        &options.syslogsocket,
+        &options.loglevel,
         TimeZone::system(),
     )?);
     let listener = listen(&options.socket, options.force)?;

@@ -113,6 +113,7 @@ impl JailSetup {
                 let groups = words.split(|word| word == "+").filter(|group| !group.is_empty());
                 self.journalmatch.extend(groups.map(<[String]>::to_vec));
             }
+            JailSet::DelJournalMatch(words) if words.is_empty() => self.journalmatch.clear(),
             JailSet::DelJournalMatch(words) => {
                 let place = self.journalmatch.iter().position(|other| other == words);
                 let place = place.ok_or_else(|| {
@@ -371,7 +372,13 @@ fn value_error(text: impl Into<String>) -> RemoteError {
 }
 
 fn remove(list: &mut Vec<String>, index: i64) {
-    if let Ok(place) = usize::try_from(index)
+    // As in Python, a negative one counts from the end.
+    let place = if index < 0 {
+        list.len().checked_sub(usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX))
+    } else {
+        usize::try_from(index).ok()
+    };
+    if let Some(place) = place
         && place < list.len()
     {
         list.remove(place);

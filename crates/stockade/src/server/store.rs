@@ -480,8 +480,9 @@ mod tests {
     #[test]
     fn a_disk_that_hangs_neither_fills_the_memory_nor_holds_up_who_bans() {
         let log = Log::open(
-            super::super::log::Target::Stderr,
-            Level::Critical,
+            super::super::logtarget::Target::plain(super::super::logtarget::Place::Stderr),
+            "auto",
+            "CRITICAL",
             jiff::tz::TimeZone::UTC,
         )
         .unwrap();
