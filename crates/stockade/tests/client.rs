@@ -108,10 +108,12 @@ fn commands() -> impl Iterator<Item = (Option<&'static str>, &'static str)> {
     let lines = COMMANDS
         .lines()
         .filter(|line| !line.starts_with('#') && !line.is_empty());
-    lines.map(|line| match line.strip_prefix('~').and_then(|line| line.split_once(' ')) {
-        Some((mark, command)) => (Some(mark), command),
-        None => (None, line),
-    })
+    lines.map(
+        |line| match line.strip_prefix('~').and_then(|line| line.split_once(' ')) {
+            Some((mark, command)) => (Some(mark), command),
+            None => (None, line),
+        },
+    )
 }
 
 /// Words as a shell would part them, for commands that need no more than `'…'`.
@@ -144,7 +146,6 @@ fn compare(world: &World, one: &Program, other: &Program, commands: &[&str]) {
         assert_eq!(ours, theirs, "{command}");
     }
 }
-
 
 /// What a client prints of a server that has been asked nothing yet.
 fn transcript(client: &Program, server: &Program) -> Transcript {
@@ -259,7 +260,10 @@ fn assert_same(what: &str, ours: Transcript, theirs: &Transcript, deviating: boo
             _ => wrong.push(format!("{command}\n  ours:   {ours:?}\n  theirs: {theirs:?}")),
         }
     }
-    println!("{what}: {equal} commands equal of {}, {marked} deviate as listed", theirs.len());
+    println!(
+        "{what}: {equal} commands equal of {}, {marked} deviate as listed",
+        theirs.len()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
@@ -312,8 +316,8 @@ const RAW: &[&str] = &[
     r#"["get", "jp", "maxretry"]"#,
     r#"["sleep", 0.01]"#,
     r#"[["ping"]]"#,
-    r#"[1]"#,
-    r#"[null]"#,
+    r"[1]",
+    r"[null]",
 ];
 
 #[test]
@@ -336,13 +340,19 @@ fn answers_are_pickled_as_fail2bans_are() {
         let mut transcript: Transcript = Vec::new();
         for (mark, command) in commands() {
             // These are for the client.
-            if ["-", "reload", "restart", "ping ", "stop"].iter().any(|start| command.starts_with(start)) {
+            if ["-", "reload", "restart", "ping ", "stop"]
+                .iter()
+                .any(|start| command.starts_with(start))
+            {
                 continue;
             }
             let answer = ask(&serde_json::to_string(&words(&command.replace("{}", &folder))).unwrap());
             transcript.push((mark, command.to_owned(), (answer, String::new(), None)));
         }
-        transcript.extend(RAW.iter().map(|raw| (None, (*raw).to_owned(), (ask(raw), String::new(), None))));
+        transcript.extend(
+            RAW.iter()
+                .map(|raw| (None, (*raw).to_owned(), (ask(raw), String::new(), None))),
+        );
         drop(child.stdin.take());
         child.wait().unwrap();
         transcript

@@ -121,7 +121,11 @@ fn json_fault(args: Vec<Value>) -> RemoteError {
     let before = text.chars().take(usize::try_from(*place).unwrap_or(0));
     let (mut line, mut column) = (1, 1);
     for character in before {
-        (line, column) = if character == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        (line, column) = if character == '\n' {
+            (line + 1, 1)
+        } else {
+            (line, column + 1)
+        };
     }
     let text = format!("{what}: line {line} column {column} (char {place})");
     RemoteError::new(ErrorClass::ValueError, text)

@@ -379,7 +379,11 @@ fn say_answer(socket: &Path, words: &[String], asked: &[Value], timeout: Option<
         }
         Ok(Err(error)) => {
             // Of an error of the system, the file is not among what Python calls its arguments.
-            let shown = if error.class == ErrorClass::FileNotFoundError { 2 } else { usize::MAX };
+            let shown = if error.class == ErrorClass::FileNotFoundError {
+                2
+            } else {
+                usize::MAX
+            };
             let args = error.args.iter().take(shown).cloned();
             report::error(&format!("NOK: {}", repr(&Value::Tuple(args.collect()))));
             say(&report::shown(&beautify::error(&error)));

@@ -75,7 +75,10 @@ impl Call {
             "executeCmd" => Self::Execute {
                 command: text_of(&arguments.take("realCmd")?),
                 seconds: match arguments.given.remove("timeout") {
-                    Some(seconds) => seconds.as_i64().filter(|seconds| *seconds > 0).unwrap_or(COMMAND_SECONDS),
+                    Some(seconds) => seconds
+                        .as_i64()
+                        .filter(|seconds| *seconds > 0)
+                        .unwrap_or(COMMAND_SECONDS),
                     None => COMMAND_SECONDS,
                 },
             },
@@ -139,10 +142,12 @@ impl Arguments<'_> {
     fn take(&mut self, name: &str) -> Result<Json, RemoteError> {
         let method = self.method;
         self.given.remove(name).ok_or_else(|| match self.given.keys().next() {
-            Some(other) if method != "executeCmd" => {
-                type_error(format!("CommandAction.{method}() got an unexpected keyword argument '{other}'"))
-            }
-            _ => type_error(format!("CommandAction.{method}() missing 1 required positional argument: '{name}'")),
+            Some(other) if method != "executeCmd" => type_error(format!(
+                "CommandAction.{method}() got an unexpected keyword argument '{other}'"
+            )),
+            _ => type_error(format!(
+                "CommandAction.{method}() missing 1 required positional argument: '{name}'"
+            )),
         })
     }
 
@@ -152,7 +157,9 @@ impl Arguments<'_> {
             return Err(type_error("aInfo has to be a mapping, with `ip` in it"));
         };
         let id = ["ip", "fid", "F-ID"].iter().find_map(|name| told.get(*name));
-        let id = id.map(text_of).filter(|id| !id.is_empty() && !id.chars().any(char::is_control));
+        let id = id
+            .map(text_of)
+            .filter(|id| !id.is_empty() && !id.chars().any(char::is_control));
         let id = id.ok_or_else(|| RemoteError::new(ErrorClass::ValueError, "aInfo tells no `ip`"))?;
         let number = |name: &str| told.get(name).and_then(number_of);
         let since = number("time").map_or(now, Timestamp::from_secs);
@@ -173,7 +180,9 @@ impl Arguments<'_> {
                 Until::At(Timestamp::from_secs(since.secs().saturating_add(bantime)))
             },
             bantime: Seconds(bantime),
-            failures: number("failures").and_then(|count| u32::try_from(count).ok()).unwrap_or(0),
+            failures: number("failures")
+                .and_then(|count| u32::try_from(count).ok())
+                .unwrap_or(0),
             matches: matches
                 .lines()
                 .map(|line| LineText {
@@ -182,7 +191,9 @@ impl Arguments<'_> {
                 })
                 .collect(),
             fields,
-            count: number("bancount").and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
+            count: number("bancount")
+                .and_then(|count| u32::try_from(count).ok())
+                .unwrap_or(1),
             restored: false,
         }))
     }
@@ -262,14 +273,20 @@ mod tests {
     use super::*;
 
     fn refused(method: &str, json: &str) -> String {
-        Call::parse(method, json, Timestamp::from_secs(0)).unwrap_err().to_string()
+        Call::parse(method, json, Timestamp::from_secs(0))
+            .unwrap_err()
+            .to_string()
     }
 
     // Texts of Fail2Ban 1.0.2.
     #[test]
     fn arguments_that_are_none_are_refused_in_pythons_words() {
         for (method, json, text) in [
-            ("ban", "", "CommandAction.ban() missing 1 required positional argument: 'aInfo'"),
+            (
+                "ban",
+                "",
+                "CommandAction.ban() missing 1 required positional argument: 'aInfo'",
+            ),
             (
                 "ban",
                 r#"{"ip":"192.0.2.9"}"#,
@@ -286,7 +303,11 @@ mod tests {
                 "",
                 "CommandAction.executeCmd() missing 1 required positional argument: 'realCmd'",
             ),
-            ("start", r#"{"x":1}"#, "CommandAction.start() got an unexpected keyword argument 'x'"),
+            (
+                "start",
+                r#"{"x":1}"#,
+                "CommandAction.start() got an unexpected keyword argument 'x'",
+            ),
         ] {
             assert_eq!(refused(method, json), text, "{method} {json}");
         }
@@ -296,16 +317,24 @@ mod tests {
 
     #[test]
     fn who_is_meant_and_what_is_told_of_them_is_read() {
-        let json = r#"{"aInfo":{"ip":"192.0.2.9","failures":3,"bantime":"600","time":5.5,"matches":"a\nb","F-USER":"root"}}"#;
+        let json =
+            r#"{"aInfo":{"ip":"192.0.2.9","failures":3,"bantime":"600","time":5.5,"matches":"a\nb","F-USER":"root"}}"#;
         let Ok(Call::Ban(ban)) = Call::parse("ban", json, Timestamp::from_secs(0)) else {
             panic!("no ban")
         };
         assert_eq!(ban.id, FailureId::parse("192.0.2.9"));
-        assert_eq!((ban.failures, ban.bantime, ban.since), (3, Seconds(600), Timestamp::from_secs(5)));
+        assert_eq!(
+            (ban.failures, ban.bantime, ban.since),
+            (3, Seconds(600), Timestamp::from_secs(5))
+        );
         assert_eq!(ban.until, Until::At(Timestamp::from_secs(605)));
         assert_eq!(ban.matches.len(), 2);
         assert_eq!(ban.fields.get("user"), Some("root"));
-        let execute = Call::parse("executeCmd", r#"{"realCmd":"true","timeout":5}"#, Timestamp::from_secs(0));
+        let execute = Call::parse(
+            "executeCmd",
+            r#"{"realCmd":"true","timeout":5}"#,
+            Timestamp::from_secs(0),
+        );
         let (command, seconds) = ("true".to_owned(), 5);
         assert_eq!(execute, Ok(Call::Execute { command, seconds }));
     }

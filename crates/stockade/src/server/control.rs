@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use stockade_core::logline::Level;
-use stockade_protocol::{CLOSE, END, ErrorClass, Frames, RemoteError, Reply, Request, Value, parse, pickle, repr, repr_error};
+use stockade_protocol::{
+    CLOSE, END, ErrorClass, Frames, RemoteError, Reply, Request, Value, parse, pickle, repr, repr_error,
+};
 
 use super::jails::Message;
 use super::log::Log;
@@ -167,8 +169,8 @@ impl Control {
         if seconds < 0.0 {
             return Err(refused("sleep length must be non-negative"));
         }
-        let length =
-            Duration::try_from_secs_f64(seconds).map_err(|_| refused("timestamp too large to convert to C _PyTime_t"))?;
+        let length = Duration::try_from_secs_f64(seconds)
+            .map_err(|_| refused("timestamp too large to convert to C _PyTime_t"))?;
         let begun = Instant::now();
         while let Some(left) = length.checked_sub(begun.elapsed())
             && begun.elapsed() < self.patience(length)

@@ -76,8 +76,8 @@ enum Handle {
 impl Log {
     /// Opens a log. Fails if the target cannot be written.
     pub(crate) fn open(target: Target, syslogsocket: &str, loglevel: &str, zone: TimeZone) -> Result<Self, String> {
-        let level = parse_level(loglevel)
-            .ok_or_else(|| format!("`loglevel` cannot be `{loglevel}`; mend: loglevel = INFO"))?;
+        let level =
+            parse_level(loglevel).ok_or_else(|| format!("`loglevel` cannot be `{loglevel}`; mend: loglevel = INFO"))?;
         let handle = open(&target, syslogsocket)?;
         Ok(Self {
             level: AtomicU8::new(level),
@@ -350,7 +350,11 @@ fn open(target: &Target, syslogsocket: &str) -> Result<Handle, String> {
         Place::Syslog => {
             let auto = syslogsocket.is_empty() || syslogsocket.eq_ignore_ascii_case("auto");
             let path = if auto { SYSLOG_SOCKET } else { syslogsocket };
-            connect(path, "SYSLOG", "start a syslog daemon, or set syslogsocket to its socket")?
+            connect(
+                path,
+                "SYSLOG",
+                "start a syslog daemon, or set syslogsocket to its socket",
+            )?
         }
         Place::Journal => connect(
             JOURNAL_SOCKET,

@@ -249,7 +249,10 @@ const WIDEST: usize = 1000;
 impl Shape {
     /// A number of `micros / unit`.
     fn decimals(self, micros: i64, unit: i64) -> String {
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds of this century fit, as in Python")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "milliseconds of this century fit, as in Python"
+        )]
         let number = micros as f64 / unit as f64;
         if self.whole {
             (micros / unit).to_string()
@@ -323,7 +326,8 @@ impl Layout {
                     fault("a `%` stands alone")
                 });
             };
-            let (field, number) = Field::named(name).ok_or_else(|| fault(&format!("`{name}` is not known of a line")))?;
+            let (field, number) =
+                Field::named(name).ok_or_else(|| fault(&format!("`{name}` is not known of a line")))?;
             let (shape, after) = shape(after).ok_or_else(|| fault(&format!("what follows `%({name})` is no form")))?;
             if (shape.whole || shape.fixed) && !number {
                 return Err(fault(&format!("`{name}` is no number")));
@@ -375,7 +379,13 @@ fn shape(text: &str) -> Option<(Shape, &str)> {
 fn digits(text: &str) -> (usize, &str) {
     let end = text.bytes().take_while(u8::is_ascii_digit).count();
     let (digits, rest) = text.split_at_checked(end).unwrap_or(("", text));
-    (digits.parse().unwrap_or(if digits.is_empty() { 0 } else { WIDEST }).min(WIDEST), rest)
+    (
+        digits
+            .parse()
+            .unwrap_or(if digits.is_empty() { 0 } else { WIDEST })
+            .min(WIDEST),
+        rest,
+    )
 }
 
 #[cfg(test)]
@@ -410,7 +420,10 @@ mod tests {
                 "/l[padding=off]",
                 "2026-11-22 22:23:32,002 fail2ban.actions[PID]: NOTICE [jp] Ban 192.0.2.51",
             ),
-            ("/l[datetime=off]", "fail2ban.actions        [PID]: NOTICE  [jp] Ban 192.0.2.51"),
+            (
+                "/l[datetime=off]",
+                "fail2ban.actions        [PID]: NOTICE  [jp] Ban 192.0.2.51",
+            ),
             (
                 "/l[datetime=off, padding=off]",
                 "fail2ban.actions[PID]: NOTICE [jp] Ban 192.0.2.51",
@@ -423,7 +436,10 @@ mod tests {
             ("SYSOUT", "fail2ban.actions        [PID]: NOTICE  [jp] Ban 192.0.2.51"),
             ("SYSLOG", "fail2ban.actions[PID]: NOTICE [jp] Ban 192.0.2.51"),
             ("SYSTEMD-JOURNAL", "[jp] Ban 192.0.2.51"),
-            ("stdout[datetime=off]", "fail2ban.actions        [PID]: NOTICE  [jp] Ban 192.0.2.51"),
+            (
+                "stdout[datetime=off]",
+                "fail2ban.actions        [PID]: NOTICE  [jp] Ban 192.0.2.51",
+            ),
         ] {
             assert_eq!(written(target).as_deref(), Ok(line), "{target}");
         }
@@ -449,7 +465,11 @@ mod tests {
             ("syslog[facility=LOCAL7]", 23),
             ("SYSLOG[facility=bogus]", 3),
         ] {
-            assert_eq!(Target::parse(target).map(|target| target.facility), Ok(facility << 3), "{target}");
+            assert_eq!(
+                Target::parse(target).map(|target| target.facility),
+                Ok(facility << 3),
+                "{target}"
+            );
         }
     }
 }

@@ -374,7 +374,8 @@ fn value_error(text: impl Into<String>) -> RemoteError {
 fn remove(list: &mut Vec<String>, index: i64) {
     // As in Python, a negative one counts from the end.
     let place = if index < 0 {
-        list.len().checked_sub(usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX))
+        list.len()
+            .checked_sub(usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX))
     } else {
         usize::try_from(index).ok()
     };
