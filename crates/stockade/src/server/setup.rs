@@ -113,7 +113,8 @@ impl JailSetup {
                 let groups = words.split(|word| word == "+").filter(|group| !group.is_empty());
                 self.journalmatch.extend(groups.map(<[String]>::to_vec));
             }
-            JailSet::DelJournalMatch(words) if words.is_empty() => self.journalmatch.clear(),
+            // A jail that reads files has none.
+            JailSet::DelJournalMatch(words) if words.is_empty() && !self.reads_journal() => {}
             JailSet::DelJournalMatch(words) => {
                 let place = self.journalmatch.iter().position(|other| other == words);
                 let place = place.ok_or_else(|| {
