@@ -29,9 +29,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const DIRECT: &[&str] = &[
     "aho-corasick",
     "encoding_rs",
+    "flate2",
     "ipnet",
     "jiff",
     "lexopt",
+    "lzma-rust2",
     "memchr",
     "regex",
     "rusqlite",
@@ -43,8 +45,10 @@ const DIRECT: &[&str] = &[
 
 /// Packages that come with those.
 const INDIRECT: &[&str] = &[
+    "adler2",
     "bitflags",
     "cfg-if",
+    "crc32fast",
     "errno",
     "fallible-iterator",
     "fallible-streaming-iterator",
@@ -53,10 +57,12 @@ const INDIRECT: &[&str] = &[
     "libc",
     "libsqlite3-sys",
     "linux-raw-sys",
+    "miniz_oxide",
     "regex-automata",
     "regex-syntax",
     "serde_core",
     "signal-hook-registry",
+    "simd-adler32",
     "smallvec",
     "zmij",
 ];

@@ -20,10 +20,14 @@ pub(super) struct Blocks {
     filled: usize,
     /// What is read belongs to a line that is too long, of which enough was told.
     skipping: bool,
+    /// Why an archive could not be read to its end.
+    problem: Option<io::Error>,
+    archive: bool,
 }
 
 impl Blocks {
-    pub(super) fn new(reader: Box<dyn Read + Send>, encoding: Encoding) -> Self {
+    /// Of an archive that is damaged what can be unpacked is told.
+    pub(super) fn new(reader: Box<dyn Read + Send>, archive: bool, encoding: Encoding) -> Self {
         Self {
             reader,
             decoder: Decoder::new(encoding),
@@ -31,7 +35,14 @@ impl Blocks {
             buffer: vec![0; BLOCK_BYTES],
             filled: 0,
             skipping: false,
+            problem: None,
+            archive,
         }
+    }
+
+    /// Why an archive could not be read to its end.
+    pub(super) fn problem(&self) -> Option<&io::Error> {
+        self.problem.as_ref()
     }
 
     /// Calls back with blocks of whole lines, but for empty ones and comments.
@@ -44,6 +55,10 @@ impl Blocks {
             let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
             let read = match self.reader.read(room) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if self.archive => {
+                    self.problem = Some(error);
+                    0
+                }
                 read => read?,
             };
             self.filled += read;

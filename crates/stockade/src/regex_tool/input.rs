@@ -15,6 +15,7 @@ use stockade_source::journal::{self, Matches, Reader};
 use stockade_source::lines;
 
 use super::Stop;
+use super::archive::{self, Packing};
 use super::blocks::Blocks;
 use super::options::Options;
 use super::progress::Progress;
@@ -27,6 +28,7 @@ pub(super) enum Input {
         name: String,
         encoding: String,
         blocks: Box<Blocks>,
+        packing: Option<Packing>,
         /// How much of the file was read.
         read: Arc<AtomicU64>,
         /// In bytes; `None` for a pipe.
@@ -71,10 +73,17 @@ impl Input {
             file,
             read: Arc::clone(&read),
         };
+        let (log_bytes, packing) = archive::unpacked(Box::new(counted))?;
+        if packing == Some(Packing::Bzip2) {
+            return Err(Stop::Refused(format!(
+                "log file `{log}` is packed with bzip2, which is not read\n  mend: bzcat {log} | fail2ban-regex /dev/stdin FILTER"
+            )));
+        }
         Ok(Self::File {
             name: log.clone(),
             encoding: rules.encoding.clone().unwrap_or_else(|| "UTF-8".to_owned()),
-            blocks: Box::new(Blocks::new(Box::new(counted), letters)),
+            blocks: Box::new(Blocks::new(log_bytes, packing.is_some(), letters)),
+            packing,
             read,
             size: Some(found.len()).filter(|_| found.is_file()),
         })
@@ -118,7 +127,12 @@ impl Input {
     /// Calls back with the lines of a file, many at a time; what comes back is how many they are.
     pub(super) fn blocks(self, progress: &mut Progress, mut out: impl FnMut(&[u8]) -> u64) -> io::Result<()> {
         let Self::File {
-            mut blocks, read, size, ..
+            name,
+            mut blocks,
+            packing,
+            read,
+            size,
+            ..
         } = self
         else {
             return Ok(());
@@ -127,7 +141,10 @@ impl Input {
             let lines = out(block);
             progress.advance(lines, read.load(Ordering::Relaxed), size);
             Ok(())
-        })
+        })?;
+        progress.end();
+        tell_damage(&name, packing, &blocks, read.load(Ordering::Relaxed));
+        Ok(())
     }
 
     /// Calls back with every line but empty ones and comments, without its end. A last line without an end is none: more of
@@ -145,13 +162,23 @@ impl Input {
                 .filter(|line| is_wanted(line))
                 .try_for_each(|text| out(Line { text, given: None })),
             Self::File {
-                mut blocks, read, size, ..
-            } => blocks.each(|block| {
-                lines(block).try_for_each(|text| {
-                    progress.advance(1, read.load(Ordering::Relaxed), size);
-                    out(Line { text, given: None })
-                })
-            }),
+                name,
+                mut blocks,
+                packing,
+                read,
+                size,
+                ..
+            } => {
+                blocks.each(|block| {
+                    lines(block).try_for_each(|text| {
+                        progress.advance(1, read.load(Ordering::Relaxed), size);
+                        out(Line { text, given: None })
+                    })
+                })?;
+                progress.end();
+                tell_damage(&name, packing, &blocks, read.load(Ordering::Relaxed));
+                Ok(())
+            }
             Self::Journal { mut reader, .. } => {
                 let zone = jiff::tz::TimeZone::system();
                 let mut text = Vec::new();
@@ -220,6 +247,23 @@ fn letters(rules: &Rules) -> Result<Encoding, Stop> {
              with iconv"
         ))
     })
+}
+
+/// Says that the rest of an archive was not read.
+fn tell_damage(name: &str, packing: Option<Packing>, blocks: &Blocks, read: u64) {
+    let (Some(packing), Some(error)) = (packing, blocks.problem()) else {
+        return;
+    };
+    let why = if error.kind() == io::ErrorKind::UnexpectedEof {
+        "it is cut off".to_owned()
+    } else {
+        format!("it is damaged: {error}")
+    };
+    let program = packing.program();
+    crate::terminal::complain(&format!(
+        "warning: `{name}` could not be unpacked to its end; what could be was tried\n  at about byte {read} of the {program} file\n  why: {why}\n  \
+         mend: see what `{program} -t` says of it, and fetch it again if it is a copy"
+    ));
 }
 
 /// A file that tells how much of it was read.

@@ -4,6 +4,7 @@
 //! `docs/compat/DEVIATIONS.md`. Which rules are tried is decided in `rules.rs`, the lines are gone through in `scan.rs`,
 //! the report is written in `report.rs`.
 
+mod archive;
 mod blocks;
 mod failure;
 mod input;
@@ -15,6 +16,7 @@ mod report;
 mod rules;
 mod scan;
 mod words;
+mod xz;
 
 use std::ffi::OsString;
 use std::io::{self, BufWriter, IsTerminal, Write};

@@ -6,6 +6,7 @@
     reason = "test code"
 )]
 
+mod archives;
 mod commands;
 mod journal;
 mod oracle;
