@@ -2,6 +2,7 @@
 
 use stockade_regex::{Flags, Regex};
 
+use crate::closer;
 use crate::overrun::Overruns;
 use crate::tags;
 use crate::{FilterError, FilterSettings};
@@ -15,7 +16,24 @@ pub(crate) struct Rule {
     pub(crate) text: String,
     pub(crate) regex: Regex,
     pub(crate) groups: Groups,
+    pub(crate) fields: Vec<Field>,
+    /// Some field stands in for another, or adds to the id: seldom.
+    pub(crate) has_special_fields: bool,
     pub(crate) overruns: Overruns,
+}
+
+/// Number of a field's name in [`Rules::names`].
+pub(crate) type Name = usize;
+
+/// A named group that becomes a field.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) name: Name,
+    pub(crate) group: usize,
+    /// The field that it is used for if that one is missing: `alt_user`, `alt_user_2` for `user`.
+    pub(crate) stands_in_for: Option<Name>,
+    /// `<F-TUPLE_ID>`
+    pub(crate) adds_to_id: bool,
 }
 
 /// Numbers of the groups the engine gives a meaning.
@@ -36,9 +54,53 @@ pub(crate) struct Groups {
 /// All rules of a jail.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
+    /// The names of all fields, each once.
+    pub(crate) names: Vec<Box<str>>,
+    /// That of `user`.
+    pub(crate) user: Option<Name>,
     pub(crate) prefregex: Option<Rule>,
     pub(crate) failregex: Vec<Rule>,
     pub(crate) ignoreregex: Vec<Rule>,
+    by_first_byte: ByFirstByte,
+}
+
+/// Which `failregex` entries may match a text, by the byte it begins with: most match at its start only.
+#[derive(Debug, Default)]
+struct ByFirstByte {
+    /// 256 rows of bits, one bit for each rule.
+    rows: Vec<u64>,
+    words_per_row: usize,
+}
+
+impl ByFirstByte {
+    fn new(rules: &[Rule]) -> Self {
+        let words_per_row = rules.len().div_ceil(64);
+        let words = (0..=u8::MAX).flat_map(|byte| {
+            rules.chunks(64).map(move |rules| {
+                let bits = rules.iter().enumerate();
+                bits.filter(|(_, rule)| rule.regex.may_match_after(Some(byte)))
+                    .fold(0, |word, (bit, _)| word | 1 << bit)
+            })
+        });
+        Self {
+            rows: words.collect(),
+            words_per_row,
+        }
+    }
+
+    /// Numbers of the rules, in their order; the text is not empty.
+    fn candidates(&self, first: u8) -> impl Iterator<Item = usize> {
+        let start = usize::from(first) * self.words_per_row;
+        let row = self.rows.get(start..start + self.words_per_row).unwrap_or_default();
+        row.iter().enumerate().flat_map(|(word, bits)| {
+            let mut left = *bits;
+            std::iter::from_fn(move || {
+                let bit = usize::try_from(left.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
+                left &= left - 1;
+                Some(word * 64 + bit)
+            })
+        })
+    }
 }
 
 impl Groups {
@@ -73,12 +135,32 @@ impl Groups {
 }
 
 impl Rules {
+    /// The `failregex` entries that may match a text, with their numbers.
+    pub(crate) fn candidates(&self, text: &str) -> impl Iterator<Item = (usize, &Rule)> {
+        // Hardly ever is a text empty: it has a line end.
+        let first = text.as_bytes().first().copied();
+        let of_empty = if first.is_none() { 0..self.failregex.len() } else { 0..0 };
+        first
+            .into_iter()
+            .flat_map(|first| self.by_first_byte.candidates(first))
+            .chain(of_empty)
+            .filter_map(|index| Some((index, self.failregex.get(index)?)))
+    }
+
+    pub(crate) fn name(&self, name: Name) -> &str {
+        self.names.get(name).map_or("", |name| name)
+    }
+
     /// Compiles all rules; every fault is reported.
     pub(crate) fn new(settings: &FilterSettings) -> Result<Self, Vec<FilterError>> {
         let mut faults = Vec::new();
         let mut rules = Self::default();
+        let mut names = Vec::new();
         let mut add = |option, index, rule: &str, into: &mut Vec<Rule>| match compile(option, index, rule, settings) {
-            Ok(rule) => into.push(rule),
+            Ok(mut rule) => {
+                rule.name_fields(&mut names);
+                into.push(rule);
+            }
             Err(fault) => faults.push(fault),
         };
         let mut prefregex = Vec::new();
@@ -92,6 +174,9 @@ impl Rules {
             add("ignoreregex", index, rule, &mut rules.ignoreregex);
         }
         rules.prefregex = prefregex.pop();
+        rules.user = names.iter().position(|name| &**name == "user");
+        rules.names = names;
+        rules.by_first_byte = ByFirstByte::new(&rules.failregex);
         // A faulty prefregex might have named somebody: one error for one mistake is enough.
         let prefregex_may_name = rules
             .prefregex
@@ -117,6 +202,30 @@ impl Rules {
     }
 }
 
+impl Rule {
+    fn name_fields(&mut self, names: &mut Vec<Box<str>>) {
+        let mut number = |name: &str| {
+            names.iter().position(|known| &**known == name).unwrap_or_else(|| {
+                names.push(name.into());
+                names.len() - 1
+            })
+        };
+        let groups = self.regex.names().iter().filter(|(name, _)| &**name != "content");
+        self.fields = groups
+            .map(|(name, group)| Field {
+                name: number(name),
+                group: *group,
+                stands_in_for: closer::target(name, "alt_").map(&mut number),
+                adds_to_id: closer::target(name, "tuple_") == Some("id"),
+            })
+            .collect();
+        self.has_special_fields = self
+            .fields
+            .iter()
+            .any(|field| field.stands_in_for.is_some() || field.adds_to_id);
+    }
+}
+
 fn compile(option: &'static str, index: usize, rule: &str, settings: &FilterSettings) -> Result<Rule, FilterError> {
     let fault = |message: String, mend: &str| FilterError {
         option,
@@ -139,6 +248,8 @@ fn compile(option: &'static str, index: usize, rule: &str, settings: &FilterSett
         Ok(regex) => Ok(Rule {
             index,
             groups: Groups::of(&regex),
+            fields: Vec::new(),
+            has_special_fields: false,
             overruns: Overruns::default(),
             regex,
             text,
@@ -156,5 +267,55 @@ fn compile(option: &'static str, index: usize, rule: &str, settings: &FilterSett
                 ..fault(format!("Unable to compile regular expression '{text}': {error}"), &mend)
             })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stockade_regex::Scratch;
+
+    #[test]
+    fn every_rule_that_matches_a_text_is_a_candidate_for_it() {
+        let mut failregex: Vec<String> = (0..150)
+            .map(|number| match number % 5 {
+                0 => format!("^{} <HOST>$", char::from(b'a' + u8::try_from(number % 26).unwrap())),
+                1 => format!("{number} <HOST>"),
+                2 => "^(?:bad|good|\u{fc}ber)? ?<HOST>".to_owned(),
+                3 => "(?i)^(?:[k-m] |$|\u{3bb}\\s*)<HOST>".to_owned(),
+                _ => "^\\s*(?=.)<F-ID>\\S*</F-ID>".to_owned(),
+            })
+            .collect();
+        failregex.push("^<F-ID>x?</F-ID>$".into());
+        let rules = Rules::new(&FilterSettings {
+            failregex,
+            ..FilterSettings::default()
+        })
+        .unwrap();
+        let mut scratch = Scratch::default();
+        let mut seen = 0;
+        for text in [
+            "",
+            "\n",
+            "a 192.0.2.1\n",
+            "L 192.0.2.1\n",
+            "\u{212a} 192.0.2.1\n",
+            "\u{fc}ber 192.0.2.1\n",
+            "\u{3bb}192.0.2.1\n",
+            "x 41 192.0.2.1\n",
+            "bad192.0.2.1",
+        ] {
+            let candidates: Vec<usize> = rules.candidates(text).map(|(index, _)| index).collect();
+            assert!(candidates.is_sorted());
+            let matching = rules
+                .failregex
+                .iter()
+                .filter(|rule| rule.regex.search(text, &mut scratch) == Ok(true));
+            for rule in matching {
+                assert!(candidates.contains(&rule.index), "{text:?} {}", rule.text);
+                seen += 1;
+            }
+        }
+        assert!(seen > 300, "{seen}");
     }
 }

@@ -1,10 +1,9 @@
-//! What a rule captured: who, which session, which fields.
+//! What a rule captured: who, which session, which fields. Nothing is copied until somebody is held responsible.
 
-use stockade_core::{FailureId, Fields};
+use stockade_core::{FailureId, Fields, LineText};
 use stockade_regex::Scratch;
 
-use crate::closer;
-use crate::failregex::{Groups, Rule};
+use crate::failregex::{Groups, Name, Rule, Rules};
 use crate::host::Captured;
 use crate::{Filter, Who};
 
@@ -19,68 +18,32 @@ pub(crate) struct Hit<'a> {
     pub(crate) nofail: bool,
     pub(crate) gained: bool,
     pub(crate) forget: bool,
-    pub(crate) fields: Fields,
+    pub(crate) fields: Named<'a>,
     /// What `<F-TUPLE_ID…>` add to the id, by their names; those that took no part too.
-    pub(crate) tuple: Vec<Option<String>>,
+    pub(crate) tuple: Vec<Option<&'a str>>,
+}
+
+/// Fields by the numbers of their names, in the order they were set.
+#[derive(Debug)]
+pub(crate) struct Named<'a> {
+    few: [(Name, &'a str); FEW],
+    count: usize,
+    more: Vec<(Name, &'a str)>,
+}
+
+/// Hardly a rule has more fields; further ones cost an allocation.
+const FEW: usize = 12;
+
+/// The lines of a match.
+#[derive(Debug)]
+pub(crate) enum Lines<'a> {
+    /// A line and the place of its date.
+    One(&'a str, std::ops::Range<usize>),
+    Several(Vec<LineText>),
 }
 
 impl<'a> Hit<'a> {
     pub(crate) fn new(
-        index: usize,
-        rule: &Rule,
-        content: &'a str,
-        scratch: &Scratch,
-        filter: &Filter,
-        subject: &'a str,
-        prefix: &Scratch,
-    ) -> Self {
-        let mut hit = Self::without_fields(index, rule, content, scratch, filter, subject, prefix);
-        let pre = filter.rules.prefregex.as_ref();
-        let any = |_: &str| true;
-        if let Some(pre) = pre {
-            add_fields(pre, subject, prefix, any, &mut hit.fields);
-        }
-        add_fields(rule, content, scratch, any, &mut hit.fields);
-        fill_alternatives(&mut hit.fields);
-        let mut tuple: Vec<&str> = pre
-            .into_iter()
-            .chain([rule])
-            .flat_map(|rule| rule.regex.names())
-            .map(|(name, _)| &**name)
-            .filter(|name| closer::target(name, "tuple_") == Some("id"))
-            .collect();
-        tuple.sort_unstable();
-        tuple.dedup();
-        hit.tuple = tuple
-            .into_iter()
-            .map(|name| hit.fields.get(name).map(ToOwned::to_owned))
-            .collect();
-        hit
-    }
-
-    /// What decides whose failure it is, and of the fields only the user of a session, which decides whether it guesses.
-    pub(crate) fn brief(
-        index: usize,
-        rule: &Rule,
-        content: &'a str,
-        scratch: &Scratch,
-        filter: &Filter,
-        subject: &'a str,
-        prefix: &Scratch,
-    ) -> Self {
-        let mut hit = Self::without_fields(index, rule, content, scratch, filter, subject, prefix);
-        if hit.mlfid.is_some() {
-            let user = |name: &str| name == "user" || name.starts_with("alt_user");
-            if let Some(pre) = &filter.rules.prefregex {
-                add_fields(pre, subject, prefix, user, &mut hit.fields);
-            }
-            add_fields(rule, content, scratch, user, &mut hit.fields);
-            fill_alternatives(&mut hit.fields);
-        }
-        hit
-    }
-
-    fn without_fields(
         index: usize,
         rule: &Rule,
         content: &'a str,
@@ -94,6 +57,16 @@ impl<'a> Hit<'a> {
             let own = pick(&rule.groups).and_then(|number| content.get(scratch.group(number)?));
             own.or_else(|| subject.get(prefix.group(pick(&pre?.groups)?)?))
         };
+        let mut fields = Named::default();
+        if let Some(pre) = pre {
+            add_fields(pre, subject, prefix, &mut fields);
+        }
+        add_fields(rule, content, scratch, &mut fields);
+        let mut tuple = Vec::new();
+        if rule.has_special_fields || pre.is_some_and(|pre| pre.has_special_fields) {
+            fill_alternatives(pre, rule, &filter.rules, &mut fields);
+            tuple = additions(pre, rule, &filter.rules, &fields);
+        }
         Self {
             rule: index,
             captured: Captured {
@@ -107,20 +80,70 @@ impl<'a> Hit<'a> {
             nofail: group(|groups| groups.nofail).is_some(),
             gained: group(|groups| groups.gained).is_some(),
             forget: group(|groups| groups.forget).is_some(),
-            fields: Fields::default(),
-            tuple: Vec::new(),
+            fields,
+            tuple,
+        }
+    }
+}
+
+impl Default for Named<'_> {
+    fn default() -> Self {
+        Self {
+            few: [(0, ""); FEW],
+            count: 0,
+            more: Vec::new(),
+        }
+    }
+}
+
+impl<'a> Named<'a> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Name, &'a str)> {
+        self.few.iter().take(self.count).chain(&self.more).copied()
+    }
+
+    pub(crate) fn get(&self, name: Name) -> Option<&'a str> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// Sets a field, replacing an earlier value.
+    pub(crate) fn set(&mut self, name: Name, value: &'a str) {
+        let mut held = self.few.iter_mut().take(self.count).chain(&mut self.more);
+        if let Some((_, old)) = held.find(|(known, _)| *known == name) {
+            *old = value;
+        } else if let Some(free) = self.few.get_mut(self.count) {
+            *free = (name, value);
+            self.count += 1;
+        } else {
+            self.more.push((name, value));
+        }
+    }
+
+    pub(crate) fn to_fields(&self, rules: &Rules) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in self.iter() {
+            fields.set(rules.name(name), value);
+        }
+        fields
+    }
+}
+
+impl Lines<'_> {
+    pub(crate) fn into_vec(self) -> Vec<LineText> {
+        match self {
+            Self::One(text, date) => vec![LineText {
+                text: text.into(),
+                date,
+            }],
+            Self::Several(lines) => lines,
         }
     }
 }
 
 /// Named groups that took part, later ones over earlier ones.
-fn add_fields(rule: &Rule, text: &str, scratch: &Scratch, wanted: impl Fn(&str) -> bool, fields: &mut Fields) {
-    for (name, number) in rule.regex.names() {
-        if &**name == "content" || !wanted(name) {
-            continue;
-        }
-        if let Some(value) = scratch.group(*number).and_then(|range| text.get(range)) {
-            fields.set(name, beginning(value, FIELD_KEPT));
+fn add_fields<'a>(rule: &Rule, text: &'a str, scratch: &Scratch, fields: &mut Named<'a>) {
+    for field in &rule.fields {
+        if let Some(value) = scratch.group(field.group).and_then(|range| text.get(range)) {
+            fields.set(field.name, beginning(value, FIELD_KEPT));
         }
     }
 }
@@ -130,37 +153,39 @@ pub(crate) fn beginning(text: &str, limit: usize) -> &str {
     text.get(..text.floor_char_boundary(limit)).unwrap_or(text)
 }
 
-/// `alt_user` and `alt_user_2` stand in for a missing `user`, `alt_user1` for `user1`.
-fn fill_alternatives(fields: &mut Fields) {
-    let mut stand_ins: Vec<(String, String)> = Vec::new();
-    let mut sources: Vec<(&str, &str)> = fields.iter().filter(|(name, _)| name.starts_with("alt_")).collect();
-    sources.sort_unstable();
-    for (name, value) in sources {
-        let Some(target) = closer::target(name, "alt_").filter(|_| !value.is_empty()) else {
+/// `alt_user` and `alt_user_2` stand in for a missing `user`, `alt_user1` for `user1`; the first by name that has a value.
+fn fill_alternatives(pre: Option<&Rule>, rule: &Rule, rules: &Rules, fields: &mut Named<'_>) {
+    let all = || pre.into_iter().chain([rule]).flat_map(|rule| &rule.fields);
+    for target in all().filter_map(|field| field.stands_in_for) {
+        if fields.get(target).is_some_and(|value| !value.is_empty()) {
             continue;
-        };
-        let missing = fields.get(target).is_none_or(str::is_empty);
-        if missing && !stand_ins.iter().any(|(known, _)| known == target) {
-            stand_ins.push((target.to_owned(), value.to_owned()));
         }
-    }
-    for (name, value) in stand_ins {
-        fields.set(&name, &value);
+        let filled = all()
+            .filter(|field| field.stands_in_for == Some(target))
+            .filter_map(|field| Some((field.name, fields.get(field.name).filter(|value| !value.is_empty())?)));
+        if let Some((_, value)) = filled.min_by_key(|(name, _)| rules.name(*name)) {
+            fields.set(target, value);
+        }
     }
 }
 
+/// What `<F-TUPLE_ID…>` captured, in the order of their names.
+fn additions<'a>(pre: Option<&Rule>, rule: &Rule, rules: &Rules, fields: &Named<'a>) -> Vec<Option<&'a str>> {
+    let all = pre.into_iter().chain([rule]).flat_map(|rule| &rule.fields);
+    let mut names: Vec<Name> = all.filter(|field| field.adds_to_id).map(|field| field.name).collect();
+    names.sort_unstable_by_key(|name| rules.name(*name));
+    names.dedup();
+    names.into_iter().map(|name| fields.get(name)).collect()
+}
+
 /// `<F-TUPLE_ID>`: the id together with further text, written as Python writes tuples.
-pub(crate) fn tupled(who: Who, fields: &Fields, tuple: &[Option<String>]) -> Who {
+pub(crate) fn tupled(who: Who, id: Option<&str>, tuple: &[Option<&str>]) -> Who {
     if tuple.is_empty() {
         return who;
     }
     let shown = |part: Option<&str>| part.map_or("None".to_owned(), quoted);
     // An address is no part of it.
-    let parts: Vec<String> = [fields.get("fid")]
-        .into_iter()
-        .chain(tuple.iter().map(Option::as_deref))
-        .map(shown)
-        .collect();
+    let parts: Vec<String> = [id].into_iter().chain(tuple.iter().copied()).map(shown).collect();
     Who::Id(FailureId::Text(format!("({})", parts.join(", ")).into()))
 }
 

@@ -8,7 +8,7 @@ use stockade_regex::{Overrun, Scratch};
 use crate::closer::{self, Closer, Group, Groups, RuleHit};
 use crate::date::Found;
 use crate::failregex::Rule;
-use crate::hit::{Hit, beginning, tupled};
+use crate::hit::{Hit, Lines, beginning, tupled};
 use crate::host;
 use crate::line;
 use crate::mlfid::{Sessions, Step};
@@ -189,7 +189,7 @@ impl Filter {
             return self.rules_closely(subject, content, &kept(text, cut), moment, memory, closer);
         }
         let mut first: Option<Hit<'_>> = None;
-        for (index, rule) in self.rules.failregex.iter().enumerate() {
+        for (index, rule) in self.rules.candidates(content) {
             if search(rule, content, &mut memory.scratch, Some(index))? {
                 first = Some(Hit::new(
                     index,
@@ -212,7 +212,7 @@ impl Filter {
                 return Ok(Verdict::Ignored);
             }
         }
-        Ok(self.conclude(hit, vec![kept(text, cut)], moment, &mut memory.sessions, None))
+        Ok(self.conclude(hit, kept_line(text, cut), moment, &mut memory.sessions, None))
     }
 
     /// The `failregex` entries on a line of which everything is to be told.
@@ -236,7 +236,8 @@ impl Filter {
             if self.ignores(content, memory)? {
                 return Ok(first.unwrap_or(Verdict::Ignored));
             }
-            let verdict = self.conclude_closely(hit, groups, vec![line.clone()], moment, memory, closer);
+            let verdict =
+                self.conclude_closely(hit, groups, Lines::Several(vec![line.clone()]), moment, memory, closer);
             first.get_or_insert(verdict);
             if !closer.check_all {
                 break;
@@ -303,7 +304,7 @@ impl Filter {
         &self,
         hit: Hit<'_>,
         groups: Groups,
-        lines: Vec<LineText>,
+        lines: Lines<'_>,
         moment: Moment,
         memory: &mut Memory,
         closer: &mut Closer<'_>,
@@ -330,7 +331,7 @@ impl Filter {
     pub(crate) fn conclude(
         &self,
         hit: Hit<'_>,
-        lines: Vec<LineText>,
+        lines: Lines<'_>,
         moment: Moment,
         sessions: &mut Sessions,
         mut closely: Option<&mut RuleHit>,
@@ -340,7 +341,7 @@ impl Filter {
             Ok(who) => who,
             Err(why) => return Verdict::Unusable(why),
         };
-        let who = who.map(|who| tupled(who, &hit.fields, &hit.tuple));
+        let who = who.map(|who| tupled(who, hit.captured.fid, &hit.tuple));
         let rule = hit.rule;
         if let Some(found) = closely.as_deref_mut() {
             found.who.clone_from(&who);
@@ -352,8 +353,8 @@ impl Filter {
                     who,
                     at,
                     rule,
-                    lines,
-                    fields: hit.fields,
+                    lines: lines.into_vec(),
+                    fields: hit.fields.to_fields(&self.rules),
                 }),
                 None => Verdict::Unusable("the rule captured neither an address nor an id"),
             };
@@ -367,7 +368,7 @@ impl Filter {
             forget: hit.forget,
             closely,
         };
-        match sessions.step(key, step, clock.now) {
+        match sessions.step(key, step, &self.rules, clock.now) {
             Some(delivery) => Verdict::Match(Match {
                 who: delivery.who,
                 at,
@@ -393,12 +394,14 @@ pub(crate) fn search(
 }
 
 /// The line as it is kept with a failure.
-fn kept(text: &str, cut: &Range<usize>) -> LineText {
+fn kept_line<'a>(text: &'a str, cut: &Range<usize>) -> Lines<'a> {
     let kept = beginning(text, LINE_KEPT);
-    LineText {
-        text: kept.into(),
-        date: if cut.end <= kept.len() { cut.clone() } else { 0..0 },
-    }
+    let date = if cut.end <= kept.len() { cut.clone() } else { 0..0 };
+    Lines::One(kept, date)
+}
+
+fn kept(text: &str, cut: &Range<usize>) -> LineText {
+    kept_line(text, cut).into_vec().pop().unwrap_or_default()
 }
 
 /// What is cut. Text that looks like a date is cut even if it is none (`Feb 30`), unless [`Memory::cut`] knows better: 1.0.2

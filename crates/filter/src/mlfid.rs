@@ -1,11 +1,16 @@
 //! Lines of one connection belong together: `<F-MLFID>` and the memory behind it (behaviour spec 2.7).
+//!
+//! Most lines only add to a connection, and most connections come to nothing: so what is kept of one is text in a buffer that
+//! the next connection uses again, and becomes a failure's fields and lines only when there is one.
 
-use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 
 use stockade_core::{Fields, LineText, Timestamp};
 
 use crate::Who;
 use crate::closer::{Groups, RuleHit};
+use crate::failregex::{Name, Rules};
+use crate::hit::{Lines, Named};
 
 /// As many connections as Fail2Ban remembers.
 const SESSIONS: usize = 100;
@@ -15,27 +20,37 @@ const LIFETIME: i64 = 300 * 1_000_000;
 const KEPT: usize = 50;
 /// Bytes of lines kept of one connection; the last line is kept whatever its length.
 const KEPT_BYTES: usize = 64 << 10;
+/// The buffer of a connection is tidied up when it is longer than this.
+const TIDY_BYTES: usize = 16 << 10;
 
 /// All connections one jail remembers.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    held: HashMap<Box<str>, Session>,
-    /// Keys by birth, with those forgotten since; the number tells a reborn session from its former life.
-    births: VecDeque<(u64, Box<str>)>,
+    held: Vec<Session>,
+    /// What tells the keys of `held` apart nearly always; at the same places.
+    hashes: Vec<u64>,
+    /// Forgotten sessions, whose buffers serve new ones.
+    spare: Vec<Session>,
     counter: u64,
 }
 
 #[derive(Debug, Default)]
 struct Session {
+    /// Everything kept as text: key, values, users, lines.
+    text: String,
+    /// The key is the first so many bytes of it.
+    key: usize,
     born: u64,
     touched: i64,
     who: Option<Who>,
-    fields: Fields,
-    users: Vec<Box<str>>,
-    /// Lines not yet delivered with a failure.
-    lines: Vec<LineText>,
+    fields: Vec<(Name, Range<usize>)>,
+    users: Vec<Range<usize>>,
+    /// Lines not yet delivered with a failure, and where their dates are.
+    lines: Vec<(Range<usize>, Range<usize>)>,
     /// A failure waits for somebody to blame.
     pending: bool,
+    /// `text` is tidied up when it is longer.
+    tidy_at: usize,
     /// What a closer look shows of it.
     shown: Option<Groups>,
 }
@@ -44,9 +59,9 @@ struct Session {
 #[derive(Debug)]
 pub(crate) struct Step<'a> {
     pub(crate) who: Option<Who>,
-    pub(crate) fields: Fields,
+    pub(crate) fields: Named<'a>,
     /// The line; several if the rule spans several.
-    pub(crate) lines: Vec<LineText>,
+    pub(crate) lines: Lines<'a>,
     pub(crate) nofail: bool,
     pub(crate) gained: bool,
     pub(crate) forget: bool,
@@ -64,66 +79,126 @@ pub(crate) struct Delivery {
 
 impl Sessions {
     /// Takes in a line of the connection `key`; a failure if somebody is now to be held responsible.
-    pub(crate) fn step(&mut self, key: &str, step: Step<'_>, now: Timestamp) -> Option<Delivery> {
-        self.forget_old(key, now);
-        if !self.held.contains_key(key) {
-            self.counter += 1;
-            self.births.push_back((self.counter, key.into()));
-            self.held.insert(
-                key.into(),
-                Session {
-                    born: self.counter,
-                    ..Session::default()
-                },
-            );
-        }
-        let session = self.held.get_mut(key)?;
+    pub(crate) fn step(&mut self, key: &str, step: Step<'_>, rules: &Rules, now: Timestamp) -> Option<Delivery> {
+        let hash = hash(key);
+        let place = self.find(key, hash, now).unwrap_or_else(|| self.begin(key, hash));
+        let session = self.held.get_mut(place)?;
         session.touched = now.micros();
         let forget = step.forget;
-        let delivery = session.take(step);
+        let delivery = session.take(step, rules);
         if forget {
-            self.held.remove(key);
+            self.forget(place);
         }
         delivery
     }
 
-    fn forget_old(&mut self, key: &str, now: Timestamp) {
-        match self.held.get(key) {
-            Some(session) if now.micros().saturating_sub(session.touched) <= LIFETIME => return,
-            Some(_) => drop(self.held.remove(key)),
-            None => {}
+    /// Where the session is; one that was not touched for too long is forgotten.
+    fn find(&mut self, key: &str, hash: u64, now: Timestamp) -> Option<usize> {
+        let same = |place: &usize| self.held.get(*place).is_some_and(|session| session.key() == key);
+        let alike = self.hashes.iter().enumerate().filter(|(_, held)| **held == hash);
+        let place = alike.map(|(place, _)| place).find(same)?;
+        let fresh = |session: &Session| now.micros().saturating_sub(session.touched) <= LIFETIME;
+        if self.held.get(place).is_some_and(fresh) {
+            return Some(place);
         }
+        self.forget(place);
+        None
+    }
+
+    /// A new session, for which the oldest give way.
+    fn begin(&mut self, key: &str, hash: u64) -> usize {
         while self.held.len() >= SESSIONS {
-            let Some((born, oldest)) = self.births.pop_front() else {
-                break;
-            };
-            if self.held.get(&oldest).is_some_and(|session| session.born == born) {
-                self.held.remove(&oldest);
-            }
+            let oldest = self.held.iter().enumerate().min_by_key(|(_, session)| session.born);
+            let Some((place, _)) = oldest else { break };
+            self.forget(place);
         }
-        if self.births.len() > 4 * SESSIONS {
-            let held = &self.held;
-            self.births
-                .retain(|(born, key)| held.get(key).is_some_and(|session| session.born == *born));
+        self.counter += 1;
+        let mut session = self.spare.pop().unwrap_or_default();
+        session.reset(key, self.counter);
+        self.held.push(session);
+        self.hashes.push(hash);
+        self.held.len() - 1
+    }
+
+    fn forget(&mut self, place: usize) {
+        if place < self.held.len() && place < self.hashes.len() {
+            self.hashes.swap_remove(place);
+            let session = self.held.swap_remove(place);
+            // The buffers of a long session are not worth keeping.
+            if session.text.capacity() <= TIDY_BYTES {
+                self.spare.push(session);
+            }
         }
     }
 }
 
+/// Keys of the same hash only cost a comparison, so it need not be a good one.
+fn hash(key: &str) -> u64 {
+    let word = |bytes: &[u8]| bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    key.as_bytes().chunks(8).fold(0, |hash: u64, bytes| {
+        (hash.rotate_left(5) ^ word(bytes)).wrapping_mul(0x517c_c1b7_2722_0a95)
+    })
+}
+
 impl Session {
-    fn take(&mut self, step: Step<'_>) -> Option<Delivery> {
-        for (name, value) in step.fields.iter() {
-            self.fields.set(name, value);
+    fn reset(&mut self, key: &str, born: u64) {
+        self.text.clear();
+        self.text.push_str(key);
+        self.key = key.len();
+        self.born = born;
+        self.who = None;
+        self.fields.clear();
+        self.users.clear();
+        self.lines.clear();
+        self.pending = false;
+        self.tidy_at = TIDY_BYTES;
+        self.shown = None;
+    }
+
+    fn key(&self) -> &str {
+        self.read(&(0..self.key))
+    }
+
+    fn read(&self, range: &Range<usize>) -> &str {
+        self.text.get(range.clone()).unwrap_or_default()
+    }
+
+    fn keep(&mut self, text: &str) -> Range<usize> {
+        let start = self.text.len();
+        self.text.push_str(text);
+        start..self.text.len()
+    }
+
+    fn set(&mut self, name: Name, value: &str) {
+        let known = self.fields.iter().position(|(known, _)| *known == name);
+        let old = known.and_then(|place| self.fields.get(place));
+        if old.is_some_and(|(_, old)| self.read(old) == value) {
+            return;
         }
-        if let Some(user) = step.fields.get("user").filter(|user| !user.is_empty())
+        let kept = self.keep(value);
+        match known.and_then(|place| self.fields.get_mut(place)) {
+            Some((_, old)) => *old = kept,
+            None => self.fields.push((name, kept)),
+        }
+    }
+
+    fn take(&mut self, step: Step<'_>, rules: &Rules) -> Option<Delivery> {
+        self.tidy();
+        for (name, value) in step.fields.iter() {
+            self.set(name, value);
+        }
+        let user = step.fields.iter().find(|(name, _)| rules.user == Some(*name));
+        if let Some((_, user)) = user.filter(|(_, user)| !user.is_empty())
             && self.users.len() < KEPT
-            && !self.users.iter().any(|known| &**known == user)
+            && !self.users.iter().any(|known| self.read(known) == user)
         {
-            self.users.push(user.into());
+            let user = self.keep(user);
+            self.users.push(user);
         }
         // Seen on 1.0.2: what a connection's address is called later does not change it.
         let only_a_name = matches!((&step.who, &self.who), (Some(Who::Name(_)), Some(Who::Id(_))));
         if step.who.is_some() && !only_a_name {
-            self.who.clone_from(&step.who);
+            self.who = step.who;
         }
         // Whoever tries several names in one connection is guessing, whatever the line by itself means.
         let guessing = self.users.len() > 1;
@@ -132,7 +207,8 @@ impl Session {
         if let Some(hit) = step.closely {
             // Who wants to see groups brings one at least: that of the session.
             if !hit.groups.is_empty() {
-                hit.join(&mut self.shown, &self.users, step.forget);
+                let users: Vec<Box<str>> = self.users.iter().map(|user| self.read(user).into()).collect();
+                hit.join(&mut self.shown, &users, step.forget);
             }
             hit.helps = helper && !waits;
             hit.who.clone_from(&self.who);
@@ -142,7 +218,14 @@ impl Session {
             self.pending = false;
             self.lines.clear();
         }
-        self.lines.extend(step.lines);
+        match step.lines {
+            Lines::One(text, date) => self.add_line(text, date),
+            Lines::Several(lines) => {
+                for line in lines {
+                    self.add_line(&line.text, line.date);
+                }
+            }
+        }
         let mut room = KEPT_BYTES;
         let fitting = self
             .lines
@@ -150,9 +233,9 @@ impl Session {
             .rev()
             .take(KEPT)
             .enumerate()
-            .take_while(|(age, line)| {
-                let fits = line.text.len() <= room || *age == 0;
-                room = room.saturating_sub(line.text.len());
+            .take_while(|(age, (line, _))| {
+                let fits = line.len() <= room || *age == 0;
+                room = room.saturating_sub(line.len());
                 fits
             });
         let excess = self.lines.len().saturating_sub(fitting.count());
@@ -165,15 +248,131 @@ impl Session {
             return None;
         };
         self.pending = false;
-        let mut fields = self.fields.clone();
+        let delivery = Delivery {
+            who,
+            fields: self.fields(rules),
+            lines: self.lines.iter().map(|(text, date)| self.line(text, date)).collect(),
+        };
+        self.lines.clear();
+        Some(delivery)
+    }
+
+    fn add_line(&mut self, text: &str, date: Range<usize>) {
+        let text = self.keep(text);
+        self.lines.push((text, date));
+    }
+
+    fn line(&self, text: &Range<usize>, date: &Range<usize>) -> LineText {
+        LineText {
+            text: self.read(text).into(),
+            date: date.clone(),
+        }
+    }
+
+    fn fields(&self, rules: &Rules) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in &self.fields {
+            fields.set(rules.name(*name), self.read(value));
+        }
         if !self.users.is_empty() {
-            let users = self.users.join(", ");
+            let users: Vec<&str> = self.users.iter().map(|user| self.read(user)).collect();
+            let users = users.join(", ");
             fields.set("users", crate::hit::beginning(&users, crate::hit::FIELD_KEPT));
         }
-        Some(Delivery {
-            who,
-            fields,
-            lines: std::mem::take(&mut self.lines),
-        })
+        fields
+    }
+
+    /// Drops text that nothing refers to any more.
+    fn tidy(&mut self) {
+        if self.text.len() <= self.tidy_at {
+            return;
+        }
+        let mut tidy = String::with_capacity(self.text.len() / 2);
+        let mut moved = |range: &mut Range<usize>| {
+            let start = tidy.len();
+            tidy.push_str(self.text.get(range.clone()).unwrap_or_default());
+            *range = start..tidy.len();
+        };
+        moved(&mut (0..self.key));
+        let values = self.fields.iter_mut().map(|(_, value)| value);
+        let lines = self.lines.iter_mut().map(|(line, _)| line);
+        values.chain(&mut self.users).chain(lines).for_each(moved);
+        self.text = tidy;
+        self.tidy_at = TIDY_BYTES.max(2 * self.text.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_long_connection_keeps_what_is_needed_of_it_and_no_more() {
+        let mut rules = Rules::default();
+        rules.names = vec!["user".into(), "port".into()];
+        rules.user = Some(0);
+        let mut sessions = Sessions::default();
+        let now = Timestamp::from_secs(1_795_305_600);
+        for round in 0..5_000 {
+            let line = format!("line {round} {}", "x".repeat(100));
+            let port = format!("{round}");
+            let mut fields = Named::default();
+            fields.set(0, "bob");
+            fields.set(1, &port);
+            let step = Step {
+                who: None,
+                fields,
+                lines: Lines::One(&line, 0..4),
+                nofail: round < 4_999,
+                gained: false,
+                forget: false,
+                closely: None,
+            };
+            assert!(sessions.step("key", step, &rules, now).is_none());
+        }
+        let session = sessions.held.first().unwrap();
+        assert!(session.text.len() < 3 * TIDY_BYTES, "{}", session.text.len());
+        assert_eq!((session.lines.len(), session.key()), (KEPT, "key"));
+        let step = Step {
+            who: Some(Who::Name("example.org".into())),
+            fields: Named::default(),
+            lines: Lines::One("last", 0..0),
+            nofail: false,
+            gained: false,
+            forget: true,
+            closely: None,
+        };
+        let delivery = sessions.step("key", step, &rules, now).unwrap();
+        let shown: Vec<_> = delivery.fields.iter().collect();
+        assert_eq!(shown, [("user", "bob"), ("port", "4999"), ("users", "bob")]);
+        assert_eq!(delivery.lines.len(), KEPT);
+        assert!(
+            delivery
+                .lines
+                .iter()
+                .rev()
+                .skip(1)
+                .all(|line| line.text.starts_with("line 49"))
+        );
+        assert!(sessions.held.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_sessions_give_way_and_keys_of_one_hash_are_kept_apart() {
+        let mut sessions = Sessions::default();
+        for number in 0..250_u64 {
+            // All with the same hash.
+            sessions.begin(&format!("key {number}"), 7);
+        }
+        assert_eq!(sessions.held.len(), SESSIONS);
+        let now = Timestamp::from_secs(0);
+        for number in 0..250 {
+            let found = sessions.find(&format!("key {number}"), 7, now);
+            assert_eq!(found.is_some(), number >= 150, "{number}");
+        }
+        let places: HashSet<&str> = sessions.held.iter().map(Session::key).collect();
+        assert_eq!(places.len(), SESSIONS);
     }
 }

@@ -11,7 +11,7 @@ use stockade_core::Timestamp;
 
 use crate::closer::RuleHit;
 use crate::gate::Gate;
-use crate::hit::Hit;
+use crate::hit::{Hit, Lines};
 use crate::matcher::{RuleOverrun, search};
 use crate::mlfid::Step;
 use crate::scan::{Passed, first_line};
@@ -279,11 +279,11 @@ impl<F: FnMut(Surveyed<'_>)> Survey<'_, F> {
             return Ok(());
         };
         let content = subject.get(content).unwrap_or(subject);
-        for (index, rule) in filter.rules.failregex.iter().enumerate() {
+        for (index, rule) in filter.rules.candidates(content) {
             if !search(rule, content, &mut memory.scratch, Some(index))? {
                 continue;
             }
-            let hit = Hit::brief(index, rule, content, &memory.scratch, filter, subject, &memory.prefix);
+            let hit = Hit::new(index, rule, content, &memory.scratch, filter, subject, &memory.prefix);
             let glimpse = filter.conclude_briefly(hit, clock, memory);
             self.glance.found.push(glimpse);
             if !self.check_all {
@@ -312,13 +312,13 @@ impl Filter {
         let step = Step {
             who,
             fields: hit.fields,
-            lines: Vec::new(),
+            lines: Lines::Several(Vec::new()),
             nofail: hit.nofail,
             gained: hit.gained,
             forget: hit.forget,
             closely: Some(&mut told),
         };
-        let delivery = memory.sessions.step(key, step, clock.now);
+        let delivery = memory.sessions.step(key, step, &self.rules, clock.now);
         glimpse(
             told.helps,
             match delivery {

@@ -149,6 +149,15 @@ impl Regex {
         self.linear.is_match(text, || self.tree())
     }
 
+    /// Whether a text that begins so may match at all (`None`: an empty text). Tells the patterns that only match at the start
+    /// of a text apart; any other may match whatever the text begins with.
+    pub fn may_match_after(&self, first: Option<u8>) -> bool {
+        match &self.program.start {
+            program::Start::Text(leading) => leading.has(first),
+            _ => true,
+        }
+    }
+
     fn steps_for(&self, text: &str) -> u64 {
         let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
         self.budget
