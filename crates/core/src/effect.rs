@@ -11,6 +11,8 @@ pub type Effects = Vec<Effect>;
 pub enum Effect {
     /// Ban in all actions of the jail.
     Ban(Ban),
+    /// Remember a new ban beyond the end of the program, with all that it lasts.
+    Store(Ban),
     /// Lift a ban in all actions of the jail.
     Unban(Ban),
     /// Lift all these bans, which are all the jail has: an action that can flush does so once, others lift them one by one.

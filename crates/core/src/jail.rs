@@ -4,10 +4,12 @@
 
 use crate::ban::Added;
 use crate::failure::Fields;
+use crate::formula::Number;
+use crate::growth;
 use crate::ledger::Ticket;
 use crate::{
     Ban, BanList, Effect, Effects, Event, Failure, FailureId, FailureLedger, IgnoreList, IgnoreRule, JailCounters,
-    JailName, JailSettings, JailStatus, Level, LineText, LogLine, Timestamp, Until,
+    JailName, JailSettings, JailStatus, Level, LineText, LogLine, Offenders, Timestamp, Until,
 };
 
 /// One jail's settings, counts and bans.
@@ -18,6 +20,8 @@ pub struct Jail {
     ignore: IgnoreList,
     ledger: FailureLedger,
     bans: BanList,
+    /// Where numbers by chance come from.
+    chance: u64,
 }
 
 impl Jail {
@@ -29,7 +33,13 @@ impl Jail {
             ignore: IgnoreList::default(),
             ledger: FailureLedger::default(),
             bans: BanList::default(),
+            chance: 0,
         }
+    }
+
+    /// Sets where the numbers of `bantime.rndtime` begin. Whoever does not know it cannot tell when a ban ends.
+    pub fn seed(&mut self, seed: u64) {
+        self.chance = seed;
     }
 
     /// Its name.
@@ -61,18 +71,25 @@ impl Jail {
     ///
     /// A time in the future counts as `now`; what else becomes of a line's date is said by [`crate::Arrival`].
     /// Upstream: behaviour spec 4.1, 4.2, 4.4, 4.7.
-    pub fn on_failure(&mut self, mut failure: Failure, now: Timestamp, out: &mut Effects) {
+    pub fn on_failure(&mut self, mut failure: Failure, offenders: &mut Offenders, now: Timestamp, out: &mut Effects) {
         failure.at = failure.at.min(now);
         if let Some(rule) = self.ignore.check(&failure.id, self.settings.ignoreself) {
             self.log_ignored(failure.id, rule, out);
             return;
         }
         self.log(Event::Found(failure.id.clone(), failure.at), out);
-        self.count(failure, now, out);
+        self.count(failure, offenders, now, out);
     }
 
     /// Counts failures that an operator reports, one for each line and at least one; 0 if the id is ignored, else 1.
-    pub fn attempt(&mut self, id: FailureId, lines: Vec<LineText>, now: Timestamp, out: &mut Effects) -> u32 {
+    pub fn attempt(
+        &mut self,
+        id: FailureId,
+        lines: Vec<LineText>,
+        offenders: &mut Offenders,
+        now: Timestamp,
+        out: &mut Effects,
+    ) -> u32 {
         if let Some(rule) = self.ignore.check(&id, self.settings.ignoreself) {
             self.log_ignored(id, rule, out);
             return 0;
@@ -87,6 +104,7 @@ impl Jail {
                 lines,
                 fields: Fields::default(),
             },
+            offenders,
             now,
             out,
         );
@@ -96,7 +114,13 @@ impl Jail {
     /// Bans an id because an operator wants it, even one that is ignored; false if it was banned already.
     ///
     /// Its failures stay counted and are no part of the ban, which has 0. Seen on 1.0.2.
-    pub fn ban_manually(&mut self, id: FailureId, now: Timestamp, out: &mut Effects) -> bool {
+    pub fn ban_manually(
+        &mut self,
+        id: FailureId,
+        offenders: &mut Offenders,
+        now: Timestamp,
+        out: &mut Effects,
+    ) -> bool {
         if self.ignore.check(&id, self.settings.ignoreself).is_some() {
             self.log(Event::BanOfIgnored(id.clone()), out);
         }
@@ -104,7 +128,7 @@ impl Jail {
             last: now,
             ..Ticket::default()
         };
-        self.ban(id, ticket, now, out)
+        self.ban(id, ticket, offenders, now, out)
     }
 
     /// Takes up a ban of an earlier run: the end it had, but no longer than the jail bans now, unless it increments.
@@ -203,19 +227,51 @@ impl Jail {
         self.bans.get(id).is_some()
     }
 
-    fn count(&mut self, failure: Failure, now: Timestamp, out: &mut Effects) {
+    fn count(&mut self, failure: Failure, offenders: &mut Offenders, now: Timestamp, out: &mut Effects) {
         let JailSettings {
             maxretry,
             findtime,
             maxmatches,
+            increment,
             ..
         } = self.settings;
-        if let Some((id, ticket)) = self.ledger.add(failure, maxretry, findtime, maxmatches) {
-            self.ban(id, ticket, now, out);
+        // If one failure is enough anyway, nothing is to be weighed.
+        let before = (increment && maxretry > 1)
+            .then(|| offenders.in_jail(&self.name, &failure.id))
+            .flatten();
+        let Some(before) = before else {
+            if let Some((id, ticket)) = self.ledger.add(failure, maxretry, findtime, maxmatches) {
+                self.ban(id, ticket, offenders, now, out);
+            }
+            return;
+        };
+        let weight = growth::weight(before.count, maxretry);
+        let bad = Event::FoundBad {
+            id: failure.id.clone(),
+            at: failure.at,
+            count: before.count,
+            weight,
+            enough: weight.times >= maxretry,
+        };
+        self.log(bad, out);
+        let id = failure.id.clone();
+        let enough = self
+            .ledger
+            .add(failure, maxretry, findtime, maxmatches)
+            .or_else(|| self.ledger.weigh(&id, weight.times.saturating_sub(1), maxretry));
+        if let Some((id, ticket)) = enough {
+            self.ban(id, ticket, offenders, now, out);
         }
     }
 
-    fn ban(&mut self, id: FailureId, ticket: Ticket, now: Timestamp, out: &mut Effects) -> bool {
+    fn ban(
+        &mut self,
+        id: FailureId,
+        ticket: Ticket,
+        offenders: &mut Offenders,
+        now: Timestamp,
+        out: &mut Effects,
+    ) -> bool {
         let bantime = self.settings.bantime;
         let ban = Ban {
             id,
@@ -232,12 +288,12 @@ impl Jail {
             self.log(Event::Expired(ban.id), out);
             return false;
         }
+        if self.bans.get(&ban.id).is_none() {
+            self.ban_anew(ban, offenders, now, out);
+            return true;
+        }
         let (known, prolonged) = match self.bans.add(&ban) {
-            Added::New => {
-                self.log(Event::Ban(ban.id.clone()), out);
-                out.push(Effect::Ban(ban));
-                return true;
-            }
+            Added::New => return true,
             Added::Known(known) => (known, false),
             Added::Prolonged(known) => (known, true),
         };
@@ -256,6 +312,93 @@ impl Jail {
             out.push(Effect::Recheck(known));
         }
         false
+    }
+
+    /// Bans somebody who is not banned; who was before is banned for longer.
+    ///
+    /// Upstream bans for `bantime` first and then prolongs the ban, and so do the actions here: with a time limit of their own they must be
+    /// told. Behaviour spec 4.6.
+    fn ban_anew(&mut self, mut ban: Ban, offenders: &mut Offenders, now: Timestamp, out: &mut Effects) {
+        let base = self.settings.bantime;
+        let before = (self.settings.increment && base.0 >= 0)
+            .then(|| {
+                if self.settings.growth.overalljails {
+                    offenders.anywhere(&ban.id)
+                } else {
+                    offenders.in_jail(&self.name, &ban.id)
+                }
+            })
+            .flatten();
+        let mut told = Vec::new();
+        let mut whole = ban.clone();
+        if let Some(before) = before {
+            let time = self.grown(&ban.id, before.count, &mut told);
+            whole.count = before.count.saturating_add(1);
+            whole.bantime = growth::seconds(time);
+            whole.until = Until::after(whole.since, whole.bantime);
+            let forever = whole.until == Until::Forever;
+            if before.last < ban.since {
+                let spans = (growth::span(Number::Int(base.0.into())), growth::span(time));
+                told.push(Event::KnownOffender {
+                    id: ban.id.clone(),
+                    before,
+                    spans: (spans.0.into(), spans.1.into()),
+                });
+            }
+            let differs = (time.float() - Number::Int(base.0.into()).float()).abs() > 0.0;
+            if differs && whole.until > Until::At(now) {
+                told.push(Event::Increase {
+                    id: ban.id.clone(),
+                    count: whole.count,
+                    span: if forever {
+                        "permanent".into()
+                    } else {
+                        growth::span(time).into()
+                    },
+                    until: whole.until,
+                });
+            }
+            ban.count = whole.count;
+            if whole.until < ban.until {
+                (ban.until, ban.bantime) = (whole.until, whole.bantime);
+            }
+        }
+        self.bans.add(&whole);
+        if whole.bantime.0 != 0 {
+            offenders.note(&self.name, &whole);
+            out.push(Effect::Store(whole.clone()));
+        }
+        self.log(Event::Ban(ban.id.clone()), out);
+        let longer = ban.until < whole.until;
+        out.push(Effect::Ban(ban));
+        for event in told {
+            self.log(event, out);
+        }
+        if longer {
+            out.push(Effect::Prolong(whole));
+        }
+    }
+
+    /// How long to ban somebody who was banned so often before.
+    fn grown(&mut self, id: &FailureId, count: u32, told: &mut Vec<Event>) -> Number {
+        let base = self.settings.bantime;
+        let chance = self.chance();
+        self.settings
+            .growth
+            .bantime(base, count, chance)
+            .unwrap_or_else(|error| {
+                told.push(Event::NoGrowth(id.clone(), error));
+                Number::Int(base.0.into())
+            })
+    }
+
+    /// The next number by chance in 0..1 (splitmix64, by Sebastiano Vigna).
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are what a fraction holds")]
+    fn chance(&mut self) -> f64 {
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.chance ^ (self.chance >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     fn lift(&self, ban: Ban, out: &mut Effects) {

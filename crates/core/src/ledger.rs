@@ -104,6 +104,17 @@ impl FailureLedger {
         if ticket.retry >= maxretry { self.take(&id) } else { None }
     }
 
+    /// Lets the latest failure of an id count for `more`; yields the ticket if that makes `maxretry`.
+    ///
+    /// It is one more failure in all sums, as upstream has it; what was counted already as enough counts no further. Seen on 1.0.2.
+    pub fn weigh(&mut self, id: &FailureId, more: u32, maxretry: u32) -> Option<(FailureId, Ticket)> {
+        let ticket = self.tickets.get_mut(id)?;
+        self.total = self.total.saturating_add(1);
+        ticket.failures = ticket.failures.saturating_add(1);
+        ticket.retry = ticket.retry.saturating_add(more);
+        if ticket.retry >= maxretry { self.take(id) } else { None }
+    }
+
     /// Forgets an id and hands out what was known of it.
     pub fn take(&mut self, id: &FailureId) -> Option<(FailureId, Ticket)> {
         let entry = self.tickets.remove_entry(id)?;

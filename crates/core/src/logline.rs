@@ -2,7 +2,9 @@
 //!
 //! `recidive` and log watchers parse these texts: they are an interface (behaviour spec 7.6).
 
-use crate::{FailureId, JailName, Timestamp};
+use crate::formula::FormulaError;
+use crate::growth::Weight;
+use crate::{FailureId, JailName, Offender, Timestamp, Until};
 
 /// Fail2Ban's levels, in its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +43,41 @@ pub struct LogLine {
 pub enum Event {
     /// A failure was counted.
     Found(FailureId, Timestamp),
+    /// A failure of somebody who was banned so often before counts for more.
+    FoundBad {
+        /// Who.
+        id: FailureId,
+        /// When, by the log.
+        at: Timestamp,
+        /// How many bans there were.
+        count: u32,
+        /// For how many failures it counts.
+        weight: Weight,
+        /// It is enough by itself.
+        enough: bool,
+    },
+    /// Who is banned was banned before.
+    KnownOffender {
+        /// Who.
+        id: FailureId,
+        /// The bans before.
+        before: Offender,
+        /// How long the jail bans, and how long this ban is to last.
+        spans: (Box<str>, Box<str>),
+    },
+    /// The ban lasts longer than the jail bans.
+    Increase {
+        /// Who.
+        id: FailureId,
+        /// Which ban it is.
+        count: u32,
+        /// How long it lasts.
+        span: Box<str>,
+        /// When it ends.
+        until: Until,
+    },
+    /// How long a ban is to last could not be computed.
+    NoGrowth(FailureId, FormulaError),
     /// Failures were reported by hand (`set JAIL attempt`).
     Attempt(FailureId, Timestamp),
     /// An id is ignored; the text says by which rule (`ip`, `dns`, `command`, `ignoreself rule`).
@@ -69,15 +106,51 @@ pub enum Event {
 
 const FILTER: &str = "fail2ban.filter";
 const ACTIONS: &str = "fail2ban.actions";
+const OBSERVER: &str = "fail2ban.observer";
 
 /// A log line as text: its logger, its level and what it says.
 ///
 /// `local` writes a time as `YYYY-mm-dd HH:MM:SS` in the zone of the host. The texts are Fail2Ban's; control characters in
 /// ids, which an attacker may have put there, are written as `\u{1b}`.
 pub fn render(line: &LogLine, local: &dyn Fn(Timestamp) -> String) -> (&'static str, Level, String) {
-    use Level::{Info, Notice, Warning};
+    use Level::{Error, Info, Notice, Warning};
     let (logger, level, text) = match &line.event {
         Event::Found(id, at) => (FILTER, Info, format!("Found {} - {}", shown(id), local(*at))),
+        Event::FoundBad {
+            id,
+            at,
+            count,
+            weight,
+            enough,
+        } => {
+            let (id, at, enough) = (shown(id), local(*at), if *enough { ", Ban" } else { "" });
+            let text = format!("Found {id}, bad - {at}, {count} # -> {weight}{enough}");
+            (OBSERVER, Info, text)
+        }
+        Event::KnownOffender { id, before, spans } => {
+            let Offender { count, last } = before;
+            let (id, last) = (shown(id), local(*last));
+            let text = format!(
+                "IP {id} is bad: {count} # last {last} - incr {} to {}",
+                spans.0, spans.1
+            );
+            (OBSERVER, Info, text)
+        }
+        Event::Increase { id, count, span, until } => {
+            let end = match until {
+                Until::At(end) => local(*end),
+                Until::Forever => "infinite".to_owned(),
+            };
+            let text = format!("Increase Ban {} ({count} # {span} -> {end})", shown(id));
+            (OBSERVER, Notice, text)
+        }
+        Event::NoGrowth(id, error) => {
+            let text = format!(
+                "bantime.formula gives no time for the ban of {}, which lasts `bantime`; why: {error}; mend: correct the formula",
+                shown(id)
+            );
+            (OBSERVER, Error, text)
+        }
         Event::Attempt(id, at) => (FILTER, Info, format!("Attempt {} - {}", shown(id), local(*at))),
         Event::Ignore(id, rule) => (FILTER, Info, format!("Ignore {} by {rule}", shown(id))),
         Event::IgnoreFile(id, path) => (FILTER, Info, format!("Ignore {} by file:/{path}", shown(id))),

@@ -1,9 +1,9 @@
 //! What an operator can change about a jail's decisions.
 
-use crate::Seconds;
+use crate::{Growth, Seconds};
 
 /// The part of a jail's settings that decides who is banned and for how long.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct JailSettings {
     /// Ban at this many failures; 1 or less bans at the first.
     pub maxretry: u32,
@@ -11,8 +11,10 @@ pub struct JailSettings {
     pub findtime: Seconds,
     /// How long a ban lasts; negative is for ever.
     pub bantime: Seconds,
-    /// Bans may last longer than `bantime` (`bantime.increment`): those of an earlier run keep their end.
+    /// Bans of known offenders last longer than `bantime`, and their failures count for more (`bantime.increment`).
     pub increment: bool,
+    /// How much longer.
+    pub growth: Growth,
     /// How many log lines are kept per ticket.
     pub maxmatches: usize,
     /// Never ban this host's own addresses.
@@ -27,6 +29,7 @@ impl Default for JailSettings {
             findtime: Seconds(600),
             bantime: Seconds(600),
             increment: false,
+            growth: Growth::default(),
             maxmatches: 5,
             ignoreself: true,
         }

@@ -24,6 +24,12 @@ impl Timestamp {
         self.0.div_euclid(MICROS)
     }
 
+    /// The nearest whole second, as which upstream stores a time.
+    #[must_use]
+    pub const fn rounded(self) -> Self {
+        Self::from_secs(Self(self.0.saturating_add(MICROS / 2)).secs())
+    }
+
     /// Microseconds since 1970.
     pub const fn micros(self) -> i64 {
         self.0

@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use stockade_core::{Effect, Failure, FailureId, Fields, Jail, JailName, JailSettings, Seconds, Timestamp};
+use stockade_core::{Effect, Failure, FailureId, Fields, Jail, JailName, JailSettings, Offenders, Seconds, Timestamp};
 
 const FINDTIME: i64 = 10;
 
@@ -75,7 +75,7 @@ fn ours(sequences: &[(String, Vec<i64>)], base: i64, maxretry: u32) -> Bans {
                 lines: vec![],
                 fields: Fields::default(),
             };
-            jail.on_failure(failure, now, &mut effects);
+            jail.on_failure(failure, &mut Offenders::default(), now, &mut effects);
         }
     }
     let bans = effects.into_iter().filter_map(|effect| match effect {

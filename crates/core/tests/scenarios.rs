@@ -7,8 +7,8 @@
 
 use stockade_core::logline::render;
 use stockade_core::{
-    Ban, Effect, Effects, Event, Failure, FailureId, Fields, Jail, JailName, JailSettings, LineText, Seconds,
-    Timestamp, Until,
+    Ban, Effect, Effects, Event, Failure, FailureId, Fields, Jail, JailName, JailSettings, LineText, Offenders,
+    Seconds, Timestamp, Until,
 };
 
 fn at(text: &str) -> Timestamp {
@@ -47,6 +47,7 @@ fn show(effects: &Effects) -> Vec<String> {
             ban.failures
         )),
         Effect::Unban(ban) => Some(format!("unban {}", ban.id)),
+        Effect::Store(_) => None,
         Effect::UnbanAll(bans) => Some(format!("unban-all {}", ids(bans))),
         Effect::Prolong(ban) => Some(format!("prolong {} {} bantime {}", ban.id, until(ban), ban.bantime.0)),
         Effect::Recheck(ban) => Some(format!("recheck {}", ban.id)),
@@ -63,6 +64,7 @@ fn show(effects: &Effects) -> Vec<String> {
 struct World {
     jail: Jail,
     settings: JailSettings,
+    offenders: Offenders,
 }
 
 impl World {
@@ -74,6 +76,7 @@ impl World {
         Self {
             jail: Jail::new(JailName::new("jail").unwrap(), settings.clone()),
             settings,
+            offenders: Offenders::default(),
         }
     }
 
@@ -82,11 +85,15 @@ impl World {
             ["set", "maxretry", number] => self.settings.maxretry = number.parse().unwrap(),
             ["set", "bantime", number] => self.settings.bantime = Seconds(number.parse().unwrap()),
             ["set", "ignore", entry] => self.jail.ignore_mut().add(entry),
-            ["now", now, "fail", time, id] => self.jail.on_failure(failure(id, at(time)), at(now), out),
+            ["now", now, "fail", time, id] => {
+                self.jail
+                    .on_failure(failure(id, at(time)), &mut self.offenders, at(now), out);
+            }
             ["fail", times @ .., id] => {
                 let now = times.iter().map(|time| at(time)).max().unwrap();
                 for time in times {
-                    self.jail.on_failure(failure(id, at(time)), now, out);
+                    self.jail
+                        .on_failure(failure(id, at(time)), &mut self.offenders, now, out);
                 }
             }
             ["attempt", time, id, lines] => {
@@ -94,14 +101,16 @@ impl World {
                     text: "a line".into(),
                     date: 0..0,
                 };
+                let lines = vec![line; lines.parse().unwrap()];
                 self.jail
-                    .attempt(FailureId::parse(id), vec![line; lines.parse().unwrap()], at(time), out);
+                    .attempt(FailureId::parse(id), lines, &mut self.offenders, at(time), out);
             }
             ["tick", time] => {
                 self.jail.on_tick(at(time), out);
             }
             ["ban", time, id] => {
-                self.jail.ban_manually(FailureId::parse(id), at(time), out);
+                self.jail
+                    .ban_manually(FailureId::parse(id), &mut self.offenders, at(time), out);
             }
             ["unban", time, id] => {
                 let known = self.jail.is_banned(&FailureId::parse(id));

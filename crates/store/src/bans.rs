@@ -1,6 +1,7 @@
 //! Bans: written when they are made, read at the next start.
 
 use rusqlite::params;
+use stockade_core::offenders::LatestBan;
 use stockade_core::{Ban, FailureId, JailName, Seconds, Timestamp, Until};
 
 use crate::file::Store;
@@ -96,7 +97,39 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The latest ban of everybody in every jail, the most recent first, at most `most`.
+    pub fn latest_bans(&self, most: usize) -> Result<Vec<(JailName, FailureId, LatestBan)>, StoreError> {
+        let mut statement = self.connection().prepare(
+            "SELECT jail, ip, timeofban, bantime, bancount FROM bips ORDER BY timeofban DESC, rowid DESC LIMIT ?1",
+        )?;
+        let mut rows = statement.query(params![i64::try_from(most).unwrap_or(i64::MAX)])?;
+        let mut bans = Vec::new();
+        while let Some(row) = rows.next()? {
+            let Some(jail) = value::text(row.get_ref(0)?).and_then(JailName::new) else {
+                continue;
+            };
+            let Some(id) = value::id(row.get_ref(1)?) else { continue };
+            let (since, bantime) = (value::integer(row.get_ref(2)?), value::integer(row.get_ref(3)?));
+            let Some((since, bantime)) = since.filter(|since| (0..=LAST_SECOND).contains(since)).zip(bantime) else {
+                continue;
+            };
+            let count = value::integer(row.get_ref(4)?).unwrap_or(1).max(1);
+            bans.push((
+                jail,
+                id,
+                LatestBan {
+                    since: Timestamp::from_secs(since),
+                    bantime: Seconds(bantime),
+                    count: u32::try_from(count).unwrap_or(u32::MAX),
+                },
+            ));
+        }
+        Ok(bans)
+    }
+}
+
 /// The nearest second, which is what upstream stores.
 fn seconds(at: Timestamp) -> i64 {
-    Timestamp::from_micros(at.micros().saturating_add(500_000)).secs()
+    at.rounded().secs()
 }

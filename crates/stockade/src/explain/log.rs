@@ -157,7 +157,13 @@ impl<'a> Tally<'a> {
             lines: Vec::new(),
             fields: found.fields,
         };
-        self.jail.on_failure(failure, found.at, &mut effects);
+        // Who was banned before is not known here.
+        self.jail.on_failure(
+            failure,
+            &mut stockade_core::Offenders::default(),
+            found.at,
+            &mut effects,
+        );
         for effect in effects {
             if let Effect::Ban(ban) = effect
                 && let Some(person) = self.people.get_mut(&ban.id)

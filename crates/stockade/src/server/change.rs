@@ -125,8 +125,10 @@ impl Jails {
             if let Some(database) = &self.database {
                 database.tell(Order::Jail(name.clone(), true));
             }
+            let mut jail = Jail::new(setup.name.clone(), setup.settings.clone());
+            jail.seed(by_chance());
             self.jails.push(Running {
-                jail: Jail::new(setup.name.clone(), setup.settings.clone()),
+                jail,
                 setup: JailSetup::new(setup.name.clone(), &setup.backend),
                 rules: None,
                 lanes: Vec::new(),
@@ -139,7 +141,15 @@ impl Jails {
             return;
         };
         let old = std::mem::replace(&mut running.setup, setup);
-        running.jail.set_settings(running.setup.settings.clone());
+        let mut settings = running.setup.settings.clone();
+        settings.increment &= self.database.is_some();
+        if settings.increment
+            && !self.offenders.is_filled()
+            && let Some(database) = &self.database
+        {
+            self.offenders.fill(database.latest_bans());
+        }
+        running.jail.set_settings(settings);
         if let Some(rules) = rules {
             running.rules = Some(rules);
         }
@@ -214,9 +224,19 @@ impl Jails {
             JailGet::MaxRetry,
             JailGet::FindTime,
             JailGet::BanTime,
-            JailGet::LogEncoding,
-            JailGet::JournalMatch,
         ] {
+            self.announce_one(place, &set);
+        }
+        let options = self.jails.get(place).map(|running| running.setup.growth.iter());
+        let options: Vec<String> = options
+            .into_iter()
+            .flatten()
+            .map(|option| option.name.clone())
+            .collect();
+        for option in options {
+            self.announce_one(place, &JailGet::BanTimeOption(option));
+        }
+        for set in [JailGet::LogEncoding, JailGet::JournalMatch] {
             self.announce_one(place, &set);
         }
     }
@@ -249,6 +269,18 @@ impl Jails {
             JailGet::MaxRetry => ("fail2ban.filter", format!("  maxRetry: {}", setup.settings.maxretry)),
             JailGet::FindTime => ("fail2ban.filter", format!("  findtime: {}", setup.settings.findtime.0)),
             JailGet::BanTime => ("fail2ban.actions", format!("  banTime: {}", setup.settings.bantime.0)),
+            JailGet::BanTimeOption(name) => {
+                let Some(option) = setup.growth.iter().find(|option| option.name == *name) else {
+                    return;
+                };
+                let text = format!("Set banTime.{name} = {}", option.written);
+                self.say(Level::Info, "fail2ban.jail", &text);
+                if name == "increment" && setup.settings.increment && self.database.is_none() {
+                    let text = "ban time increment is not available as long jail database is not set";
+                    self.say(Level::Warning, "fail2ban.jail", text);
+                }
+                return;
+            }
             JailGet::LogEncoding if setup.reads_journal() => return,
             JailGet::LogEncoding => {
                 let name = Some(setup.logencoding.as_str()).filter(|name| *name != "auto");
@@ -302,13 +334,6 @@ impl Jails {
                 Level::Error,
                 "fail2ban.filter",
                 &format!("[{name}] not supported yet: ignorecommand = {command}; mend: list the addresses in ignoreip"),
-            );
-        }
-        for option in &running.setup.unsupported {
-            self.say(
-                Level::Error,
-                "fail2ban.jail",
-                &format!("[{name}] not supported yet: {option}"),
             );
         }
     }
@@ -474,6 +499,12 @@ impl Running {
         self.lanes
             .sort_by_key(|lane| actions.iter().position(|action| action.name == lane.name()));
     }
+}
+
+/// A number that nobody can foresee: the standard library draws it for its hash tables.
+fn by_chance() -> u64 {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    std::hash::RandomState::new().build_hasher().finish()
 }
 
 fn shown(error: &FilterError) -> String {

@@ -259,16 +259,20 @@ impl Jails {
     /// Lifts a ban, and forgets that it ever was; false if there is none now.
     fn unban(&mut self, place: usize, id: &FailureId) -> bool {
         self.forget(place, Some(id));
-        self.decide(place, |jail, now, out| jail.unban(id, now, out)) == Some(true)
+        self.decide(place, |jail, _, now, out| jail.unban(id, now, out)) == Some(true)
     }
 
     /// Lifts all bans of a jail, and forgets that they ever were; how many held.
     pub(crate) fn unban_all(&mut self, place: usize) -> usize {
         self.forget(place, None);
-        self.decide(place, stockade_core::Jail::unban_all).unwrap_or(0)
+        self.decide(place, |jail, _, now, out| jail.unban_all(now, out))
+            .unwrap_or(0)
     }
 
-    fn forget(&self, place: usize, id: Option<&FailureId>) {
+    fn forget(&mut self, place: usize, id: Option<&FailureId>) {
+        if let Some(running) = self.jails.get(place) {
+            self.offenders.forget(&running.setup.name, id);
+        }
         if let Some((database, running)) = self.database.as_ref().zip(self.jails.get(place)) {
             database.tell(Order::Forget(running.setup.name.clone(), id.cloned()));
         }
@@ -286,8 +290,10 @@ impl Jails {
                     })
                     .collect();
                 Ok(Value::Int(i64::from(
-                    self.decide(place, |jail, now, out| jail.attempt(id, lines, now, out))
-                        .unwrap_or(0),
+                    self.decide(place, |jail, offenders, now, out| {
+                        jail.attempt(id, lines, offenders, now, out)
+                    })
+                    .unwrap_or(0),
                 )))
             }
             JailSet::BanIp(ids) => {
@@ -296,8 +302,11 @@ impl Jails {
                 let now = super::now();
                 for id in ids {
                     check_banable(&id)?;
-                    count +=
-                        usize::from(self.decide(place, |jail, _, out| jail.ban_manually(id, now, out)) == Some(true));
+                    count += usize::from(
+                        self.decide(place, |jail, offenders, _, out| {
+                            jail.ban_manually(id, offenders, now, out)
+                        }) == Some(true),
+                    );
                 }
                 Ok(count_value(count))
             }

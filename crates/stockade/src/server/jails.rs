@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use stockade_action::Counters;
 use stockade_core::logline::{self, Level};
-use stockade_core::{Effect, Effects, Failure, FailureId, Jail, JailName, Timestamp};
+use stockade_core::{Effect, Effects, Failure, FailureId, Jail, JailName, Offenders, Timestamp};
 use stockade_filter::{Match, UseDns, Who};
 use stockade_protocol::{JailSet, Reply, Request};
 use stockade_store::Place;
@@ -27,6 +27,9 @@ use super::{addresses, now};
 
 /// Own addresses and names in `ignoreip` are looked up again this often.
 const REFRESH: Duration = Duration::from_secs(60);
+
+/// Offenders of long ago are forgotten this often, as in the database.
+const PURGE: Duration = Duration::from_secs(3600);
 
 /// After the jails have ended, threads that are at work have so long.
 const ENDING: Duration = Duration::from_secs(15);
@@ -83,6 +86,8 @@ pub(crate) struct Jails {
     pub(crate) watch: Watch,
     pub(crate) acting: Acting,
     pub(crate) database: Option<Database>,
+    /// Who was banned before, for `bantime.increment`.
+    pub(crate) offenders: Offenders,
     /// The `dbfile` that was asked for, which may not have been had.
     pub(crate) dbfile: Option<Place>,
     /// By jail and path, the number of the file whose place was stored: while a rotated log is read to its end, its successor's counts.
@@ -90,6 +95,7 @@ pub(crate) struct Jails {
     pub(crate) resolver: Resolver,
     pub(crate) own_addresses: Vec<IpAddr>,
     pub(crate) refreshed: Instant,
+    pub(crate) purged: Instant,
     /// Where looked-up addresses are told.
     pub(crate) inbox: SyncSender<Message>,
     /// Threads that wait for what takes long.
@@ -254,7 +260,9 @@ impl Jails {
             lines: found.lines,
             fields: found.fields,
         };
-        self.decide(place, |jail, now, effects| jail.on_failure(failure, now, effects));
+        self.decide(place, |jail, offenders, now, effects| {
+            jail.on_failure(failure, offenders, now, effects);
+        });
     }
 
     /// Stores how far a log was read.
@@ -293,11 +301,11 @@ impl Jails {
     pub(crate) fn decide<T>(
         &mut self,
         place: usize,
-        decision: impl FnOnce(&mut Jail, Timestamp, &mut Effects) -> T,
+        decision: impl FnOnce(&mut Jail, &mut Offenders, Timestamp, &mut Effects) -> T,
     ) -> Option<T> {
         let running = self.jails.get_mut(place)?;
         let mut effects = Effects::new();
-        let outcome = decision(&mut running.jail, now(), &mut effects);
+        let outcome = decision(&mut running.jail, &mut self.offenders, now(), &mut effects);
         carry_out(running, effects, &self.log, self.database.as_ref());
         Some(outcome)
     }
@@ -325,6 +333,13 @@ impl Jails {
     /// Looks again at what may have changed in the world: own addresses, names and files in `ignoreip`; tries again what could not be started.
     pub(crate) fn refresh(&mut self) {
         self.refreshed = Instant::now();
+        if let Some(database) = &self.database
+            && self.purged.elapsed() >= PURGE
+        {
+            self.purged = Instant::now();
+            let age = stockade_core::Seconds(database.purge_age);
+            self.offenders.purge(now(), age);
+        }
         // On a router the kernel's list is long.
         let inbox = self.inbox.clone();
         self.aside(move || {
@@ -439,13 +454,13 @@ pub(crate) fn carry_out(running: &mut Running, effects: Effects, log: &Log, data
     for effect in effects {
         match effect {
             Effect::Log(line) => lines.push(line),
-            Effect::Ban(ban) => {
-                // Before the actions, which may ask for it.
-                if let Some(database) = database.filter(|_| !ban.restored) {
-                    database.tell(Order::Ban(running.setup.name.clone(), Box::new(ban.clone())));
+            // It comes before the actions, which may ask for it.
+            Effect::Store(ban) => {
+                if let Some(database) = database {
+                    database.tell(Order::Ban(running.setup.name.clone(), Box::new(ban)));
                 }
-                tell(running, About::Ban, &ban, counters);
             }
+            Effect::Ban(ban) => tell(running, About::Ban, &ban, counters),
             Effect::Unban(ban) => tell(running, About::Unban, &ban, counters),
             Effect::UnbanAll(_) => running.lanes.iter().for_each(|lane| lane.give(Job::UnbanAll)),
             Effect::Prolong(ban) => {

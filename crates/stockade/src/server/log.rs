@@ -409,6 +409,8 @@ fn push_visible(line: &mut String, text: &str) {
 pub(crate) fn local(at: Timestamp, zone: &TimeZone) -> String {
     match jiff::Timestamp::from_microsecond(at.micros()) {
         Ok(at) => at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        // Of a ban that ends later than anybody can write.
+        Err(_) if at.micros() > 0 => "9999-12-31 23:59:59".to_owned(),
         Err(_) => at.secs().to_string(),
     }
 }

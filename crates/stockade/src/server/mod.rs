@@ -7,6 +7,7 @@ mod change;
 mod commands;
 mod configure;
 mod control;
+mod increment;
 mod jails;
 pub(crate) mod journal;
 mod log;
@@ -132,11 +133,13 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
         watch: Watch::start(workers, Arc::clone(&log))?,
         acting: Acting::new(Arc::clone(&log)),
         database: None,
+        offenders: stockade_core::Offenders::default(),
         dbfile: None,
         read_to: HashMap::new(),
         resolver: Resolver::new(inbox.clone(), Arc::clone(&log)),
         own_addresses: addresses::own(),
         refreshed: Instant::now(),
+        purged: Instant::now(),
         inbox: inbox.clone(),
         asides: Vec::new(),
         log: Arc::clone(&log),

@@ -8,6 +8,7 @@ use stockade_filter::{Encoding, FilterSettings, UseDns};
 use stockade_protocol::{ErrorClass, JailGet, JailSet, RemoteError, TimeSpan, Value};
 use stockade_source::journal::{Matches, Options};
 
+use super::increment::{self, GrowthOption};
 use super::journal::Wanted;
 use super::watch::LogPath;
 
@@ -27,8 +28,8 @@ pub(crate) struct JailSetup {
     pub(crate) journalmatch: Vec<Vec<String>>,
     pub(crate) actions: Vec<ActionSetup>,
     pub(crate) idle: bool,
-    /// What was asked for and cannot be done yet; said when the jail starts.
-    pub(crate) unsupported: Vec<String>,
+    /// `bantime.…` in the order in which they were set.
+    pub(crate) growth: Vec<GrowthOption>,
 }
 
 /// An action and its properties in the order they were set.
@@ -56,7 +57,7 @@ impl JailSetup {
             journalmatch: Vec::new(),
             actions: Vec::new(),
             idle: false,
-            unsupported: Vec::new(),
+            growth: Vec::new(),
         }
     }
 
@@ -139,11 +140,10 @@ impl JailSetup {
             JailSet::FindTime(span) => self.settings.findtime = seconds("findtime", span)?,
             JailSet::BanTime(span) => self.settings.bantime = seconds("bantime", span)?,
             JailSet::BanTimeOption(option, value) => {
-                // Bans of a program that increments are kept whole, though ours do not grow yet.
-                let off = matches!(value, Value::Bool(false) | Value::None) || *value == Value::from("false");
-                if !(option == "increment" && off) {
-                    self.settings.increment |= option == "increment";
-                    self.unsupported.push(format!("bantime.{option} (bans last `bantime`)"));
+                let option = increment::set(&mut self.settings, option, value)?;
+                match self.growth.iter_mut().find(|other| other.name == option.name) {
+                    Some(old) => *old = option,
+                    None => self.growth.push(option),
                 }
             }
             JailSet::DatePattern(pattern) => {
@@ -229,7 +229,10 @@ impl JailSetup {
             }),
             JailGet::FindTime => Value::Int(self.settings.findtime.0),
             JailGet::BanTime => Value::Int(self.settings.bantime.0),
-            JailGet::BanTimeOption(_) => Value::None,
+            JailGet::BanTimeOption(name) => {
+                let option = self.growth.iter().find(|option| option.name == *name);
+                option.map_or(Value::None, |option| option.answer.clone())
+            }
             JailGet::LogTimeZone => self.filter.logtimezone.as_deref().map_or(Value::None, Value::from),
             JailGet::MaxMatches => Value::Int(i64::try_from(self.settings.maxmatches).unwrap_or(i64::MAX)),
             JailGet::MaxRetry => Value::Int(i64::from(self.settings.maxretry)),

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use stockade_core::logline::Level;
+use stockade_core::offenders::LatestBan;
 use stockade_core::{Ban, FailureId, Fields, JailName, Seconds, Timestamp};
 use stockade_store::{History, LogRow, Note, Place, Store, StoreError};
 
@@ -76,6 +77,8 @@ pub(crate) enum Order {
     PurgeAge(Seconds),
     /// The bans of a jail that starts.
     Restore(JailName, SyncSender<Vec<Ban>>),
+    /// The latest bans of all jails.
+    LatestBans(SyncSender<Vec<(JailName, FailureId, LatestBan)>>),
     /// What is known of somebody, in one jail or in all.
     History(FailureId, Option<JailName>, SyncSender<History>),
     /// Write what waits, and end.
@@ -205,6 +208,18 @@ impl Database {
         })
     }
 
+    /// The latest bans of all jails, also of those that are over. Only the first jail that increments waits for it.
+    pub(crate) fn latest_bans(&self) -> Vec<(JailName, FailureId, LatestBan)> {
+        let (reply, answer) = sync_channel(1);
+        self.tell(Order::LatestBans(reply));
+        answer.recv_timeout(RESTORING).unwrap_or_else(|_| {
+            self.complain(
+                "the bans of earlier runs could not be read in time: known offenders are treated like others",
+            );
+            Vec::new()
+        })
+    }
+
     /// Writes what waits, and closes it.
     pub(crate) fn close(self) {
         let Self { inbox, thread, log, .. } = self;
@@ -316,6 +331,11 @@ impl Thread {
                 let bans = self.look(|store| store.restorable(&jail, now())).unwrap_or_default();
                 // A jail that waited too long is told nothing.
                 let _ = reply.send(bans);
+            }
+            Order::LatestBans(reply) => {
+                self.write();
+                let bans = self.look(|store| store.latest_bans(stockade_core::offenders::MOST_OFFENDERS));
+                let _ = reply.send(bans.unwrap_or_default());
             }
             Order::History(id, jail, reply) => {
                 self.write();
@@ -468,7 +488,12 @@ fn store_one(store: &Store, order: &Order) -> Result<(), StoreError> {
             offset,
         } => store.set_log(jail, path, first_line, *offset),
         Order::Journal(jail, at, shown) => store.set_journal(jail, *at, shown),
-        Order::MaxMatches(_) | Order::PurgeAge(_) | Order::Restore(..) | Order::History(..) | Order::Close => Ok(()),
+        Order::MaxMatches(_)
+        | Order::PurgeAge(_)
+        | Order::Restore(..)
+        | Order::LatestBans(_)
+        | Order::History(..)
+        | Order::Close => Ok(()),
     }
 }
 
