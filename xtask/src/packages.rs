@@ -23,6 +23,7 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ),
     ("nftables", "/usr/sbin/nft", "reads back what is in the kernel"),
     ("iptables", "/usr/sbin/iptables", "the firewall of the Asterisk guide"),
+    ("ipset", "/usr/sbin/ipset", "the sets of Fail2Ban's ipset actions"),
     ("iproute2", "/usr/sbin/ip", "private network namespaces"),
     ("util-linux", "/usr/bin/unshare", "private network namespaces"),
     ("whois", "/usr/bin/whois", "the guide's sendmail-whois action"),

@@ -23,6 +23,7 @@
 //! assert!(action.start(&mut context).is_ok());
 //! ```
 
+mod bulk;
 mod clients;
 mod error;
 mod lifecycle;
@@ -227,17 +228,18 @@ impl Action {
         self.ban_many(std::slice::from_ref(ban), context)
     }
 
-    /// Bans several in order; a native action does it in one transaction. Returns the first failure; all are tried.
+    /// True if many bans at once cost little more than one: a native action, or one whose commands are known (see `bulk`).
+    pub fn works_in_bulk(&self) -> bool {
+        match &self.kind {
+            Kind::Commands(commands) => commands.works_in_bulk(),
+            Kind::Native(_) => true,
+        }
+    }
+
+    /// Bans several in order, in one transaction where that can be. Returns the first failure; all are tried.
     pub fn ban_many(&mut self, bans: &[Ban], context: &mut Context<'_>) -> Result<(), ActionError> {
         match &mut self.kind {
-            Kind::Commands(commands) => {
-                let mut outcome = Ok(());
-                for ban in bans {
-                    let this = commands.ban(ban, context);
-                    outcome = outcome.and(this);
-                }
-                outcome
-            }
+            Kind::Commands(commands) => commands.ban_many(bans, context),
             Kind::Native(native) => native.ban_many(bans, context),
         }
     }
@@ -247,17 +249,10 @@ impl Action {
         self.unban_many(std::slice::from_ref(ban), context)
     }
 
-    /// Lifts several bans; a native action does it in one transaction. Returns the first failure; all are tried.
+    /// Lifts several bans, in one transaction where that can be. Returns the first failure; all are tried.
     pub fn unban_many(&mut self, bans: &[Ban], context: &mut Context<'_>) -> Result<(), ActionError> {
         match &mut self.kind {
-            Kind::Commands(commands) => {
-                let mut outcome = Ok(());
-                for ban in bans {
-                    let this = commands.unban(ban, context);
-                    outcome = outcome.and(this);
-                }
-                outcome
-            }
+            Kind::Commands(commands) => commands.unban_many(bans, context),
             Kind::Native(native) => native.unban_many(bans, context),
         }
     }

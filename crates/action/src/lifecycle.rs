@@ -5,6 +5,8 @@
 //! an action that does not start on demand starts for both families (1.0.2 leaves IPv6 unstarted); a repair for an unban
 //! starts again before it goes on.
 
+mod many;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use stockade_core::logline::Level;
 use stockade_core::{FailureId, JailName};
 
 use crate::Context;
+use crate::bulk::{Bulk, Step};
 use crate::error::ActionError;
 use crate::properties::{Family, Properties};
 use crate::run::{self, End, Outcome, Output};
@@ -22,6 +25,12 @@ use crate::template::{Script, Template};
 const UTILS: &str = "fail2ban.utils";
 const COMMAND_ACTION: &str = "fail2ban.CommandAction";
 const ACTIONS: &str = "fail2ban.actions";
+
+/// So many failures one after the other end a batch: the rest would fail likewise, and waits for its next failure.
+const FAILURES_IN_A_ROW: u32 = 20;
+
+/// So many bans that are made again are told one by one.
+const REBANS_TOLD: usize = 100;
 
 /// This much of an output line goes into the log.
 const LINE_LOGGED: usize = 2000;
@@ -62,6 +71,10 @@ pub(crate) struct Commands {
     active: BTreeMap<FailureId, Ban>,
     /// The bans that did not work, or only in part; they are lifted with the others.
     failed: BTreeMap<FailureId, Ban>,
+    /// The ways around processes, unless the action is to be run as written.
+    bulk: Option<Bulk>,
+    /// So often a way around failed where the command itself did not.
+    doubts: u32,
 }
 
 /// The part that comes from the configuration.
@@ -78,6 +91,9 @@ struct Settings {
     norestored: bool,
     /// Lifting or repeating a ban needs its log lines or fields, so they have to be kept.
     keep_details: bool,
+    may_be_done_in_bulk: bool,
+    /// The command of a ban is one that can be done without running it.
+    is_known: bool,
 }
 
 impl Settings {
@@ -104,7 +120,7 @@ impl Settings {
                 }
             }
         }
-        Ok(Self {
+        let mut settings = Self {
             jail: jail.clone(),
             name: name.to_owned(),
             templates,
@@ -114,7 +130,11 @@ impl Settings {
             repair_on_unban: properties.flag("actionrepair_on_unban").unwrap_or(false),
             norestored: properties.flag("norestored").unwrap_or(false),
             keep_details,
-        })
+            may_be_done_in_bulk: properties.may_be_done_in_bulk(),
+            is_known: false,
+        };
+        settings.is_known = settings.may_be_done_in_bulk && settings.knows_a_way_around();
+        Ok(settings)
     }
 
     fn family(&self, id: &FailureId) -> Family {
@@ -190,17 +210,22 @@ impl Commands {
         warnings: &mut Vec<ActionError>,
     ) -> Result<Self, ActionError> {
         let settings = Settings::new(jail, name, properties, warnings)?;
+        let bulk = settings.may_be_done_in_bulk.then(Bulk::default);
         Ok(Self {
             settings,
             started: BTreeSet::new(),
             active: BTreeMap::new(),
             failed: BTreeMap::new(),
+            bulk,
+            doubts: 0,
         })
     }
 
     /// Takes over the settings of another one and keeps what is in place.
     pub(crate) fn adopt(&mut self, other: Self) {
         self.settings = other.settings;
+        self.bulk = other.bulk;
+        self.doubts = 0;
     }
 
     pub(crate) fn start(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
@@ -264,35 +289,23 @@ impl Commands {
             self.started.insert(family);
         }
         let outcome = self.attempt(Kind::Ban, "banning", family, ban, true, context);
+        self.remember(ban, outcome.is_ok());
+        outcome
+    }
+
+    fn remember(&mut self, ban: &Ban, is_active: bool) {
         let mut kept = ban.clone();
         if !self.settings.keep_details {
             kept.matches = Vec::new();
         }
         self.forget(&kept.id);
-        let list = if outcome.is_ok() {
-            &mut self.active
-        } else {
-            &mut self.failed
-        };
+        let list = if is_active { &mut self.active } else { &mut self.failed };
         list.insert(kept.id.clone(), kept);
-        outcome
     }
 
     fn forget(&mut self, id: &FailureId) {
         self.active.remove(id);
         self.failed.remove(id);
-    }
-
-    pub(crate) fn unban(&mut self, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
-        if self.settings.norestored && ban.restored {
-            return Ok(());
-        }
-        let family = self.settings.family(&ban.id);
-        if !self.has_bans(family) {
-            self.forget(&ban.id);
-            return Ok(());
-        }
-        self.lift(family, ban, context)
     }
 
     fn lift(&mut self, family: Family, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
@@ -384,11 +397,8 @@ impl Commands {
                 .into_iter()
                 .filter(|(id, _)| families.contains(&self.settings.family(id))),
         );
-        for (id, ban) in &left {
-            let this = self.lift(self.settings.family(id), ban, context);
-            outcome = outcome.and(this);
-        }
-        outcome
+        let left: Vec<Ban> = left.into_values().collect();
+        outcome.and(self.lift_many(&left, context))
     }
 
     pub(crate) fn stop(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
@@ -446,7 +456,7 @@ impl Commands {
         may_repair: bool,
         context: &mut Context<'_>,
     ) -> Result<(), ActionError> {
-        if self.settings.run(kind, family, Some(ban), context) {
+        if self.run_for(kind, family, ban, context) {
             return Ok(());
         }
         let mut repaired = false;
@@ -515,7 +525,8 @@ impl Commands {
         } else {
             Kind::Ban
         };
-        for ban in bans {
+        let more = bans.len().saturating_sub(REBANS_TOLD);
+        for ban in bans.iter().take(REBANS_TOLD) {
             let text = format!(
                 "[{}] Reban {}, action '{}'",
                 self.settings.jail,
@@ -523,6 +534,15 @@ impl Commands {
                 self.settings.name
             );
             context.say(ACTIONS, Level::Notice, text);
+        }
+        if more > 0 {
+            let text = format!(
+                "[{}] Reban {more} more, action '{}'",
+                self.settings.jail, self.settings.name
+            );
+            context.say(ACTIONS, Level::Notice, text);
+        }
+        for ban in self.perform(kind, family, bans, context) {
             if !self.settings.run(kind, family, Some(&ban), context) {
                 let error = self.settings.command_error("banning", Some(&ban.id));
                 self.active.remove(&ban.id);

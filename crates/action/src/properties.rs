@@ -112,12 +112,17 @@ impl Properties {
             .ok_or_else(|| self.bad("timeout", value, "a time of at most one day such as 60 or 2m"))
     }
 
+    /// Whether known commands may be done without running them.
+    pub(crate) fn may_be_done_in_bulk(&self) -> bool {
+        self.get("native").map(str::trim) != Some("no")
+    }
+
     /// The target of a native action; `None` if the action is made of commands.
     pub(crate) fn native(&self) -> Result<Option<Target>, ActionError> {
         match self.get("native").map(str::trim) {
-            None | Some("") => return Ok(None),
+            None | Some("" | "yes" | "no") => return Ok(None),
             Some("nftables") => {}
-            Some(other) => return Err(self.bad("native", other, "`nftables`")),
+            Some(other) => return Err(self.bad("native", other, "`nftables`, `yes` or `no`")),
         }
         let text = |key: &str, default: &str| {
             let value = self

@@ -1,7 +1,9 @@
 //! Runs one command: in its own process group, within a time limit, with its output captured.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -63,17 +65,35 @@ impl Outcome {
 
 /// Runs a script with `/bin/sh`. Returns when the shell itself has ended, whoever still holds its output open.
 pub(crate) fn run(script: &str, variables: &[(String, String)], limit: Duration) -> Outcome {
-    let child = Command::new("/bin/sh")
+    let mut command = Command::new("/bin/sh");
+    command
         .arg("-c")
         // What a command writes is for root only. On the same line, so that the shell's messages count lines as the author does.
         .arg(format!("umask 077; {script}"))
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn();
-    match child {
+        .stdout(Stdio::piped());
+    start(command, limit)
+}
+
+/// Runs a program without a shell, with files as its input and output.
+pub(crate) fn run_program(
+    program: &Path,
+    words: &[&str],
+    input: Option<File>,
+    output: Option<File>,
+    limit: Duration,
+) -> Outcome {
+    let mut command = Command::new(program);
+    command
+        .args(words)
+        .stdin(input.map_or_else(Stdio::null, Stdio::from))
+        .stdout(output.map_or_else(Stdio::null, Stdio::from));
+    start(command, limit)
+}
+
+fn start(mut command: Command, limit: Duration) -> Outcome {
+    match command.stderr(Stdio::piped()).process_group(0).spawn() {
         Ok(child) => follow(child, limit),
         Err(error) => Outcome {
             end: End::NotStarted(error),

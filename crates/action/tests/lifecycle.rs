@@ -329,7 +329,7 @@ fn refuses_what_it_cannot_run_and_says_why() {
         (&[("timeout", "soon")][..], "`timeout` of action `act` must be a time"),
         (
             &[("native", "ipfw")][..],
-            "`native` of action `act` must be `nftables`, not `ipfw`",
+            "`native` of action `act` must be `nftables`, `yes` or `no`, not `ipfw`",
         ),
     ] {
         let error = action(properties)

@@ -26,14 +26,16 @@
 
 mod error;
 mod events;
+mod ipset;
 mod memory;
 mod netlink;
 mod nftables;
 
 pub use error::FirewallError;
 pub use events::{Event, Events};
+pub use ipset::{Entry, Ipset, IpsetError};
 pub use memory::Memory;
-pub use nftables::Nftables;
+pub use nftables::{NamedSet, Nftables, TableFamily};
 
 use ipnet::IpNet;
 

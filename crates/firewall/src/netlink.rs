@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     System(Errno),
     /// The kernel refused the message with this sequence number.
     Refused { sequence: u32, errno: Errno },
+    /// The kernel refused with a number of its own, as ipset does.
+    Special(i32),
     /// Answers were lost for want of room: what became of the request is not known.
     Lost,
     /// No answer came.
@@ -106,7 +108,7 @@ impl Socket {
                     errno => {
                         return Err(Failure::Refused {
                             sequence: message.sequence,
-                            errno: Errno::from_raw_os_error(errno),
+                            errno: known(errno)?,
                         });
                     }
                 }
@@ -136,7 +138,7 @@ impl Socket {
                 outstanding = outstanding.saturating_sub(1);
                 match message.errno().map_err(|_| Failure::Malformed)? {
                     0 => *slot = true,
-                    errno => match Errno::from_raw_os_error(errno) {
+                    errno => match known(errno)? {
                         Errno::NOENT => *slot = false,
                         errno => {
                             return Err(Failure::Refused {
@@ -182,7 +184,7 @@ impl Socket {
                             errno => {
                                 return Err(Failure::Refused {
                                     sequence,
-                                    errno: Errno::from_raw_os_error(errno),
+                                    errno: known(errno)?,
                                 });
                             }
                         },
@@ -246,6 +248,15 @@ impl Socket {
             ) {}
             self.stale = false;
         }
+    }
+}
+
+/// An error of the system; other numbers belong to a subsystem.
+fn known(number: i32) -> Result<Errno, Failure> {
+    if (1..=4095).contains(&number) {
+        Ok(Errno::from_raw_os_error(number))
+    } else {
+        Err(Failure::Special(number))
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) mod flag {
 
 /// The protocol family `inet`: IPv4 and IPv6 together.
 pub(crate) const INET: u8 = 1;
+/// Subsystem of ipset.
+pub(crate) const IPSET: u16 = 6 << 8;
 /// Resource id in the brackets of a transaction: the subsystem it is for.
 pub(crate) const NFTABLES: u16 = 10;
 
@@ -301,6 +303,7 @@ pub(crate) mod attribute {
     pub(crate) const SET_KEY_LENGTH: u16 = 5;
     pub(crate) const SET_DESCRIPTION: u16 = 9;
     pub(crate) const SET_ID: u16 = 10;
+    pub(crate) const SET_USER_DATA: u16 = 13;
     pub(crate) const DESCRIPTION_SIZE: u16 = 1;
     pub(crate) const ELEMENTS_SET: u16 = 2;
     pub(crate) const ELEMENTS_LIST: u16 = 3;
@@ -323,6 +326,8 @@ pub(crate) struct SetRecord {
     pub(crate) name: String,
     pub(crate) flags: u32,
     pub(crate) key_type: u32,
+    /// The program nft joins neighbours in it.
+    pub(crate) is_merged: bool,
 }
 
 /// Reads a message about a set.
@@ -334,7 +339,23 @@ pub(crate) fn read_set(message: &Received<'_>) -> Option<SetRecord> {
         // The kernel leaves out flags that are zero.
         flags: attributes.number(attribute::SET_FLAGS).unwrap_or(0),
         key_type: attributes.number(attribute::SET_KEY_TYPE)?,
+        is_merged: attributes.find(attribute::SET_USER_DATA).is_some_and(says_merge),
     })
+}
+
+/// Whether the notes of the program nft on a set, in the form kind, length, value, say that neighbours are joined.
+fn says_merge(mut notes: &[u8]) -> bool {
+    const MERGE_ELEMENTS: u8 = 2;
+    while let [kind, length, rest @ ..] = notes {
+        let Some((value, rest)) = rest.split_at_checked(usize::from(*length)) else {
+            return false;
+        };
+        if *kind == MERGE_ELEMENTS {
+            return value.iter().any(|byte| *byte != 0);
+        }
+        notes = rest;
+    }
+    false
 }
 
 /// A rule as far as we care: which sets it looks into.

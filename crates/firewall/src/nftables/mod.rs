@@ -1,5 +1,6 @@
 //! nftables: apply a batch in one transaction; list; remove. Start reading at [`Nftables::apply`].
 
+mod elements;
 pub(crate) mod message;
 pub(crate) mod plan;
 pub(crate) mod transaction;
@@ -12,6 +13,7 @@ use rustix::io::Errno;
 
 use crate::netlink::{Failure, Socket};
 use crate::{Change, Element, Firewall, FirewallError, Target};
+pub use elements::{NamedSet, TableFamily};
 use message::{Encoder, INET, attribute, flag, kind, read_elements, read_rule, read_set};
 use plan::{ADDRESS_SETS, SetId, Wish, conditions, is_name, wishes};
 use transaction::{Step, Transaction, set_properties};
@@ -60,7 +62,7 @@ impl Place<'_> {
         match failure {
             Failure::System(errno) | Failure::Refused { errno, .. } => FirewallError::refused(step, self.table, *errno),
             Failure::Lost | Failure::Silent => self.answer(step, false),
-            Failure::Malformed => self.answer(step, true),
+            Failure::Malformed | Failure::Special(_) => self.answer(step, true),
         }
     }
 }
@@ -494,8 +496,13 @@ fn add_rules(transaction: &mut Transaction<'_>, target: &Target, id: SetId) {
 
 /// Bytes of a request about named things of family inet.
 fn request(kind: u16, flags: u16, sequence: u32, names: &[(u16, &str)]) -> Vec<u8> {
+    request_in(INET, kind, flags, sequence, names)
+}
+
+/// Bytes of a request about named things of a family.
+fn request_in(family: u8, kind: u16, flags: u16, sequence: u32, names: &[(u16, &str)]) -> Vec<u8> {
     let mut encoder = Encoder::default();
-    encoder.message(kind, flag::REQUEST | flags, sequence, (INET, 0), |message| {
+    encoder.message(kind, flag::REQUEST | flags, sequence, (family, 0), |message| {
         for (attribute, name) in names {
             message.text(*attribute, name);
         }

@@ -48,18 +48,18 @@ impl fmt::Display for Step {
 }
 
 /// Data types of keys, as the program nft numbers them: for it alone, the kernel only compares them.
-mod key_type {
-    pub(super) const IPV4_ADDRESS: u32 = 7;
-    pub(super) const IPV6_ADDRESS: u32 = 8;
+pub(super) mod key_type {
+    pub(crate) const IPV4_ADDRESS: u32 = 7;
+    pub(crate) const IPV6_ADDRESS: u32 = 8;
     pub(super) const PROTOCOL: u32 = 12;
     pub(super) const PORT: u32 = 13;
 }
 
-mod set_flag {
+pub(super) mod set_flag {
     pub(super) const ANONYMOUS: u32 = 1;
     pub(super) const CONSTANT: u32 = 2;
-    pub(super) const INTERVAL: u32 = 4;
-    pub(super) const TIMEOUT: u32 = 0x10;
+    pub(crate) const INTERVAL: u32 = 4;
+    pub(crate) const TIMEOUT: u32 = 0x10;
 }
 
 /// Name of a set without a name; the kernel puts a number in.
@@ -72,6 +72,7 @@ const POLICY_ACCEPT: u32 = 1;
 /// Messages that are carried out together or not at all.
 #[derive(Debug)]
 pub(crate) struct Transaction<'a> {
+    family: u8,
     table: &'a str,
     encoder: Encoder,
     first: u32,
@@ -82,9 +83,15 @@ pub(crate) struct Transaction<'a> {
 impl<'a> Transaction<'a> {
     /// An empty transaction on one table of family inet. Its messages are numbered from `first`.
     pub(crate) fn new(table: &'a str, first: u32) -> Self {
+        Self::in_family(INET, table, first)
+    }
+
+    /// The same on a table of any family.
+    pub(crate) fn in_family(family: u8, table: &'a str, first: u32) -> Self {
         let mut encoder = Encoder::default();
         encoder.message(kind::BATCH_BEGIN, flag::REQUEST, first, (0, NFTABLES), |_| {});
         Self {
+            family,
             table,
             encoder,
             first,
@@ -111,12 +118,12 @@ impl<'a> Transaction<'a> {
     }
 
     fn message(&mut self, step: Step, kind: u16, flags: u16, body: impl FnOnce(&mut Encoder)) {
-        let (table, sequence) = (self.table, self.next());
+        let (family, table, sequence) = (self.family, self.table, self.next());
         self.encoder.message(
             kind,
             flag::REQUEST | flag::ACK | flags,
             sequence,
-            (INET, 0),
+            (family, 0),
             |message| {
                 message.text(attribute::TABLE, table);
                 body(message);
@@ -222,6 +229,39 @@ impl<'a> Transaction<'a> {
                 name,
                 chunk,
             );
+        }
+    }
+
+    /// Adds or deletes single addresses of a set of intervals, each with its beginning and its end. An address that exists stays.
+    pub(crate) fn single_intervals(&mut self, name: &str, addresses: &[IpAddr], is_added: bool) {
+        let (step, kind, flags) = if is_added {
+            (Step::AddElements(name.to_owned()), kind::NEW_ELEMENTS, flag::CREATE)
+        } else {
+            (Step::DeleteElements(name.to_owned()), kind::DEL_ELEMENTS, 0)
+        };
+        for chunk in addresses.chunks(ELEMENTS_PER_MESSAGE / 2) {
+            self.message(step.clone(), kind, flags, |message| {
+                message.text(attribute::ELEMENTS_SET, name);
+                message.nested(attribute::ELEMENTS_LIST, |list| {
+                    for address in chunk {
+                        let ends = [
+                            Some((*address, 0)),
+                            next_address(*address).map(|end| (end, INTERVAL_END)),
+                        ];
+                        for (address, flags) in ends.into_iter().flatten() {
+                            let (bytes, length) = key(address);
+                            list.nested(attribute::ITEM, |element| {
+                                if flags != 0 {
+                                    element.number(attribute::ELEMENT_FLAGS, flags);
+                                }
+                                element.nested(attribute::ELEMENT_KEY, |data| {
+                                    data.attribute(attribute::ITEM, bytes.get(..length).unwrap_or(&bytes));
+                                });
+                            });
+                        }
+                    }
+                });
+            });
         }
     }
 
@@ -335,6 +375,14 @@ impl<'a> Transaction<'a> {
         );
         Test::Anonymous(id)
     }
+}
+
+/// The address after one; `None` after the last.
+fn next_address(address: IpAddr) -> Option<IpAddr> {
+    Some(match address {
+        IpAddr::V4(address) => IpAddr::V4(address.to_bits().checked_add(1)?.into()),
+        IpAddr::V6(address) => IpAddr::V6(address.to_bits().checked_add(1)?.into()),
+    })
 }
 
 /// A question for one element; its answer is an acknowledgement or "no such file".

@@ -1,7 +1,8 @@
 //! Threads that act: bans become firewall changes and commands.
 //!
 //! All native actions share the thread `firewall`, which puts whatever waits into one transaction. Each action of commands has a thread of its
-//! own, so that a mail that waits for a hanging whois delays no ban. How actions end is in [`super::stopping`].
+//! own, so that a mail that waits for a hanging whois delays no ban; where its commands can be done in bulk (see `stockade_action`), it takes
+//! whatever waits at once, too. How actions end is in [`super::stopping`].
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
@@ -28,6 +29,10 @@ const TEXT_WAITING: usize = 32 << 20;
 /// Jobs that wait for one action; beyond it bans are passed over, and made when their owners are seen again.
 const JOBS_WAITING: usize = 200_000;
 
+/// So many jobs an action of commands that works in bulk takes at once: what iptables does in about a second, after which it is
+/// looked whether the end is near.
+const JOBS_AT_ONCE: usize = 20_000;
+
 /// So long a new action waits for the one before it of the same name to end; it ends earlier (see [`super::stopping`]).
 const PREDECESSOR: Duration = Duration::from_secs(60);
 
@@ -51,6 +56,8 @@ pub(crate) enum Job {
     UnbanAll,
     /// How long the ban lasts is in [`Shared::prolonged`], where a later end replaces an earlier one.
     Prolong(FailureId, Counters),
+    /// The same, with the ban that lasts longer.
+    Longer(Box<Ban>, Counters),
     Recheck(Box<Ban>, Counters),
     /// New values of properties.
     Change(Vec<(String, String)>),
@@ -337,7 +344,7 @@ impl Thread {
             };
             match work {
                 Ok(work) if self.alone => {
-                    self.one(work);
+                    self.some(work, inbox);
                     if self.actions.is_empty() {
                         return;
                     }
@@ -368,27 +375,30 @@ impl Thread {
         self.checked = Instant::now();
     }
 
-    /// One job of an action of commands.
-    fn one(&mut self, work: Work) {
-        let Work { key, shared, job } = work;
-        shared.taken(&job);
-        shared
+    /// One job of an action of commands, or what waits for it if it works in bulk.
+    fn some(&mut self, work: Work, inbox: &Receiver<Work>) {
+        let in_bulk = self.actions.values().any(Action::works_in_bulk);
+        let more = if in_bulk { JOBS_AT_ONCE } else { 0 };
+        work.shared
             .thread
             .store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
-        let job = match job {
-            Job::Adopt(_) | Job::Stop(_) => job,
-            // All bans that were made are lifted at the end; those that were not need not be made.
-            _ if shared.hurry.load(Ordering::Relaxed) => return,
-            Job::Prolong(id, counters) => match shared.take_prolonged(&id) {
-                Some(ban) => {
-                    self.with(&key, counters, |action, context| action.prolong(&ban, context));
-                    return;
+        let waiting = std::iter::once(work).chain(inbox.try_iter().take(more));
+        let jobs = waiting.filter_map(|Work { key, shared, job }| {
+            shared.taken(&job);
+            let is_over = shared.hurry.load(Ordering::Relaxed);
+            match job {
+                Job::Adopt(_) | Job::Stop(_) => {}
+                // All bans that were made are lifted at the end; those that were not need not be made.
+                _ if is_over => return None,
+                Job::Prolong(id, counters) => {
+                    let ban = shared.take_prolonged(&id)?;
+                    return Some((key, Job::Longer(ban, counters)));
                 }
-                None => return,
-            },
-            job => job,
-        };
-        for (key, run) in runs(std::iter::once((key, job))) {
+                _ => {}
+            }
+            Some((key, job))
+        });
+        for (key, run) in runs(jobs) {
             self.perform(&key, run);
         }
     }
@@ -409,6 +419,9 @@ impl Thread {
                     self.with(key, Counters::default(), Action::start);
                 }
                 Job::Ban(..) | Job::Unban(..) | Job::Prolong(..) => {}
+                Job::Longer(ban, counters) => {
+                    self.with(key, counters, |action, context| action.prolong(&ban, context));
+                }
                 Job::UnbanAll => self.with(key, Counters::default(), Action::flush),
                 Job::Recheck(ban, counters) => {
                     self.with(key, counters, |action, context| action.already_banned(&ban, context));

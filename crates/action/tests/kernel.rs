@@ -1,0 +1,266 @@
+//! What the firewall actions of Fail2Ban's package leave in the kernel, when their commands are run as written and when they are done in bulk:
+//! the same, after every step.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use common::{ban, texts, with};
+use stockade_action::Action;
+use stockade_config::{ActionKind, Overrides, Value};
+use stockade_core::JailName;
+use stockade_core::effect::Ban;
+use testkit::{Network, TempDir, output_of, requires};
+
+const NEEDS: [&str; 9] = [
+    "root",
+    "unshare",
+    "nsenter",
+    "ip",
+    "nft",
+    "iptables",
+    "ip6tables",
+    "ipset",
+    "fail2ban-client",
+];
+
+/// Every firewall action of the package that is recognised, and variants of them by their options.
+const RECOGNISED: [&str; 20] = [
+    // As the sets of later versions are.
+    "nftables-multiport[name=interval, port=ssh]",
+    "nftables[name=j, port=\"ssh,5060:5061\", protocol=\"tcp,udp\"]",
+    "nftables-multiport[name=j, port=ssh]",
+    "nftables-allports[name=j]",
+    "nftables-multiport[name=j, port=ssh, blocktype=drop, table=mine, chain=some, chain_hook=forward]",
+    "nftables-multiport[name=j, port=ssh, table_family=ip, actionstart_on_demand=true]",
+    "iptables[name=j, port=ssh]",
+    "iptables-multiport[name=j, port=\"22,5060:5061\", protocol=\"tcp,udp\"]",
+    "iptables-multiport[name=j, port=ssh, blocktype=DROP, lockingopt=\"-w 5\"]",
+    "iptables-multiport[name=legacy, port=ssh]",
+    "iptables-allports[name=j]",
+    "iptables-new[name=j, port=ssh]",
+    "iptables-multiport-log[name=j, port=ssh]",
+    "iptables-ipset[name=j, port=ssh]",
+    "iptables-ipset[name=j, port=ssh, default-ipsettime=600, ipsettime=300]",
+    "iptables-ipset[name=j, port=ssh, ipsettime=\"<timeout-bantime>\"]",
+    "iptables-ipset-proto4[name=j, port=ssh]",
+    "iptables-ipset-proto6[name=j, port=ssh]",
+    "iptables-ipset-proto6-allports[name=j]",
+    "iptables-ipset-proto6[name=j, port=ssh, blocktype=DROP]",
+];
+
+/// The properties of an action as the client would send them.
+pub(crate) fn properties(action: &str) -> Vec<(String, String)> {
+    let directory = TempDir::new("kernel");
+    std::os::unix::fs::symlink("/etc/fail2ban/action.d", directory.join("action.d")).unwrap();
+    directory.write("filter.d/f.conf", "[Definition]\nfailregex = ^x <HOST>$\n");
+    let log = directory.write("log", "");
+    directory.write(
+        "jail.conf",
+        format!(
+            "[j]\nenabled = true\nfilter = f\nlogpath = {}\naction = {action}\n",
+            log.display()
+        ),
+    );
+    let config = stockade_config::load(directory.path(), &Overrides::default());
+    let [jail] = config.jails.as_slice() else {
+        panic!("{action}")
+    };
+    let [loaded] = jail.actions.as_slice() else {
+        panic!("{action}: {:?}", jail.problem)
+    };
+    let ActionKind::Properties(properties) = &loaded.kind else {
+        panic!("{action} is Python")
+    };
+    properties
+        .iter()
+        .map(|property| {
+            let value = match &property.value {
+                Value::Text(text) => text.clone(),
+                Value::Int(number) => number.to_string(),
+                Value::Bool(truth) => truth.to_string(),
+                other => panic!("{action}: {other:?}"),
+            };
+            (property.name.clone(), value)
+        })
+        .map(|(name, value)| match value.strip_suffix("tables <lockingopt>") {
+            Some(family) if action.contains("legacy") => (name, format!("{family}tables-legacy <lockingopt>")),
+            _ if action.contains("interval") => (
+                name,
+                value.replace(r"type <addr_type>\;", r"type <addr_type>\; flags interval\;"),
+            ),
+            _ => (name, value),
+        })
+        .collect()
+}
+
+fn built(properties: &[(String, String)]) -> Action {
+    Action::new(&JailName::new("j").unwrap(), "act", properties).unwrap()
+}
+
+/// Everything in the kernel that has to do with firewalls, without what differs from run to run: counters, and the seeds and
+/// remaining times of sets. Elements of sets are in order, as the kernel gives them in that of their hashes.
+pub(crate) fn state() -> String {
+    let mut state = String::new();
+    let mut add = |program: &str, words: &[&str], is_sorted: bool| {
+        let text = output_of(Command::new(program).args(words));
+        let mut lines: Vec<String> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(without_counters)
+            .collect();
+        if is_sorted {
+            lines.sort();
+        }
+        state.extend([program, "\n", &lines.join("\n"), "\n"]);
+    };
+    add("iptables-save", &[], false);
+    add("ip6tables-save", &[], false);
+    add("iptables-legacy-save", &[], false);
+    add("ip6tables-legacy-save", &[], false);
+    add("ipset", &["save"], true);
+    let ruleset = output_of(Command::new("nft").args(["list", "ruleset"]));
+    state.push_str(&in_order(&ruleset));
+    state
+}
+
+/// `:INPUT ACCEPT [12:34]` and `initval 0x1234` and `timeout 298` say nothing here.
+fn without_counters(line: &str) -> String {
+    let line = line.split_once(" [").map_or(line, |(before, _)| before);
+    let line = line.split_once(" initval ").map_or(line, |(before, _)| before);
+    let mut words: Vec<&str> = line.split(' ').collect();
+    if line.starts_with("add ")
+        && let Some(last) = words.last_mut()
+        && let Ok(seconds) = last.parse::<u32>()
+    {
+        *last = if seconds == 0 { "never" } else { "some time" };
+    }
+    words.join(" ")
+}
+
+/// A ruleset whose elements are sorted and whose counters are gone.
+fn in_order(ruleset: &str) -> String {
+    let mut ordered = String::new();
+    let mut rest = ruleset;
+    while let Some((before, after)) = rest.split_once("elements = {") {
+        let (elements, after) = after.split_once('}').unwrap();
+        let elements: BTreeSet<&str> = elements.split(',').map(str::trim).collect();
+        ordered.push_str(before);
+        ordered.push_str(&elements.into_iter().collect::<Vec<_>>().join(", "));
+        rest = after;
+    }
+    ordered.push_str(rest);
+    let words: Vec<&str> = ordered.split_whitespace().collect();
+    let mut kept = Vec::new();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        kept.push(word);
+        if word == "counter" {
+            // `packets 0 bytes 0`
+            words.nth(3);
+        }
+    }
+    kept.join(" ")
+}
+
+fn bans(addresses: impl Iterator<Item = String>) -> Vec<Ban> {
+    addresses.map(|address| ban(&address)).collect()
+}
+
+fn both(range: std::ops::Range<u32>) -> Vec<Ban> {
+    let four = range.clone().map(|number| format!("192.0.2.{number}"));
+    bans(four.chain(range.map(|number| format!("2001:db8::{number:x}"))))
+}
+
+/// Actions that cannot ban IPv6, whoever runs them.
+fn is_for_one_family(properties: &[(String, String)]) -> bool {
+    properties
+        .iter()
+        .any(|(name, value)| name == "table_family" && value == "ip" || value.contains("iphash"))
+}
+
+/// The kernel's state after each step of a life.
+fn life(properties: &[(String, String)], is_in_bulk: bool) -> Vec<(&'static str, String)> {
+    let mut action = built(properties);
+    let has_one_family = is_for_one_family(properties);
+    let both = |range| {
+        let mut bans = both(range);
+        bans.retain(|ban| !has_one_family || ban.id.to_string().contains('.'));
+        bans
+    };
+    assert_eq!(action.works_in_bulk(), is_in_bulk, "{properties:?}");
+    let mut states = Vec::new();
+    let mut step = |name,
+                    work: &mut dyn FnMut(
+        &mut Action,
+        &mut stockade_action::Context<'_>,
+    ) -> Result<(), stockade_action::ActionError>| {
+        let (outcome, reports) = with(|context| work(&mut action, context));
+        assert!(outcome.is_ok(), "{name}, in bulk {is_in_bulk}: {}", texts(&reports));
+        states.push((name, state()));
+    };
+    step("start", &mut |action, context| action.start(context));
+    step("one ban of each family", &mut |action, context| {
+        action.ban_many(&both(1..2), context)
+    });
+    step("bans", &mut |action, context| action.ban_many(&both(2..30), context));
+    step("an unban", &mut |action, context| {
+        action.unban_many(&both(1..2), context)
+    });
+    step("unbans", &mut |action, context| action.unban_many(&both(5..8), context));
+    step("many unbans", &mut |action, context| {
+        action.unban_many(&both(8..29), context)
+    });
+    step("bans again", &mut |action, context| {
+        action.ban_many(&both(10..15), context)
+    });
+    step("flush", &mut |action, context| action.flush(context));
+    step("bans after the flush", &mut |action, context| {
+        action.ban_many(&both(1..5), context)
+    });
+    step("stop", &mut |action, context| action.stop(context));
+    states
+}
+
+fn compare(actions: &[&str]) {
+    for action in actions {
+        let in_bulk = properties(action);
+        let mut as_written = in_bulk.clone();
+        as_written.push(("native".to_owned(), "no".to_owned()));
+        let network = Network::new();
+        let expected = network.run(|| life(&as_written, false));
+        let network = Network::new();
+        let states = network.run(|| life(&in_bulk, true));
+        for ((step, expected), (_, state)) in expected.iter().zip(&states) {
+            assert_eq!(state, expected, "{action} after {step}");
+            let is_interval = state.contains("flags interval");
+            assert!(!action.contains("interval") || is_interval || *step == "start" || *step == "stop");
+        }
+    }
+}
+
+// Three tests, so that they run side by side.
+
+#[test]
+fn nftables_actions_leave_in_the_kernel_what_their_commands_would() {
+    if requires(&NEEDS) {
+        compare(RECOGNISED.split_at(6).0);
+    }
+}
+
+#[test]
+fn iptables_actions_leave_in_the_kernel_what_their_commands_would() {
+    if requires(&NEEDS) {
+        compare(RECOGNISED.split_at(13).0.split_at(6).1);
+    }
+}
+
+#[test]
+fn ipset_actions_leave_in_the_kernel_what_their_commands_would() {
+    if requires(&NEEDS) {
+        compare(RECOGNISED.split_at(13).1);
+    }
+}
