@@ -129,6 +129,11 @@ impl Encoding {
         (Cow::Owned(text.into_bytes()), replaced)
     }
 
+    /// Whether a line means the same without the lines before it.
+    pub(crate) fn is_made_of_lines(self) -> bool {
+        !matches!(self.0, Kind::Wide(..)) && !self.is_shifted()
+    }
+
     /// Whether bytes of ASCII may be something else.
     fn is_shifted(self) -> bool {
         self.0 == Kind::Table(table::ISO_2022_JP)

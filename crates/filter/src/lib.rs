@@ -23,6 +23,7 @@
 //! # Ok::<(), String>(())
 //! ```
 
+mod ages;
 mod closer;
 mod date;
 mod encoding;
@@ -58,6 +59,7 @@ use crate::matcher::Effort;
 use crate::mlfid::Sessions;
 use crate::window::Window;
 
+pub use crate::ages::Dates;
 pub use crate::closer::{Group, Groups, RuleHit};
 pub use crate::date::DateTemplate;
 pub use crate::encoding::{Decoder, Encoding};

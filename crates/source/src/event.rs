@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::SourceError;
+use crate::{Beginning, SourceError};
 
 /// One path or glob that was added; unique for the life of the watcher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,6 +118,17 @@ pub enum Event<'a> {
         path: &'a Path,
         /// Where reading begins.
         position: Position,
+    },
+    /// The first lines of a file are about to be read: the caller may put off where reading begins.
+    Beginning {
+        /// The file.
+        file: FileId,
+        /// The sources that want it.
+        sources: &'a [SourceId],
+        /// Its path.
+        path: &'a Path,
+        /// What there is to read.
+        beginning: &'a Beginning<'a>,
     },
     /// Reading goes on in a new file, or at the beginning of a cut-off one.
     Rotated {

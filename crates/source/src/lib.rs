@@ -23,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod beginning;
 mod error;
 mod event;
 mod glob;
@@ -35,6 +36,7 @@ mod sha1;
 mod tail;
 mod watcher;
 
+pub use beginning::{Ages, Beginning};
 pub use error::SourceError;
 pub use event::{Backend, Event, FileId, FirstLine, Position, Rotation, SourceId, Start};
 pub use lines::{LINE_LIMIT_BYTES, lines};

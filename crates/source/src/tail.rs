@@ -11,7 +11,8 @@ use std::time::Instant;
 use memchr::{memchr, memrchr};
 use rustix::fs::{Mode, OFlags, SeekFrom};
 
-use crate::event::{FileId, FirstLine, Position, SourceId};
+use crate::beginning::Beginning;
+use crate::event::{Event, FileId, FirstLine, Position, SourceId};
 use crate::lines::{Assembler, CONTEXT_BYTES, Context, LINE_LIMIT_BYTES, Piece};
 use crate::sha1::sha1;
 
@@ -74,6 +75,8 @@ pub(crate) struct Tail {
     pub(crate) path: PathBuf,
     pub(crate) lines: Assembler,
     pub(crate) first_line: Option<FirstLine>,
+    /// Nothing was read of it yet.
+    pub(crate) fresh: bool,
     /// There may be bytes to read.
     pub(crate) ready: bool,
     pub(crate) caught_up: bool,
@@ -113,6 +116,7 @@ impl Tail {
             path,
             lines: Assembler::at(offset, context),
             first_line: None,
+            fresh: true,
             ready: true,
             caught_up: false,
             predecessor: None,
@@ -247,6 +251,28 @@ impl Tail {
             lines.absorb(bytes, |piece| out(self, piece));
         }
         self.lines = lines;
+    }
+
+    /// Asks the caller where to begin, before the first bytes are read.
+    pub(crate) fn begin(&mut self, id: FileId, out: &mut dyn FnMut(Event<'_>)) {
+        self.fresh = false;
+        // What comes after the end was reached once, and logs met anew, are read as they are.
+        let length = self.file.metadata().map_or(0, |metadata| metadata.len());
+        let from = self.lines.position();
+        let beginning = Beginning::new(&self.file, from, length);
+        if self.caught_up || self.predecessor.is_some() || !beginning.is_long() {
+            return;
+        }
+        out(Event::Beginning {
+            file: id,
+            sources: &self.sources,
+            path: &self.path,
+            beginning: &beginning,
+        });
+        let begin = beginning.begins_at();
+        if begin > from {
+            self.lines = Assembler::at(begin, context_before(&self.file, begin));
+        }
     }
 
     /// Begins again at the beginning.

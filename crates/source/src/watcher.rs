@@ -419,6 +419,12 @@ impl Watcher {
             // It has more than one block waiting; its own turn comes first.
             return;
         }
+        if tail.fresh
+            && let Some(tail) = self.tails.get_mut(&id)
+        {
+            tail.begin(id, out);
+        }
+        let Some(tail) = self.tails.get(&id) else { return };
         let mut buffer = self.buffers.pop().unwrap_or_default();
         match tail.fetch(&mut buffer) {
             Ok(Fetched::Bytes { length, last }) => {

@@ -10,6 +10,7 @@ mod control;
 mod increment;
 mod jails;
 pub(crate) mod journal;
+mod later;
 mod log;
 mod logtarget;
 mod matching;

@@ -16,6 +16,7 @@ use stockade_source::{
 use stockade_store::{JOURNAL, LogRow};
 
 use super::journal::{Journal, Wanted};
+use super::later;
 use super::log::Log;
 use super::matching::{Block, ReadTo, Rules, Upto, Work, Workers};
 
@@ -307,6 +308,25 @@ impl State {
                 // Others may read the same file: its lines tell.
                 let generation = self.generation.wrapping_sub(1);
                 self.files.insert(*file, Known { generation, ..known });
+            }
+            Event::Beginning {
+                sources,
+                path,
+                beginning,
+                ..
+            } => {
+                let place = later::beginning(beginning, &self.wanting(sources));
+                beginning.begin_at(place);
+                if let Some(skipped) = place.checked_sub(beginning.from()).filter(|skipped| *skipped > 0) {
+                    self.log.write(
+                        Level::Debug,
+                        "fail2ban.filter",
+                        &format!(
+                            "{}: {skipped} bytes of lines older than findtime are passed over",
+                            path.display()
+                        ),
+                    );
+                }
             }
             Event::Rotated { path, reason, .. } => {
                 let reason = match reason {
