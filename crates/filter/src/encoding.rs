@@ -134,6 +134,11 @@ impl Encoding {
         !matches!(self.0, Kind::Wide(..)) && !self.is_shifted()
     }
 
+    /// Whether the text of a block is the block itself.
+    pub(crate) fn leaves(self, block: &[u8]) -> bool {
+        self.0 == Kind::Utf8 || (self.is_made_of_lines() && block.is_ascii())
+    }
+
     /// Whether bytes of ASCII may be something else.
     fn is_shifted(self) -> bool {
         self.0 == Kind::Table(table::ISO_2022_JP)

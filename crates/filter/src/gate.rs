@@ -125,6 +125,22 @@ impl Gate {
             .any(|literal| memchr::memmem::find(literal, replaced.as_bytes()).is_some())
     }
 
+    /// By its number, whether a byte may stand right before a date in whose place a literal arises.
+    pub(crate) fn crossing_bytes(&self) -> [bool; 256] {
+        let mut crossing = [false; 256];
+        for byte in self
+            .literals
+            .iter()
+            .filter_map(|literal| literal.split_last())
+            .flat_map(|(_, before)| before)
+        {
+            if let Some(place) = crossing.get_mut(usize::from(*byte)) {
+                *place = true;
+            }
+        }
+        crossing
+    }
+
     /// Whether a literal may arise where a date is cut out behind `before`: only then has it to be looked for there.
     pub(crate) fn may_cross(&self, before: &[u8]) -> bool {
         let begins = |literal: &Vec<u8>| {

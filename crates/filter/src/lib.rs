@@ -41,6 +41,7 @@ mod review;
 mod scan;
 mod survey;
 mod tags;
+pub mod together;
 mod window;
 
 use std::borrow::Cow;

@@ -79,6 +79,23 @@ impl Filter {
                 return Verdict::Miss;
             }
         }
+        self.run_at(text, (dated, cut), admitted, clock, memory)
+    }
+
+    /// Judges a line that no gate keeps out and of which the date is found already.
+    pub(crate) fn run_dated(&self, text: &str, found: Option<&Found>, clock: Clock, memory: &mut Memory) -> Verdict {
+        let cut = memory.cut(found, clock);
+        self.run_at(text, (found.and_then(|found| found.time), cut), true, clock, memory)
+    }
+
+    fn run_at(
+        &self,
+        text: &str,
+        (dated, cut): (Option<Timestamp>, Range<usize>),
+        admitted: bool,
+        clock: Clock,
+        memory: &mut Memory,
+    ) -> Verdict {
         let Some(at) = memory.event_time(dated, clock) else {
             return Verdict::TooOld;
         };

@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 
 use memchr::{memchr, memrchr};
@@ -93,7 +94,7 @@ impl<'a> Beginning<'a> {
         let mut latest = i64::MIN;
         let step = self.to.saturating_sub(self.from) / PLACES;
         for place in (0..PLACES).map(|number| self.from + number * step) {
-            let Some(begin) = piece.read(self, place)? else {
+            let Some(begin) = piece.read(self, place).ok()? else {
                 continue;
             };
             let (least, greatest) = match ages(&piece.lines) {
@@ -119,7 +120,7 @@ impl<'a> Beginning<'a> {
             let mut place = middle;
             let mut found = None;
             for _ in 0..BLANK_PIECES {
-                if let Some(begin) = piece.read(self, place)?.filter(|begin| *begin < young) {
+                if let Some(begin) = piece.read(self, place).ok()?.filter(|begin| *begin < young) {
                     match ages(&piece.lines) {
                         Ages::None => {}
                         Ages::Unclear => return None,
@@ -161,15 +162,13 @@ struct Piece {
 }
 
 impl Piece {
-    /// Reads whole lines from `place` on; gives the place of the first, `Some(None)` if there is none. `None` if the log
-    /// cannot be read.
-    fn read(&mut self, log: &Beginning<'_>, place: u64) -> Option<Option<u64>> {
+    /// Reads whole lines from `place` on; gives the place of the first. Fails if the log was cut off meanwhile.
+    fn read(&mut self, log: &Beginning<'_>, place: u64) -> io::Result<Option<u64>> {
         for size in [PIECE_BYTES, 2 * LINE_LIMIT_BYTES] {
             let left = usize::try_from(log.to.saturating_sub(place)).unwrap_or(usize::MAX);
             self.lines.clear();
             self.lines.resize(size.min(left), 0);
-            // Cut off meanwhile: reading it will show.
-            log.file.read_exact_at(&mut self.lines, place).ok()?;
+            log.file.read_exact_at(&mut self.lines, place)?;
             self.length = wide(self.lines.len()).max(1);
             let begin = if place == log.from {
                 0
@@ -180,10 +179,10 @@ impl Piece {
             if begin < end {
                 self.lines.truncate(end);
                 self.lines.drain(..begin);
-                return Some(Some(place + wide(begin)));
+                return Ok(Some(place + wide(begin)));
             }
         }
-        Some(None)
+        Ok(None)
     }
 }
 

@@ -264,6 +264,43 @@ fn every_attacker_of_a_flood_is_banned() {
 }
 
 #[test]
+fn of_a_log_of_many_days_only_what_findtime_reaches_is_read_and_nothing_of_it_is_missed() {
+    if !requires(NEEDS) {
+        return;
+    }
+    let world = World::new("server-halving", &format!("{ONE_JAIL}findtime = 1d\n"));
+    let now = jiff::Zoned::now();
+    let mut lines = Vec::new();
+    // Ten days, a line every fifteen seconds.
+    for number in (0..57_600).rev() {
+        let at = now.checked_sub(jiff::Span::new().seconds(number * 15)).unwrap();
+        let minutes = number / 4;
+        let who = match minutes {
+            // Three failures within the day, the first hardly so; three before it.
+            1430 | 700 | 5 if number % 4 == 0 => "failed for '198.51.100.7' - Wrong password",
+            1500 | 1600 | 1700 if number % 4 == 0 => "failed for '198.51.100.8' - Wrong password",
+            _ => "is well, and its line as long as others are",
+        };
+        let date = at.strftime("%b %d %H:%M:%S");
+        lines.push(format!(
+            "[{date}] NOTICE[5280] chan_sip.c: Registration from '\"1001\" <sip:1001@192.0.2.10>' {who}\n"
+        ));
+        if number % 1000 == 0 {
+            lines.push("    and a line without a date\n".to_owned());
+        }
+    }
+    let text = lines.concat();
+    world.append(&text);
+    let _daemon = world.start();
+    world.wait_for_ban("198.51.100.7");
+    let log = world.log();
+    let skipped = log.split(" bytes of lines older than findtime").next().unwrap();
+    let skipped: usize = skipped.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!(skipped > text.len() / 2, "{skipped} of {}", text.len());
+    assert!(!world.in_kernel("198.51.100.8"));
+}
+
+#[test]
 fn a_reload_keeps_bans_and_failures_and_gives_new_actions_the_bans_there_are() {
     if !requires(NEEDS) {
         return;

@@ -50,7 +50,7 @@ pub(crate) struct Found {
 }
 
 /// What is remembered from line to line.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct DateState {
     ranking: Ranking,
     last: Option<Last>,
@@ -59,7 +59,7 @@ pub(crate) struct DateState {
 }
 
 /// The template that fitted last, and where.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Last {
     template: usize,
     place: Range<usize>,
@@ -74,6 +74,13 @@ impl Detector {
             zones,
             zone_given: false,
         })
+    }
+
+    /// Whether both read every line alike, given the same lines before it.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.templates, &other.templates)
+            && self.zone_given == other.zone_given
+            && self.zones == other.zones
     }
 
     /// Names of the templates, in the order configured.

@@ -10,7 +10,7 @@ use super::template::Template;
 const STALE: i64 = 300;
 
 /// The order of the templates of one log.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Ranking {
     /// Template indices in the order they are tried; empty until the first line.
     order: Vec<usize>,
@@ -19,7 +19,7 @@ pub(super) struct Ranking {
     used: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Use {
     hits: u32,
     /// Where the date stood last.

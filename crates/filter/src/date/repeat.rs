@@ -14,7 +14,7 @@ use super::template::Place;
 use super::zone::{OffsetCache, Zones};
 
 /// The start of the line last parsed.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Repeat {
     prefix: Vec<u8>,
     found: Found,
@@ -23,7 +23,7 @@ pub(super) struct Repeat {
 }
 
 /// The digits that may differ.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Moving {
     hour: Range<usize>,
     minute: Range<usize>,

@@ -6,7 +6,7 @@ use super::zone::{self, OffsetCache, Zones};
 const DAY: i64 = 86_400;
 
 /// What a time was computed from, so that the next one of the same day is quickly computed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Base {
     /// Midnight of the date, in local seconds since 1970.
     pub(super) midnight: i64,

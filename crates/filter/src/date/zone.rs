@@ -81,7 +81,7 @@ const NAMES: [(&str, i32); 73] = [
 ];
 
 /// Where a local time is to be read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Zone {
     /// Seconds east of UTC.
     Fixed(i64),
@@ -90,7 +90,7 @@ pub(crate) enum Zone {
 }
 
 /// The zones of one jail.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Zones {
     /// `logtimezone`: of dates that name none.
     pub(crate) given: Option<Zone>,
@@ -99,7 +99,7 @@ pub(crate) struct Zones {
 }
 
 /// What is remembered of the zones from date to date.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct OffsetCache {
     unnamed: Period,
     local: Period,
@@ -108,7 +108,7 @@ pub(crate) struct OffsetCache {
 }
 
 /// The offset last used, and between which instants it holds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Period {
     from: i64,
     until: i64,

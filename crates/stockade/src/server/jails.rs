@@ -39,8 +39,8 @@ const LAST_LINES: Duration = Duration::from_secs(3);
 
 /// What the thread is told.
 pub(crate) enum Message {
-    /// A rule matched.
-    Found { jail: JailName, found: Box<Match> },
+    /// Rules matched.
+    Found(Vec<(JailName, Box<Match>)>),
     /// So far logs were read; everything found before has been told.
     Read(Vec<ReadTo>),
     /// The file of this number is closed.
@@ -118,7 +118,7 @@ impl Jails {
                 Ok(message) => {
                     self.message(message);
                     // Failures come in bursts; time is looked at when the burst is over, or after a while.
-                    for message in inbox.try_iter().take(1000) {
+                    for message in inbox.try_iter().take(100) {
                         self.message(message);
                     }
                 }
@@ -132,7 +132,7 @@ impl Jails {
 
     fn message(&mut self, message: Message) {
         match message {
-            Message::Found { jail, found } => self.found(&jail, found),
+            Message::Found(found) => found.into_iter().for_each(|(jail, found)| self.found(&jail, found)),
             Message::Read(places) => places.into_iter().for_each(|place| self.read_to(place)),
             Message::Closed(number) => self
                 .read_to

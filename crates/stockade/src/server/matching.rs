@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use stockade_core::logline::Level;
 use stockade_core::{JailName, Timestamp};
-use stockade_filter::{Clock, Dating, Filter, Given, Memory, Verdict};
+use stockade_filter::together::{self, Progress, Reader};
+use stockade_filter::{Clock, Dating, Filter, Given, Match, Memory, Verdict};
 use stockade_source::{FirstLine, lines};
 
 use super::jails::Message;
@@ -24,6 +25,12 @@ use super::log::{Log, local};
 
 /// Blocks waiting for a worker; when it is full the watcher waits, and the kernel keeps the bytes.
 const BLOCKS_WAITING: usize = 4;
+
+/// So many failures are told at once at most. They wait for the end of their block, or as long as [`TELL_FOUND`].
+const FOUND_AT_ONCE: usize = 32;
+
+/// A failure is told after this time at the latest, if a line behind it has been judged: some lines take long.
+const TELL_FOUND: Duration = Duration::from_millis(5);
 
 /// How far logs were read is told this often, as upstream stores it.
 const TELL_PLACES: Duration = Duration::from_secs(10);
@@ -125,6 +132,8 @@ impl Workers {
                 complaints: HashMap::new(),
                 places: HashMap::new(),
                 told: Instant::now(),
+                found: Vec::new(),
+                found_at: Instant::now(),
                 stopped: false,
                 jails: jails.clone(),
                 log: Arc::clone(log),
@@ -170,11 +179,21 @@ struct Worker {
     /// By file and jail, how far it was read since that was last told.
     places: HashMap<(u64, JailName), ReadTo>,
     told: Instant,
+    /// Failures to be told, and when the first was found.
+    found: Vec<(JailName, Box<Match>)>,
+    found_at: Instant,
     /// Lines were passed over because the server ends: from here on nothing is read.
     stopped: bool,
     jails: SyncSender<Message>,
     log: Arc<Log>,
     ending: Arc<AtomicBool>,
+}
+
+/// A jail that has a block before it.
+struct Turn {
+    rules: Arc<Rules>,
+    clock: Clock,
+    memory: Memory,
 }
 
 impl Worker {
@@ -194,6 +213,7 @@ impl Worker {
                 Ok(Work::Block(block)) => {
                     if !self.stopped {
                         self.block(&block);
+                        self.tell_found();
                     }
                 }
                 Ok(Work::Forget(file)) => {
@@ -216,8 +236,16 @@ impl Worker {
         }
     }
 
+    fn tell_found(&mut self) {
+        if !self.found.is_empty() {
+            // The receiver lives as long as the server: when it is gone, so is the interest in these failures.
+            let _ = self.jails.send(Message::Found(std::mem::take(&mut self.found)));
+        }
+    }
+
     fn tell_places(&mut self) {
         self.told = Instant::now();
+        self.tell_found();
         if !self.places.is_empty() {
             let places = self.places.drain().map(|(_, place)| place).collect();
             // The receiver lives as long as the server.
@@ -246,36 +274,137 @@ impl Worker {
             });
             self.jails_of.insert(block.file, Arc::clone(&block.jails));
         }
-        for rules in block.jails.iter() {
-            let clock = Clock {
-                now: super::now(),
-                in_operation: block.in_operation,
-                findtime: rules.findtime.load(Ordering::Relaxed),
-            };
-            let key = (block.file, rules.jail.clone());
-            let (_, mut memory) = match self.memories.remove(&key) {
-                Some((old, memory)) if Arc::ptr_eq(&old, rules) => (old, memory),
-                _ => (Arc::clone(rules), Memory::default()),
-            };
-            if !self.lines(block, rules, clock, &mut memory) {
-                return;
-            }
-            for Dated { at, line, date } in &block.entries {
+        let now = super::now();
+        let mut all: Vec<Turn> = block.jails.iter().map(|rules| self.turn(block, rules, now)).collect();
+        let judged = self.all_lines(block, &mut all);
+        for Turn {
+            rules,
+            clock,
+            mut memory,
+        } in all
+        {
+            for Dated { at, line, date } in block.entries.iter().filter(|_| judged) {
                 if self.ending.load(Ordering::Relaxed) {
                     self.stopped = true;
                     return;
                 }
                 let given = Given { at: *at, date: *date };
-                self.line(block, rules, (line, given), clock, &mut memory);
-                self.read_to(block, rules, Upto::Entry(*at));
+                self.line(block, &rules, (line, given), clock, &mut memory);
+                self.read_to(block, &rules, Upto::Entry(*at));
             }
-            self.memories.insert(key, (Arc::clone(rules), memory));
+            self.memories.insert((block.file, rules.jail.clone()), (rules, memory));
         }
     }
 
+    /// What one jail needs for a block.
+    fn turn(&mut self, block: &Block, rules: &Arc<Rules>, now: Timestamp) -> Turn {
+        let clock = Clock {
+            now,
+            in_operation: block.in_operation,
+            findtime: rules.findtime.load(Ordering::Relaxed),
+        };
+        let key = (block.file, rules.jail.clone());
+        let memory = match self.memories.remove(&key) {
+            Some((old, memory)) if Arc::ptr_eq(&old, rules) => memory,
+            _ => Memory::default(),
+        };
+        let rules = Arc::clone(rules);
+        Turn { rules, clock, memory }
+    }
+
+    /// Judges the lines of a file for all its jails; `false` if the server is ending.
+    fn all_lines(&mut self, block: &Block, all: &mut [Turn]) -> bool {
+        let mut alone = Vec::new();
+        let mut readers = Vec::new();
+        for turn in all {
+            if turn.rules.filter.reads_as_it_is(&block.bytes) {
+                let Turn { rules, clock, memory } = turn;
+                let filter = &rules.filter;
+                readers.push((
+                    &*rules,
+                    Reader {
+                        filter,
+                        clock: *clock,
+                        memory,
+                    },
+                ));
+            } else {
+                alone.push(turn);
+            }
+        }
+        for mut group in together::groups(readers, |(_, reader)| reader) {
+            let judged = if let [(rules, reader)] = group.as_mut_slice() {
+                self.lines(block, 0, rules, reader.clock, reader.memory)
+            } else {
+                let (rules, mut readers): (Vec<&Arc<Rules>>, Vec<Reader<'_>>) = group.into_iter().unzip();
+                self.together(block, &rules, &mut readers)
+            };
+            if !judged {
+                return false;
+            }
+        }
+        alone
+            .into_iter()
+            .all(|turn| self.lines(block, 0, &turn.rules, turn.clock, &mut turn.memory))
+    }
+
+    /// Judges the lines of a file for jails that go together; `false` if the server is ending.
+    fn together(&mut self, block: &Block, jails: &[&Arc<Rules>], readers: &mut [Reader<'_>]) -> bool {
+        let mut progress = Progress::default();
+        let ending = Arc::clone(&self.ending);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            together::scan(readers, &block.bytes, &mut progress, |number, line, verdict, memory| {
+                if let Some(rules) = jails.get(number) {
+                    if memory.replaced() {
+                        self.undecodable(block, rules, line);
+                    }
+                    self.take(block, rules, line, verdict, memory.dating());
+                }
+                // A block may take long where a rule needs many steps.
+                if ending.load(Ordering::Relaxed) {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+        }));
+        if outcome.is_ok() {
+            let left = u64::try_from(block.bytes.len().saturating_sub(progress.at)).unwrap_or(u64::MAX);
+            let first_line = block.first_line;
+            let offset = block.end.saturating_sub(left);
+            for rules in jails {
+                self.read_to(block, rules, Upto::Line { first_line, offset });
+            }
+            self.stopped = ending.load(Ordering::Relaxed);
+            return !self.stopped;
+        }
+        // The reader at work is to blame: what it remembers is never used again, nor what dates the lines so far had. All go on alone.
+        let line = block.bytes.get(progress.line..progress.at).unwrap_or_default();
+        if let Some(rules) = jails.get(progress.reader) {
+            self.blame(block, rules, lines(line).next().unwrap_or_default());
+        }
+        for (number, (rules, reader)) in jails.iter().zip(readers).enumerate() {
+            reader.memory.forget_dates();
+            if number == progress.reader {
+                *reader.memory = Memory::default();
+            }
+            let at = if number > progress.reader {
+                progress.line
+            } else {
+                progress.at
+            };
+            if !self.lines(block, at, rules, reader.clock, reader.memory) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Judges the lines of a file; `false` if the server is ending.
-    fn lines(&mut self, block: &Block, rules: &Rules, clock: Clock, memory: &mut Memory) -> bool {
-        let mut at = 0;
+    ///
+    /// Those before `at` have been.
+    fn lines(&mut self, block: &Block, at: usize, rules: &Rules, clock: Clock, memory: &mut Memory) -> bool {
+        let mut at = at;
         let ending = Arc::clone(&self.ending);
         let (text, replaced) = rules.filter.decode(&block.bytes, memory);
         if replaced {
@@ -371,11 +500,13 @@ impl Worker {
         match verdict {
             Verdict::Match(found) => {
                 self.doubt_date(block, rules, line, dating);
-                // The receiver lives as long as the server: when it is gone, so is the interest in this failure.
-                let _ = self.jails.send(Message::Found {
-                    jail: rules.jail.clone(),
-                    found: Box::new(found),
-                });
+                if self.found.is_empty() {
+                    self.found_at = Instant::now();
+                }
+                self.found.push((rules.jail.clone(), Box::new(found)));
+                if self.found.len() >= FOUND_AT_ONCE || self.found_at.elapsed() >= TELL_FOUND {
+                    self.tell_found();
+                }
             }
             Verdict::Miss | Verdict::Ignored | Verdict::TooOld => {}
             Verdict::Undated => self.doubt_date(block, rules, line, Dating::None),

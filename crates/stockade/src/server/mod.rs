@@ -49,8 +49,8 @@ use matching::Workers;
 use resolve::Resolver;
 use watch::Watch;
 
-/// Failures, answers and commands that wait for the thread of the jails; when it is full, workers and clients wait.
-const WAITING: usize = 1024;
+/// Bundles of failures, answers and commands that wait for the thread of the jails; when it is full, workers and clients wait.
+const WAITING: usize = 128;
 
 /// Exit code of every failed start, as upstream's.
 const FAILED: u8 = 255;
