@@ -1,9 +1,13 @@
 //! Sets of characters, and what `\d`, `\w`, `\s` and ignoring case make of them in CPython.
 
+use std::sync::OnceLock;
+
 use crate::tables::{CASED_ONLY, DIGIT, EXTRA_CASES, LOWER, SPACE, UPPER, WORD};
 
 const LAST: u32 = 0x10_FFFF;
 const FIRST_BEYOND_BMP: u32 = 0x1_0000;
+/// Sets of more characters are folded by way of the whole table.
+const MANY: usize = 128;
 
 /// How letters are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +45,8 @@ pub(crate) enum ClassItem {
 impl CharSet {
     /// The set of the given ranges, in any order, overlapping or not.
     pub(crate) fn from_ranges(mut ranges: Vec<(u32, u32)>) -> Self {
-        ranges.sort_unstable();
+        // Stable, as that is quick for what is sorted in pieces: tables of hundreds of ranges.
+        ranges.sort_by_key(|range| range.0);
         let mut merged: Vec<(u32, u32)> = Vec::with_capacity(ranges.len());
         for (first, last) in ranges {
             match merged.last_mut() {
@@ -211,6 +216,15 @@ impl CharSet {
 
     /// All characters whose lower case is in the set.
     fn folding_into(&self, case: Case) -> Self {
+        if case == Case::Unicode
+            && let Some(folded) = self.folding_if_few()
+        {
+            return folded;
+        }
+        self.folding_all(case)
+    }
+
+    fn folding_all(&self, case: Case) -> Self {
         let lowered: Vec<(u32, u32)> = match case {
             Case::Exact => return self.clone(),
             Case::Ascii => (0x41..=0x5a).map(|code| (code, code + 0x20)).collect(),
@@ -228,6 +242,36 @@ impl CharSet {
                 .map(|&(code, _)| (code, code)),
         );
         Self::from_ranges(ranges)
+    }
+}
+
+impl CharSet {
+    /// [`Self::folding_into`] for few characters, such as one letter of a word, without going through the table of all.
+    fn folding_if_few(&self) -> Option<Self> {
+        static BY_LOWER: OnceLock<Vec<(u32, u32)>> = OnceLock::new();
+        let codes = || self.ranges.iter().flat_map(|&(first, last)| first..=last);
+        if codes().nth(MANY).is_some() {
+            return None;
+        }
+        let by_lower = BY_LOWER.get_or_init(|| {
+            let mut pairs: Vec<(u32, u32)> = mapped(LOWER).map(|(code, lower)| (lower, code)).collect();
+            pairs.sort_unstable();
+            pairs
+        });
+        let mut ranges = Vec::new();
+        for code in codes() {
+            if lookup(LOWER, code).is_none() {
+                ranges.push((code, code));
+            }
+            let from = by_lower.partition_point(|pair| pair.0 < code);
+            let same = by_lower
+                .get(from..)
+                .unwrap_or_default()
+                .iter()
+                .take_while(|pair| pair.0 == code);
+            ranges.extend(same.map(|pair| (pair.1, pair.1)));
+        }
+        Some(Self::from_ranges(ranges))
     }
 }
 
@@ -294,4 +338,33 @@ fn mapped(table: &'static [(u32, u32, u32, u32)]) -> impl Iterator<Item = (u32, 
     table.iter().flat_map(|&(first, last, stride, start)| {
         (0..=(last - first) / stride).map(move |step| (first + step * stride, start + step * stride))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_characters_fold_as_by_the_whole_table() {
+        let single = (0..0x1_0500).chain(0x1_e900..0x1_e950).map(|code| vec![(code, code)]);
+        let ranges = [
+            vec![(0x41, 0x7a)],
+            vec![(0xb5, 0xdf), (0x3a0, 0x3c9)],
+            vec![(0x130, 0x150), (0x212a, 0x212b)],
+        ];
+        // Each takes a way through the whole table, so of those without case only some.
+        let cased = |ranges: &Vec<(u32, u32)>| {
+            ranges
+                .iter()
+                .any(|range| is_cased(range.0, Case::Unicode) || range.0 % 512 == 7)
+        };
+        let mut compared = 0;
+        for ranges in single.filter(cased).chain(ranges) {
+            let set = CharSet::from_ranges(ranges);
+            assert_eq!(set.folding_if_few(), Some(set.folding_all(Case::Unicode)), "{set:?}");
+            compared += 1;
+        }
+        assert!(compared > 2_000, "{compared}");
+        assert_eq!(CharSet::default().negated().folding_if_few(), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! The dates Fail2Ban knows without being told (behaviour spec 3.1), and the lists a `datepattern` stands for.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::template::Template;
 
@@ -95,9 +95,34 @@ pub(super) fn compile(setting: Option<&str>) -> Compiled {
         },
         _ => {}
     }
+    remembered(&patterns)
+}
+
+/// Many jails have the same pattern, and one with `{DATE}` takes long to compile: those of a process are kept for the next jail.
+fn remembered(patterns: &[&str]) -> Compiled {
+    /// A configuration has fewer; they are not kept for ever if a client sets one after another.
+    const KEPT: usize = 64;
+    /// Jails are set up by one thread at a time; a lock held for a look costs it nothing.
+    static KNOWN: Mutex<Vec<(String, Arc<Vec<Template>>)>> = Mutex::new(Vec::new());
+    let key = patterns.join("\n");
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, templates)) = known.iter().find(|(known, _)| *known == key) {
+        return Ok(Arc::clone(templates));
+    }
+    drop(known);
+    let templates = compile_each(patterns)?;
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.len() >= KEPT {
+        known.remove(0);
+    }
+    known.push((key, Arc::clone(&templates)));
+    Ok(templates)
+}
+
+fn compile_each(patterns: &[&str]) -> Compiled {
     let mut templates: Vec<Template> = Vec::new();
     let mut faults = Vec::new();
-    for (index, pattern) in patterns.into_iter().enumerate() {
+    for (index, &pattern) in patterns.iter().enumerate() {
         let is_list = ["{DEFAULT}", LINE_BEGIN].contains(&pattern.to_ascii_uppercase().as_str());
         let singles = alternatives(pattern);
         let several = singles.len() > 1;
