@@ -127,6 +127,12 @@ fn manual(name: &str, what: &str, commands: bool) -> String {
             let _ = writeln!(out, ".TP\n.B {}\n{}", roff(command.usage), roff(command.help));
         }
     }
+    if commands {
+        out.push_str(".SH JSON\n.B \\-\\-json\nprints each answer on one line; these keys stay:\n");
+        for (command, answer) in stockade::client::JSON_ANSWERS {
+            let _ = writeln!(out, ".TP\n.B {}\n{}", roff(command), roff(answer));
+        }
+    }
     out.push_str(".SH EXIT STATUS\n0 if all went well, 255 otherwise.\n.SH SEE ALSO\n");
     let others = ["fail2ban-client", "fail2ban-server"]
         .into_iter()

@@ -47,6 +47,8 @@ pub(crate) struct Args {
     pub(crate) asynchronous: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) str2sec: Option<String>,
+    /// Answers as JSON.
+    pub(crate) json: bool,
     pub(crate) words: Vec<String>,
 }
 
@@ -91,6 +93,7 @@ enum Name {
     Background,
     Foreground,
     Async,
+    Json,
     Help,
     Version,
 }
@@ -131,7 +134,7 @@ impl Name {
     }
 }
 
-const LONG: [(&str, Name); 18] = [
+const LONG: [(&str, Name); 19] = [
     ("loglevel", Name::Loglevel),
     ("logtarget", Name::Logtarget),
     ("syslogsocket", Name::Syslogsocket),
@@ -150,6 +153,7 @@ const LONG: [(&str, Name); 18] = [
     ("foreground", Name::Foreground),
     ("background", Name::Background),
     ("force", Name::Force),
+    ("json", Name::Json),
 ];
 
 /// A long option by its name or the clear beginning of it.
@@ -246,6 +250,7 @@ impl Args {
             Name::Background => self.foreground = false,
             Name::Foreground => self.foreground = true,
             Name::Async => self.asynchronous = true,
+            Name::Json => self.json = true,
             Name::Help => {
                 asked.get_or_insert(Asked::Help);
             }

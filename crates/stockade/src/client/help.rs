@@ -31,6 +31,10 @@ pub const OPTIONS: &[(&str, &str)] = &[
     ("--async", "server only: wait for a client to send the configuration"),
     ("--timeout <TIME>", "how long to wait for the server"),
     ("--str2sec <TIME>", "print a time as seconds"),
+    (
+        "--json",
+        "print the answer as JSON: of get the value, of status, banned and stats objects with stable keys, of a refusal an object error",
+    ),
     ("-h, --help", "print this help"),
     ("-V, --version", "print the version; -V in the short form for programs"),
 ];

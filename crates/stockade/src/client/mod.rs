@@ -7,6 +7,7 @@ mod beautify;
 mod connection;
 mod help;
 mod interactive;
+mod json;
 mod pretty;
 mod report;
 mod start;
@@ -24,6 +25,7 @@ use crate::terminal::{complain, say};
 use args::{Args, Asked, Dump, Face};
 use connection::{AskError, as_python, ask};
 pub use help::OPTIONS;
+pub use json::ANSWERS as JSON_ANSWERS;
 
 /// Exit code of everything that goes wrong, as Fail2Ban's; systemd's unit relies on it.
 const FAILED: u8 = 255;
@@ -249,7 +251,7 @@ impl Client {
                 ExitCode::SUCCESS
             }
             ["ping", seconds] => self.ping(seconds),
-            _ => command(self.socket(), words, self.args.timeout),
+            _ => self.ask(words, self.args.timeout),
         }
     }
 
@@ -262,7 +264,22 @@ impl Client {
             return ExitCode::from(FAILED);
         };
         let timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
-        command(self.socket(), &["ping".to_owned()], timeout)
+        self.ask(&["ping".to_owned()], timeout)
+    }
+
+    /// Sends a command as it was typed and prints the answer.
+    fn ask(&self, words: &[String], timeout: Option<Duration>) -> ExitCode {
+        if !self.args.json {
+            return command(self.socket(), words, timeout);
+        }
+        let asked: Vec<Value> = words.iter().map(|word| Value::from(word.as_str())).collect();
+        let (shown, fine) = match ask(self.socket(), &asked, timeout) {
+            Ok(Ok(value)) => (json::answer(words, &value), true),
+            Ok(Err(error)) => (json::error(&error), false),
+            Err(error) => (json::no_answer(&error.to_string()), false),
+        };
+        say(&shown);
+        outcome(fine)
     }
 
     fn start(&self) -> ExitCode {

@@ -18,6 +18,7 @@ mod resolve;
 pub(crate) mod setup;
 mod stopping;
 mod store;
+mod systemd;
 mod watch;
 
 use std::collections::HashMap;
@@ -103,9 +104,12 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
         &options.loglevel,
         TimeZone::system(),
     )?);
-    let listener = listen(&options.socket, options.force)?;
+    let (listener, own) = match systemd::passed_socket()? {
+        Some(listener) => (listener, None),
+        None => (listen(&options.socket, options.force)?, Some(options.socket.clone())),
+    };
     let files = Files {
-        socket: options.socket.clone(),
+        socket: own,
         pidfile: options.pidfile.clone(),
     };
     log.write(Level::Info, "fail2ban.server", &"-".repeat(50));
@@ -169,6 +173,7 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
     }
     if options.foreground {
         crate::terminal::say("Server ready");
+        systemd::notify("READY=1");
     }
     drop(inbox);
     let farewell = owner
@@ -221,6 +226,7 @@ fn hear(signal: i32, inbox: &SyncSender<Message>, (config, overrides): (&Path, &
     };
     match signal {
         SIGTERM | SIGINT => {
+            systemd::notify("STOPPING=1");
             log.write(
                 Level::Info,
                 "fail2ban.server",
@@ -235,6 +241,7 @@ fn hear(signal: i32, inbox: &SyncSender<Message>, (config, overrides): (&Path, &
                 "fail2ban.server",
                 "Caught signal 1. Reading the configuration again",
             );
+            systemd::notify_reloading();
             command(Request::FlushLogs);
             match crate::client::read_stream(config, overrides) {
                 Ok(stream) => command(Request::Reload {
@@ -244,6 +251,7 @@ fn hear(signal: i32, inbox: &SyncSender<Message>, (config, overrides): (&Path, &
                 }),
                 Err(fault) => log.write(Level::Error, "fail2ban.server", &fault),
             }
+            systemd::notify("READY=1");
         }
         // SIGPIPE: a reader of our output went away, which the write has been told.
         _ => {}
@@ -299,13 +307,14 @@ fn write_pid(path: &Path) -> Result<(), String> {
 
 /// Files that are there while the server runs, and gone after it.
 struct Files {
-    socket: PathBuf,
+    /// `None` if it is systemd's.
+    socket: Option<PathBuf>,
     pidfile: PathBuf,
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
-        for path in [&self.socket, &self.pidfile] {
+        for path in self.socket.iter().chain([&self.pidfile]) {
             // Nobody is left to tell; a file left behind is reported at the next start.
             let _ = fs::remove_file(path);
         }

@@ -17,5 +17,7 @@ mod journal;
 mod live;
 mod logs;
 mod properties;
+mod running;
 mod takeover;
+mod targets;
 mod world;

@@ -151,6 +151,25 @@ impl World {
         self.daemon = Some(daemon);
     }
 
+    /// As [`World::start`], where the journal's socket is looked for in a folder of the world.
+    pub(crate) fn start_with_journal(&mut self, folder: &str) {
+        const SCRIPT: &str = "mount -t tmpfs none /run && mkdir -p /run/systemd/journal && mount --bind \"$0\" /run/systemd/journal && exec \"$@\"";
+        let inner = self.program("fail2ban-server");
+        let mut command = self.net.command("unshare");
+        command.args(["-m", "sh", "-c", SCRIPT]).arg(self.path(folder));
+        // What `program` says after the network's own words.
+        let words: Vec<_> = inner.get_args().collect();
+        let name = words
+            .iter()
+            .position(|word| word.to_string_lossy().ends_with("fail2ban-server"));
+        command
+            .args(words.get(name.unwrap_or_default()..).unwrap_or_default())
+            .args(["-f", "start"]);
+        let daemon = Daemon::start(&mut command);
+        daemon.wait_for_output(SOON, "Server ready");
+        self.daemon = Some(daemon);
+    }
+
     /// Runs the client.
     pub(crate) fn client(&self, words: &[&str]) -> Answer {
         let output = self.program("fail2ban-client").args(words).output().unwrap();
