@@ -98,7 +98,7 @@ fn status_in_all_its_forms_is_answered() {
             r#"{"actions":{"banned_ip_list":["192.0.2.1"],"currently_banned":1,"total_banned":1},"filter":{"currently_failed":0,"file_list":["@/log"],"total_failed":0},"jail":"j"}"#,
         ),
         ("--json banned", r#"{"j":["192.0.2.1"],"k":[]}"#),
-        ("--json get j failregex", r#"["#),
+        ("--json get j failregex", "["),
         (
             "--json stats",
             r#"{"jails":{"j":{"actions":{"current":1,"total":1},"backend":"pyinotify","filter":{"current":0,"total":0}},"k":"#,
