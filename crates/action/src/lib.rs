@@ -26,6 +26,7 @@
 mod bulk;
 mod clients;
 mod error;
+mod ignore;
 mod lifecycle;
 mod native;
 mod properties;
@@ -43,6 +44,7 @@ use stockade_core::{FailureId, JailName, LineText, Timestamp};
 use stockade_firewall::{Firewall, Target};
 
 pub use error::ActionError;
+pub use ignore::IgnoreCommand;
 pub use shell::programs;
 
 use lifecycle::Commands;

@@ -578,7 +578,7 @@ fn shown(id: &FailureId) -> String {
 }
 
 /// Tells what went wrong with a command, as Fail2Ban does.
-fn report_outcome(script: &Script, outcome: &Outcome, limit: Duration, context: &mut Context<'_>) {
+pub(crate) fn report_outcome(script: &Script, outcome: &Outcome, limit: Duration, context: &mut Context<'_>) {
     // Fail2Ban marks the lines of one command with a number of its own; here, it is made from the text.
     let mark = script.text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -81,6 +81,11 @@ impl Jail {
         self.count(failure, offenders, now, out);
     }
 
+    /// Tells that an id is ignored because `ignorecommand` said so.
+    pub fn ignore_by_command(&self, id: FailureId, out: &mut Effects) {
+        self.log(Event::Ignore(id, "command"), out);
+    }
+
     /// Counts failures that an operator reports, one for each line and at least one; 0 if the id is ignored, else 1.
     pub fn attempt(
         &mut self,

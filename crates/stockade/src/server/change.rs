@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use stockade_action::{Action, Counters};
+use stockade_action::{Action, Counters, IgnoreCommand};
 use stockade_core::logline::Level;
 use stockade_core::{Effects, Jail, JailName};
 use stockade_filter::{Filter, FilterError};
 use stockade_protocol::JailGet;
 
 use super::acting::{About, Job, Lane};
+use super::ignoring::Ignoring;
 use super::jails::{Jails, Running, carry_out};
 use super::log::Log;
 use super::matching::Rules;
@@ -63,6 +64,8 @@ pub(crate) struct Prepared {
     rules: Option<Arc<Rules>>,
     /// Actions that are new or have other properties.
     actions: Vec<Action>,
+    /// If `ignorecommand` or its cache changed.
+    ignoring: Option<Ignoring>,
 }
 
 impl Jails {
@@ -100,8 +103,30 @@ impl Jails {
                 Err(error) => faults.push(error.to_string()),
             }
         }
+        let same = old.is_some_and(|old| {
+            old.setup.ignorecommand == setup.ignorecommand && old.setup.ignorecache == setup.ignorecache
+        });
+        let written = setup
+            .ignorecommand
+            .as_deref()
+            .filter(|command| !command.trim().is_empty());
+        let built = written
+            .map(|command| IgnoreCommand::new(&setup.name, command))
+            .transpose();
+        let ignoring = match built {
+            Ok(command) => (!same).then(|| Ignoring::new(command, setup.ignorecache.clone())),
+            Err(error) => {
+                faults.push(error.to_string());
+                None
+            }
+        };
         if faults.is_empty() {
-            Ok(Prepared { setup, rules, actions })
+            Ok(Prepared {
+                setup,
+                rules,
+                actions,
+                ignoring,
+            })
         } else {
             Err(faults)
         }
@@ -109,7 +134,12 @@ impl Jails {
 
     /// Makes a change. The jail is made if it is not there; it runs only once it is started.
     pub(crate) fn commit(&mut self, prepared: Prepared) {
-        let Prepared { setup, rules, actions } = prepared;
+        let Prepared {
+            setup,
+            rules,
+            actions,
+            ignoring,
+        } = prepared;
         let place = if let Some(place) = self.position(&setup.name) {
             place
         } else {
@@ -134,6 +164,7 @@ impl Jails {
                 lanes: Vec::new(),
                 started: false,
                 held_back: None,
+                ignoring: Ignoring::default(),
             });
             self.jails.len().saturating_sub(1)
         };
@@ -163,6 +194,9 @@ impl Jails {
             for entry in &running.setup.ignoreip {
                 running.jail.ignore_mut().add(entry);
             }
+        }
+        if let Some(ignoring) = ignoring {
+            running.ignoring = ignoring;
         }
         if running.started {
             self.change_actions(place, &old, actions);
@@ -322,18 +356,6 @@ impl Jails {
                 Level::Warning,
                 "fail2ban.actions",
                 &format!("[{name}] No actions were defined for {name}: bans are counted but take no effect"),
-            );
-        }
-        if let Some(command) = running
-            .setup
-            .ignorecommand
-            .as_ref()
-            .filter(|command| !command.is_empty())
-        {
-            self.say(
-                Level::Error,
-                "fail2ban.filter",
-                &format!("[{name}] not supported yet: ignorecommand = {command}; mend: list the addresses in ignoreip"),
             );
         }
     }

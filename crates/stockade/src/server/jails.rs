@@ -17,6 +17,7 @@ use stockade_protocol::{JailSet, Reply, Request};
 use stockade_store::Place;
 
 use super::acting::{About, Acting, Job, Lane};
+use super::ignoring::{Asking, Ignoring, Known};
 use super::log::{Log, local};
 use super::matching::{ReadTo, Rules, Upto};
 use super::resolve::{Question, Resolver};
@@ -57,6 +58,13 @@ pub(crate) enum Message {
         name: String,
         addresses: Option<Vec<IpAddr>>,
     },
+    /// An `ignorecommand` has said whether a failure is to be ignored; `told` if the log has it already.
+    Judged {
+        jail: JailName,
+        failure: Box<Failure>,
+        ignored: bool,
+        told: bool,
+    },
     /// This host's addresses were looked up.
     OwnAddresses(Vec<IpAddr>),
     /// A client asks.
@@ -75,6 +83,8 @@ pub(crate) struct Running {
     pub(crate) started: bool,
     /// Until then its logs are not read if a name in `ignoreip` is not looked up yet.
     pub(crate) held_back: Option<Instant>,
+    /// How it decides whom to ignore beyond its lists.
+    pub(crate) ignoring: Ignoring,
 }
 
 /// All jails, and the ways to the other threads.
@@ -93,6 +103,7 @@ pub(crate) struct Jails {
     /// By jail and path, the number of the file whose place was stored: while a rotated log is read to its end, its successor's counts.
     pub(crate) read_to: HashMap<(JailName, Arc<Path>), u64>,
     pub(crate) resolver: Resolver,
+    pub(crate) asking: Asking,
     pub(crate) own_addresses: Vec<IpAddr>,
     pub(crate) refreshed: Instant,
     pub(crate) purged: Instant,
@@ -155,6 +166,12 @@ impl Jails {
                 }
                 self.release_logs();
             }
+            Message::Judged {
+                jail,
+                failure,
+                ignored,
+                told,
+            } => self.judged(&jail, *failure, ignored, told),
             Message::OwnAddresses(addresses) => {
                 self.own_addresses = addresses;
                 for running in &mut self.jails {
@@ -260,8 +277,40 @@ impl Jails {
             lines: found.lines,
             fields: found.fields,
         };
+        let Some(running) = self.jails.get(place) else { return };
+        let failure = match running.ignoring.known(&failure) {
+            Known::Ignore => return,
+            Known::Count => failure,
+            Known::Nothing => {
+                let ignoreself = running.setup.settings.ignoreself;
+                let listed = running.jail.ignore().check(&failure.id, ignoreself).is_some();
+                let unasked = if listed {
+                    Some(failure)
+                } else {
+                    self.asking.ask(jail, &running.ignoring, failure)
+                };
+                // Else it waits for its answer.
+                let Some(failure) = unasked else { return };
+                if listed || !running.ignoring.has_command() {
+                    running.ignoring.remember(&failure, listed);
+                }
+                failure
+            }
+        };
         self.decide(place, |jail, offenders, now, effects| {
             jail.on_failure(failure, offenders, now, effects);
+        });
+    }
+
+    /// A failure of which its jail's `ignorecommand` has decided.
+    fn judged(&mut self, jail: &JailName, failure: Failure, ignored: bool, told: bool) {
+        let Some(place) = self.position(jail) else { return };
+        self.decide(place, |jail, offenders, now, effects| {
+            if !ignored {
+                jail.on_failure(failure, offenders, now, effects);
+            } else if !told {
+                jail.ignore_by_command(failure.id, effects);
+            }
         });
     }
 

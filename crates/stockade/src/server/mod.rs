@@ -7,6 +7,7 @@ mod change;
 mod commands;
 mod configure;
 mod control;
+mod ignoring;
 mod increment;
 mod jails;
 pub(crate) mod journal;
@@ -142,6 +143,7 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
         dbfile: None,
         read_to: HashMap::new(),
         resolver: Resolver::new(inbox.clone(), Arc::clone(&log)),
+        asking: ignoring::Asking::new(inbox.clone(), Arc::clone(&log)),
         own_addresses: addresses::own(),
         refreshed: Instant::now(),
         purged: Instant::now(),

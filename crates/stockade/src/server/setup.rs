@@ -8,6 +8,7 @@ use stockade_filter::{Encoding, FilterSettings, UseDns};
 use stockade_protocol::{ErrorClass, JailGet, JailSet, RemoteError, TimeSpan, Value};
 use stockade_source::journal::{Matches, Options};
 
+use super::ignoring::CacheSettings;
 use super::increment::{self, GrowthOption};
 use super::journal::Wanted;
 use super::watch::LogPath;
@@ -23,6 +24,7 @@ pub(crate) struct JailSetup {
     /// Normalised, in the order they were added.
     pub(crate) ignoreip: Vec<String>,
     pub(crate) ignorecommand: Option<String>,
+    pub(crate) ignorecache: Option<CacheSettings>,
     pub(crate) logs: Vec<LogPath>,
     pub(crate) logencoding: String,
     pub(crate) journalmatch: Vec<Vec<String>>,
@@ -52,6 +54,7 @@ impl JailSetup {
             settings: JailSettings::default(),
             ignoreip: Vec::new(),
             ignorecommand: None,
+            ignorecache: None,
             logs: Vec::new(),
             logencoding: "auto".to_owned(),
             journalmatch: Vec::new(),
@@ -83,10 +86,7 @@ impl JailSetup {
             JailSet::IgnoreCommand(command) => {
                 self.ignorecommand = Some(command.clone());
             }
-            JailSet::IgnoreCache(text) => {
-                // It only spares Fail2Ban repeated look-ups; ours are remembered anyway.
-                let _ = text;
-            }
+            JailSet::IgnoreCache(text) => self.ignorecache = CacheSettings::parse(text)?,
             JailSet::AddLogPath { path, tail } => {
                 if !self.logs.iter().any(|log| log.pattern == *path) {
                     self.logs.push(LogPath {
@@ -220,7 +220,7 @@ impl JailSetup {
             ),
             JailGet::IgnoreSelf => Value::Bool(self.settings.ignoreself),
             JailGet::IgnoreCommand => self.ignorecommand.as_deref().map_or(Value::Bool(false), Value::from),
-            JailGet::IgnoreCache => Value::None,
+            JailGet::IgnoreCache => self.ignorecache.as_ref().map_or(Value::None, CacheSettings::answer),
             JailGet::UseDns => Value::from(match self.filter.usedns {
                 UseDns::Yes => "yes",
                 UseDns::Warn => "warn",

@@ -12,6 +12,7 @@
 mod deviations;
 mod errors;
 mod firewall;
+mod ignoring;
 mod increment;
 mod journal;
 mod live;
