@@ -127,11 +127,49 @@ impl CharSet {
     }
 
     pub(crate) fn union(&self, other: &Self) -> Self {
-        Self::from_ranges(self.ranges.iter().chain(&other.ranges).copied().collect())
+        let mut merged: Vec<(u32, u32)> = Vec::with_capacity(self.ranges.len() + other.ranges.len());
+        let (mut ours, mut theirs) = (self.ranges.iter().peekable(), other.ranges.iter().peekable());
+        loop {
+            let next = match (ours.peek(), theirs.peek()) {
+                (Some(one), Some(two)) if one <= two => ours.next(),
+                (_, Some(_)) => theirs.next(),
+                (_, None) => ours.next(),
+            };
+            let Some(&(first, last)) = next else { break };
+            match merged.last_mut() {
+                Some(previous) if first <= previous.1.saturating_add(1) => previous.1 = previous.1.max(last),
+                _ => merged.push((first, last)),
+            }
+        }
+        Self { ranges: merged }
     }
 
     pub(crate) fn intersection(&self, other: &Self) -> Self {
-        self.negated().union(&other.negated()).negated()
+        Self {
+            ranges: self.common(other).collect(),
+        }
+    }
+
+    /// The ranges that both have, in order.
+    fn common<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (u32, u32)> + 'a {
+        let begin = self.ranges.first().map_or(0, |range| range.0);
+        let skipped = other.ranges.partition_point(|range| range.1 < begin);
+        let mut ours = self.ranges.iter().peekable();
+        let mut theirs = other.ranges.get(skipped..).unwrap_or_default().iter().peekable();
+        std::iter::from_fn(move || {
+            loop {
+                let (one, two) = (**ours.peek()?, **theirs.peek()?);
+                if one.1 <= two.1 {
+                    ours.next();
+                } else {
+                    theirs.next();
+                }
+                let (first, last) = (one.0.max(two.0), one.1.min(two.1));
+                if first <= last {
+                    return Some((first, last));
+                }
+            }
+        })
     }
 
     pub(crate) fn without(&self, other: &Self) -> Self {
@@ -139,11 +177,11 @@ impl CharSet {
     }
 
     pub(crate) fn is_disjoint(&self, other: &Self) -> bool {
-        self.intersection(other).is_empty()
+        self.common(other).next().is_none()
     }
 
     pub(crate) fn is_subset_of(&self, other: &Self) -> bool {
-        self.union(other) == *other
+        self.common(other).eq(self.ranges.iter().copied())
     }
 
     /// The only character of the set.
@@ -343,6 +381,39 @@ fn mapped(table: &'static [(u32, u32, u32, u32)]) -> impl Iterator<Item = (u32, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sets_are_put_together_as_sets_of_numbers_are() {
+        let all = |set: &CharSet| (0..40).filter(|&code| set.contains(code)).collect::<Vec<u32>>();
+        let sets: Vec<CharSet> = (0..400_u32)
+            .map(|seed| {
+                let ranges = (0..seed % 5).map(|n| {
+                    let first = (seed * 7 + n * 13 + seed / 5 * n) % 33;
+                    (first, first + (seed + n) % 6)
+                });
+                CharSet::from_ranges(ranges.collect())
+            })
+            .collect();
+        for (one, two) in sets.iter().flat_map(|one| sets.iter().map(move |two| (one, two))) {
+            let (of_one, of_two) = (all(one), all(two));
+            let both = |wanted: fn(bool, bool) -> bool| -> Vec<u32> {
+                (0..40)
+                    .filter(|code| wanted(of_one.contains(code), of_two.contains(code)))
+                    .collect()
+            };
+            let common = both(|one, two| one && two);
+            assert_eq!(all(&one.union(two)), both(|one, two| one || two));
+            assert_eq!(
+                one.union(two),
+                CharSet::from_ranges([one.ranges(), two.ranges()].concat())
+            );
+            assert_eq!(all(&one.intersection(two)), common);
+            assert_eq!(one.intersection(two).negated().negated(), one.intersection(two));
+            assert_eq!(all(&one.without(two)), both(|one, two| one && !two));
+            assert_eq!(one.is_disjoint(two), common.is_empty());
+            assert_eq!(one.is_subset_of(two), common == of_one);
+        }
+    }
 
     #[test]
     fn few_characters_fold_as_by_the_whole_table() {

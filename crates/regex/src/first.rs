@@ -38,7 +38,7 @@ pub(crate) fn first_sets(program: &mut Program) {
                 let disjoint = program
                     .classes
                     .get(repeat.class)
-                    .is_some_and(|class| (0..=255).all(|byte| !(class.may_start_with(byte) && follow.has(Some(byte)))));
+                    .is_some_and(|class| class.shares_no_start(&follow));
                 loops.push((pc, index_of(follow), disjoint));
             }
             _ => {}
@@ -71,8 +71,8 @@ fn first_set(program: &Program, origin: Pc) -> FirstSet {
             return FirstSet::all();
         };
         match inst {
-            Inst::Byte(byte) => add(&mut set, |other| other == *byte),
-            Inst::Literal(bytes) => add(&mut set, |other| bytes.first() == Some(&other)),
+            Inst::Byte(byte) => set.add(*byte),
+            Inst::Literal(bytes) => bytes.first().into_iter().for_each(|byte| set.add(*byte)),
             Inst::Class(class) => add_class(&mut set, program, *class),
             Inst::Loop(repeat) => {
                 if repeat.max > 0 {
@@ -88,7 +88,7 @@ fn first_set(program: &Program, origin: Pc) -> FirstSet {
             Inst::Conditional { no, .. } => pending.extend([pc + 1, *no]),
             Inst::Assert(Assertion::TextEnd) => set.end = true,
             Inst::Assert(Assertion::FinalLineEnd | Assertion::LineEnd) => {
-                add(&mut set, |byte| byte == b'\n');
+                set.add(b'\n');
                 set.end = true;
             }
             Inst::Sub {
@@ -117,13 +117,9 @@ fn first_set(program: &Program, origin: Pc) -> FirstSet {
     set
 }
 
-fn add(set: &mut FirstSet, test: impl Fn(u8) -> bool) {
-    (0..=255).filter(|&byte| test(byte)).for_each(|byte| set.add(byte));
-}
-
 fn add_class(set: &mut FirstSet, program: &Program, class: usize) {
     if let Some(class) = program.classes.get(class) {
-        add(set, |byte| class.may_start_with(byte));
+        set.add_class(class);
     }
 }
 

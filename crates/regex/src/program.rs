@@ -1,5 +1,7 @@
 //! The instructions of the matching machine. Written by `compile`, run by `machine`.
 
+use std::sync::OnceLock;
+
 use crate::ast::{Assertion, RepeatKind};
 use crate::charset::{Case, Category, CharSet, is_word};
 
@@ -147,6 +149,20 @@ impl FirstSet {
         }
     }
 
+    /// Adds the bytes with which characters of a class start.
+    pub(crate) fn add_class(&mut self, class: &Class) {
+        let (low, high) = class.ascii.split_at(64);
+        let beyond = if matches!(class.beyond, Beyond::None) {
+            0
+        } else {
+            u64::MAX
+        };
+        let packed = |slots: &[bool]| slots.iter().rev().fold(0, |bits, &has| bits << 1 | u64::from(has));
+        for (bits, more) in self.bits.iter_mut().zip([packed(low), packed(high), beyond, beyond]) {
+            *bits |= more;
+        }
+    }
+
     #[inline]
     pub(crate) fn has(&self, byte: Option<u8>) -> bool {
         match byte {
@@ -209,11 +225,23 @@ pub(crate) enum Start {
     Anywhere,
 }
 
+/// The part of `\w` or `\W` beyond ASCII, which most classes have.
+fn words_beyond_ascii(negated: bool) -> &'static Vec<(u32, u32)> {
+    static WORDS: [OnceLock<Vec<(u32, u32)>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let [words, others] = &WORDS;
+    let cell = if negated { others } else { words };
+    cell.get_or_init(|| CharSet::category(Category::Word, negated, false).beyond_ascii())
+}
+
 impl Class {
     pub(crate) fn new(set: &CharSet) -> Self {
         let mut ascii = [false; 128];
-        for (code, slot) in (0..).zip(ascii.iter_mut()) {
-            *slot = set.contains(code);
+        for &(first, last) in set.ranges() {
+            // What is beyond ASCII has no slot.
+            let ends = usize::try_from(first).and_then(|first| Ok((first, usize::try_from(last)?.min(127))));
+            if let Some(slots) = ends.ok().and_then(|(first, last)| ascii.get_mut(first..=last)) {
+                slots.fill(true);
+            }
         }
         let high = set.beyond_ascii();
         let beyond = match *high.as_slice() {
@@ -221,7 +249,7 @@ impl Class {
             [(0x80, last)] if last == u32::from(char::MAX) => Beyond::All,
             _ => [false, true]
                 .into_iter()
-                .find(|&negated| CharSet::category(Category::Word, negated, false).beyond_ascii() == high)
+                .find(|&negated| *words_beyond_ascii(negated) == high)
                 .map_or_else(
                     || Beyond::Some(CharSet::from_ranges(high.clone())),
                     |negated| Beyond::Word { negated },
@@ -247,12 +275,11 @@ impl Class {
         }
     }
 
-    /// Whether a text starting with this byte may start with a character of the class.
-    pub(crate) fn may_start_with(&self, byte: u8) -> bool {
-        match self.ascii.get(usize::from(byte)) {
-            Some(&has) => has,
-            None => !matches!(self.beyond, Beyond::None),
-        }
+    /// Whether none of its characters starts with one of these bytes.
+    pub(crate) fn shares_no_start(&self, bytes: &FirstSet) -> bool {
+        let mut own = FirstSet::none();
+        own.add_class(self);
+        own.bits.iter().zip(bytes.bits).all(|(own, other)| own & other == 0)
     }
 
     /// Length of the character at `position` if it belongs to the class.

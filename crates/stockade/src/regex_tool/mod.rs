@@ -15,6 +15,8 @@ mod python;
 mod report;
 mod rules;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod words;
 mod xz;
 

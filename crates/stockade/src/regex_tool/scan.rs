@@ -148,6 +148,8 @@ pub(super) struct Tally<'a> {
     rules: &'a Rules,
     options: &'a Options,
     names: Names,
+    /// Goes the long way, line by line; for tests of the short one.
+    pub(super) plain: bool,
     pub(super) failregex: Vec<Hits>,
     pub(super) ignoreregex: Vec<u64>,
     pub(super) prefregex: u64,
@@ -172,6 +174,7 @@ impl<'a> Tally<'a> {
             rules,
             options,
             names: Names::default(),
+            plain: false,
             failregex: rules.settings.failregex.iter().map(|_| Hits::default()).collect(),
             ignoreregex: vec![0; rules.settings.ignoreregex.len()],
             prefregex: 0,
@@ -185,9 +188,12 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Whether only numbers are asked for, and the lines of the few first that are printed.
-    fn is_survey(&self, input: &Input) -> bool {
-        matches!(input, Input::File { .. }) && self.options.verbosity == 0 && self.rules.filter.can_survey()
+    /// Whether the short way can be gone: only numbers are asked for, and the lines of the few first that are printed.
+    pub(super) fn is_survey(&self, input: &Input) -> bool {
+        !self.plain
+            && matches!(input, Input::File { .. })
+            && self.options.verbosity == 0
+            && self.rules.filter.can_survey()
     }
 
     pub(super) fn read(&mut self, input: Input) -> io::Result<()> {
