@@ -65,7 +65,13 @@ pub(crate) fn theirs(dir: &Path) -> Result<Vec<Command>, String> {
             .lines()
             .take_while(|line| !line.contains(" fail2ban  "))
             .collect();
-        return Err(lines.join(" "));
+        // Out of memory, it goes on to say so, without a word of why.
+        let reason = if lines.is_empty() || lines == [""] {
+            UNFINISHED.to_owned()
+        } else {
+            lines.join(" ")
+        };
+        return Err(reason);
     }
     let command = |line: &str| match literal::read(line) {
         Value::List(words) => words,

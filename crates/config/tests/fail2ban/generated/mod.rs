@@ -12,10 +12,14 @@ mod tree;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::common::{fail2ban_is_here, stream};
 use crate::verdict::{Difference, Verdict, judge};
 use tree::Tree;
+
+/// What making a tree smaller may take.
+const SHRINKING: Duration = Duration::from_mins(1);
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
@@ -44,10 +48,11 @@ fn kind(difference: &Difference) -> String {
 
 fn report(seed: u64, tree: Tree, difference: &Difference) -> String {
     let wanted = kind(difference);
-    let small = shrink::shrink(
-        tree,
-        |tree| matches!(verdict(tree), Verdict::Differs(found) if kind(&found) == wanted),
-    );
+    // Where Fail2Ban takes long for each try, a tree that is not the smallest has to do.
+    let end = Instant::now() + SHRINKING;
+    let small = shrink::shrink(tree, |tree| {
+        Instant::now() < end && matches!(verdict(tree), Verdict::Differs(found) if kind(&found) == wanted)
+    });
     let Verdict::Differs(found) = verdict(&small) else {
         return format!("seed {seed} differs by chance");
     };
