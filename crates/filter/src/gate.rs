@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use aho_corasick::packed;
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
+use crate::date::Before;
 use crate::failregex::{Rule, Rules};
 
 /// Searches a line for the literals of a jail.
@@ -142,14 +143,15 @@ impl Gate {
     }
 
     /// Whether a literal may arise where a date is cut out behind `before`: only then has it to be looked for there.
-    pub(crate) fn may_cross(&self, before: &[u8]) -> bool {
-        let begins = |literal: &Vec<u8>| {
-            let lengths = 1..literal.len().min(before.len() + 1);
-            lengths
-                .into_iter()
-                .any(|length| before.ends_with(literal.get(..length).unwrap_or_default()))
-        };
-        !before.is_empty() && self.literals.iter().any(begins)
+    pub(crate) fn may_cross(&self, before: Before<'_>) -> bool {
+        self.literals.iter().any(|literal| {
+            // What of it stands before the cut.
+            let mut beginnings = (1..literal.len()).filter_map(|length| literal.get(..length));
+            match before {
+                Before::This(before) => beginnings.any(|beginning| before.ends_with(beginning)),
+                Before::UpToBracket => beginnings.any(|beginning| beginning.ends_with(b"[")),
+            }
+        })
     }
 
     /// Whether a literal arises where the date was cut out between `before` and `after`.

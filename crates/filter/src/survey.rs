@@ -187,13 +187,13 @@ impl<F: FnMut(Surveyed<'_>)> Survey<'_, F> {
         if !self.clock.in_operation && self.is_old(alike.time()) {
             return (passed, prefixed);
         }
-        let cut = alike.cut();
         while let Some(rest) = lines.get(*place..).filter(|rest| !rest.is_empty()) {
             let (line, length) = first_line(rest);
             if !alike.accepts(line) {
                 break;
             }
             if let Some(rule) = &self.filter.rules.prefregex {
+                let cut = alike.cut(line);
                 // The rule sees a line end.
                 let whole = rest
                     .get(cut.end..length)

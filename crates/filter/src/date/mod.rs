@@ -21,8 +21,8 @@ use stockade_regex::Scratch;
 pub use self::details::DateTemplate;
 use self::needs::Contents;
 use self::ranking::Ranking;
-pub(crate) use self::repeat::Alike;
 use self::repeat::Repeat;
+pub(crate) use self::repeat::{Alike, Before};
 use self::template::{Kind, Place, Template};
 use self::zone::OffsetCache;
 pub(crate) use self::zone::{Zone, Zones};
@@ -139,11 +139,9 @@ impl Detector {
             }),
         };
         let old = state.repeat.take();
-        state.repeat = if template.local {
-            Repeat::new(text, &place, &found, base, now, old)
-        } else {
-            None
-        };
+        state.repeat = template
+            .local
+            .and_then(|lead| Repeat::new(text, (&place, lead), &found, base, now, old));
         Some(found)
     }
 
@@ -249,7 +247,19 @@ mod tests {
     use super::*;
 
     /// Lines of one log, close in time, as the short way sees them.
-    const LOGS: [&[&str]; 8] = [
+    const LOGS: [&[&str]; 9] = [
+        &[
+            "192.0.2.1 - - [22/Nov/2026:13:40:04 +0000] \"GET / HTTP/1.1\"",
+            "192.0.2.22 - \u{fc}ber [22/Nov/2026:13:40:05 +0000] \"GET /[x] HTTP/1.1\"",
+            "[22/Nov/2026:13:40:59 +0000] no more before it",
+            "x [] [22/Nov/2026:13:40:59 +0000] another bracket",
+            "192.0.2.1 - - [22/Nov/2026:13:40:09 +0100] x",
+            "192.0.2.1 - - [22/Nov/2026:13:40:10] x",
+            "192.0.2.1 - - [22/Nov/2026:13:40:10",
+            "192.0.2.1 - - [Sun Nov 22 13:40:11.123456 2026] x",
+            "192.0.2.1 - - [Sun Nov 22 13:40:12.654321 2026] x",
+            "no bracket 22/Nov/2026:13:40:59 +0000",
+        ],
         &[
             "[Nov 22 13:40:04] NOTICE",
             "[Nov 22 13:40:04] VERBOSE",
@@ -320,6 +330,7 @@ mod tests {
         let mut matches = 0;
         let patterns = [
             None,
+            Some("^[^\\[]*\\[({DATE})"),
             Some("{^LN-BEG}"),
             Some("{DATE}"),
             Some("t={LEPOCH};"),
@@ -329,7 +340,7 @@ mod tests {
         for pattern in patterns {
             let detector = Detector::new(pattern, zones(Zone::Fixed(0))).unwrap();
             for line in LOGS.iter().flat_map(|lines| lines.iter()).chain(&odd) {
-                let contents = Contents::of(line).unwrap();
+                let Some(contents) = Contents::of(line) else { continue };
                 for template in detector
                     .templates
                     .iter()
@@ -346,7 +357,14 @@ mod tests {
     #[test]
     fn the_short_way_reads_what_the_search_reads() {
         let zone = jiff::tz::TimeZone::get("Europe/Zurich").unwrap_or(jiff::tz::TimeZone::UTC);
-        for setting in [None, Some("{^LN-BEG}"), Some("^%b %d %H:%M:%S"), Some(r"^\[({DATE})")] {
+        for setting in [
+            None,
+            Some("{^LN-BEG}"),
+            Some("^%b %d %H:%M:%S"),
+            Some(r"^\[({DATE})"),
+            Some("^[^\\[]*\\[({DATE})"),
+            Some("^[^\\[]*\\[({DATE})\n{^LN-BEG}"),
+        ] {
             let detector = Detector::new(setting, zones(Zone::Rules(zone.clone()))).unwrap();
             for (log, lines) in LOGS.iter().enumerate() {
                 let (mut short, mut long, mut scratch) =

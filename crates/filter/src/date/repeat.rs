@@ -13,10 +13,39 @@ use super::strptime::Base;
 use super::template::Place;
 use super::zone::{OffsetCache, Zones};
 
+/// What stands before the text that decides whether a template matches, and what the date is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lead {
+    /// Nothing: it is the start of the line.
+    Start,
+    /// Anything up to the first bracket: `^[^\[]*\[({DATE})`, as web servers write.
+    Bracket,
+}
+
+impl Lead {
+    /// Where the deciding text begins.
+    fn end(self, line: &[u8]) -> Option<usize> {
+        match self {
+            Self::Start => Some(0),
+            Self::Bracket => memchr::memchr(b'[', line).map(|bracket| bracket + 1),
+        }
+    }
+}
+
+/// What stands before the date of lines that are passed over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Before<'a> {
+    This(&'a [u8]),
+    /// Anything that ends in the line's first bracket.
+    UpToBracket,
+}
+
 /// The start of the line last parsed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Repeat {
     prefix: Vec<u8>,
+    lead: Lead,
+    /// Ranges count from where the prefix begins.
     found: Found,
     now: i64,
     moving: Option<Moving>,
@@ -36,7 +65,7 @@ impl Repeat {
     /// What to keep of a line; `None` if the next one has to be parsed whatever it begins with.
     pub(super) fn new(
         text: &str,
-        place: &Place,
+        (place, lead): (&Place, Lead),
         found: &Found,
         base: Option<Base>,
         now: Timestamp,
@@ -44,15 +73,22 @@ impl Repeat {
     ) -> Option<Self> {
         found.time?;
         let bytes = text.as_bytes();
+        let origin = lead.end(bytes)?;
+        if lead == Lead::Bracket && found.range.start != origin {
+            return None;
+        }
         let end = found.range.end + decisive(bytes.get(found.range.end..)?)?;
-        let slice = bytes.get(..end).filter(|prefix| prefix.is_ascii())?;
+        let slice = bytes.get(origin..end).filter(|prefix| prefix.is_ascii())?;
         let mut prefix = old.map(|old| old.prefix).unwrap_or_default();
         prefix.clear();
         prefix.extend_from_slice(slice);
-        let moving = base.and_then(|base| Moving::new(slice, place, base));
+        let moving = base.and_then(|base| Moving::new(slice, place, origin, base));
+        let mut found = found.clone();
+        found.range = found.range.start - origin..found.range.end - origin;
         Some(Self {
             prefix,
-            found: found.clone(),
+            lead,
+            found,
             now: now.secs(),
             moving,
         })
@@ -68,10 +104,15 @@ impl Repeat {
 
     /// The date of a line that begins as the one kept.
     pub(super) fn read(&self, text: &str, now: Timestamp, zones: &Zones, cache: &mut OffsetCache) -> Option<Found> {
-        let bytes = text.as_bytes().get(..self.prefix.len())?;
+        let origin = self.lead.end(text.as_bytes())?;
+        let bytes = text.as_bytes().get(origin..origin + self.prefix.len())?;
+        let found = || Found {
+            range: self.found.range.start + origin..self.found.range.end + origin,
+            ..self.found.clone()
+        };
         // What is inferred (year, day) may change with the clock.
         if self.now == now.secs() && bytes == self.prefix {
-            return Some(self.found.clone());
+            return Some(found());
         }
         let moving = self.moving.as_ref()?;
         let clock = moving.read(bytes, &self.prefix)?;
@@ -87,7 +128,7 @@ impl Repeat {
         // Times ahead of the clock, in whatever zone it is looked at, may mean another day or year.
         (time.max(written) <= now.secs().min(local_now)).then(|| Found {
             time: Some(Timestamp::from_secs(time)),
-            ..self.found.clone()
+            ..found()
         })
     }
 }
@@ -99,14 +140,18 @@ pub(crate) struct Alike<'a> {
 
 impl Alike<'_> {
     /// What stands before the date.
-    pub(crate) fn before(&self) -> &[u8] {
+    pub(crate) fn before(&self) -> Before<'_> {
         let start = self.repeat.found.range.start;
-        self.repeat.prefix.get(..start).unwrap_or_default()
+        match self.repeat.lead {
+            Lead::Start => Before::This(self.repeat.prefix.get(..start).unwrap_or_default()),
+            Lead::Bracket => Before::UpToBracket,
+        }
     }
 
     /// What is cut out of such a line.
-    pub(crate) fn cut(&self) -> Range<usize> {
-        self.repeat.found.range.clone()
+    pub(crate) fn cut(&self, line: &[u8]) -> Range<usize> {
+        let origin = self.repeat.lead.end(line).unwrap_or_default();
+        self.repeat.found.range.start + origin..self.repeat.found.range.end + origin
     }
 
     /// The date of one of them; others may differ in the hours, minutes and seconds.
@@ -117,7 +162,8 @@ impl Alike<'_> {
     /// Whether a line begins so: then the template fits it, whatever time that is.
     pub(crate) fn accepts(&self, line: &[u8]) -> bool {
         let prefix = &self.repeat.prefix;
-        let Some(bytes) = line.get(..prefix.len()) else {
+        let origin = self.repeat.lead.end(line);
+        let Some(bytes) = origin.and_then(|origin| line.get(origin..origin + prefix.len())) else {
             return false;
         };
         bytes == prefix
@@ -130,8 +176,12 @@ impl Alike<'_> {
 }
 
 impl Moving {
-    fn new(prefix: &[u8], place: &Place, base: Base) -> Option<Self> {
-        let field = |letter| place.fields.get(letter).filter(|range| is_delimited(prefix, range));
+    fn new(prefix: &[u8], place: &Place, origin: usize, base: Base) -> Option<Self> {
+        let field = |letter| {
+            let range = place.fields.get(letter)?;
+            let range = range.start.checked_sub(origin)?..range.end.checked_sub(origin)?;
+            is_delimited(prefix, &range).then_some(range)
+        };
         let two =
             |letter| field(letter).filter(|range| range.len() == 2 && digits(prefix.get(range.clone())).is_some());
         let (hour, minute, second) = (two(b'H')?, two(b'M')?, two(b'S')?);

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::needs::Needs;
+use super::repeat::Lead;
 use stockade_regex::{Flags, Regex, Scratch};
 
 /// What the captured text is.
@@ -34,8 +35,8 @@ pub(crate) struct Template {
     pub(crate) kind: Kind,
     /// Can match at the start of a line only.
     pub(crate) anchored: bool,
-    /// Whether it matches is decided by the start of the line up to a few bytes beyond the date.
-    pub(crate) local: bool,
+    /// Whether it matches is decided by the text from here up to a few bytes beyond the date.
+    pub(crate) local: Option<Lead>,
     /// What every line it matches contains.
     pub(super) needs: Needs,
     /// Templates of the default list that are anchored weigh 100, all others 1.
@@ -171,8 +172,13 @@ impl Template {
         } else if flags.ignore_case {
             template.source.insert_str(0, "(?i)");
         }
-        let settled = settled(body);
-        template.local = anchored && settled.is_some();
+        let bracketed = body.strip_prefix(r"^[^\[]*\[(").and_then(|rest| rest.strip_suffix(')'));
+        let settled = settled(bracketed.unwrap_or(body));
+        template.local = match bracketed {
+            Some(_) => Some(Lead::Bracket),
+            None => Some(Lead::Start),
+        }
+        .filter(|_| anchored && settled.is_some());
         template.needs = settled.map_or_else(Needs::default, |settled| Needs::of(&settled));
         Ok(template)
     }
@@ -229,7 +235,7 @@ impl Template {
             source: source.to_owned(),
             kind,
             anchored,
-            local: false,
+            local: None,
             needs: match kind {
                 Kind::Epoch | Kind::LongEpoch => Needs {
                     digits: 10,
