@@ -46,6 +46,11 @@ impl Fields {
         }
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How many bytes the names and values have.
     pub(crate) fn bytes(&self) -> usize {
         self.0.iter().map(|(key, value)| key.len() + value.len()).sum()

@@ -32,6 +32,7 @@ pub mod jail;
 pub mod ledger;
 pub mod logline;
 pub mod offenders;
+mod packed;
 pub mod settings;
 pub mod status;
 pub mod time;

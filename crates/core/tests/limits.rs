@@ -55,6 +55,32 @@ fn long_user_names_of_many_addresses_do_not_fill_the_memory_of_the_ledger() {
 }
 
 #[test]
+fn of_one_id_the_latest_lines_are_kept_up_to_a_limit_of_bytes() {
+    let mut ledger = FailureLedger::default();
+    for number in 0..1000_u32 {
+        let failure = Failure {
+            id: id(1),
+            at: Timestamp::from_secs(i64::from(number)),
+            attempts: 1,
+            lines: vec![LineText {
+                text: format!("{number} {}", "C".repeat(8000)).into(),
+                date: 0..0,
+            }],
+            fields: Fields::default(),
+        };
+        assert_eq!(ledger.add(failure, 5000, Seconds(600), 500), None);
+    }
+    let ticket = ledger.get(&id(1)).unwrap();
+    assert_eq!(ticket.failures, 1000);
+    let numbers: Vec<&str> = ticket
+        .matches
+        .iter()
+        .filter_map(|line| line.text.split(' ').next())
+        .collect();
+    assert_eq!(numbers, ["992", "993", "994", "995", "996", "997", "998", "999"]);
+}
+
+#[test]
 fn long_lines_and_user_names_of_many_bans_do_not_fill_the_memory_of_the_ban_list() {
     let mut bans = BanList::default();
     for number in 0..PIECES {
