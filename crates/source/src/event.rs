@@ -103,6 +103,8 @@ pub enum Event<'a> {
         block: &'a [u8],
         /// The position after these lines, for [`Position::offset`].
         end: u64,
+        /// How many bytes stood behind those read when these were; 0 if their end was reached.
+        left: u64,
         /// For [`Position::first_line`].
         first_line: Option<FirstLine>,
         /// Whether the end of the file had been reached before these lines came (behaviour spec 3.7).

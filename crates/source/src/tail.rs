@@ -220,6 +220,17 @@ impl Tail {
         })
     }
 
+    /// How many bytes stand behind those just fetched.
+    pub(crate) fn left_behind(&self, length: usize) -> u64 {
+        if !self.ready {
+            return 0;
+        }
+        let end = self.lines.position() + u64::try_from(length).unwrap_or(0);
+        self.file
+            .metadata()
+            .map_or(0, |metadata| metadata.len().saturating_sub(end))
+    }
+
     /// Hands on the lines among the bytes fetched.
     pub(crate) fn deliver(&mut self, buffer: &mut [u8], length: usize, out: impl FnMut(&Self, Piece<'_>)) {
         let mut out = out;

@@ -457,6 +457,7 @@ impl Watcher {
         let mut cut = None;
         if length > 0 {
             tail.last_data = now;
+            let left = tail.left_behind(length);
             tail.deliver(buffer, length, |tail, piece| match piece {
                 Piece::Lines { block, end } => {
                     let (sources, path, caught_up) = (&tail.sources, &tail.path, tail.caught_up);
@@ -466,6 +467,7 @@ impl Watcher {
                         path,
                         block,
                         end,
+                        left,
                         first_line: tail.first_line,
                         caught_up,
                     });

@@ -31,6 +31,8 @@ pub(crate) use self::zone::{Zone, Zones};
 #[derive(Debug)]
 pub(crate) struct Detector {
     templates: Arc<Vec<Template>>,
+    /// What the templates were made of.
+    setting: Option<String>,
     zones: Zones,
     /// Whether the zone was set for this log, and is not just that of the host.
     pub(crate) zone_given: bool,
@@ -71,6 +73,7 @@ impl Detector {
     pub(crate) fn new(setting: Option<&str>, zones: Zones) -> Result<Self, Vec<(usize, String, String)>> {
         Ok(Self {
             templates: defaults::compile(setting)?,
+            setting: setting.map(str::to_owned),
             zones,
             zone_given: false,
         })
@@ -78,7 +81,7 @@ impl Detector {
 
     /// Whether both read every line alike, given the same lines before it.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.templates, &other.templates)
+        (self.setting == other.setting || Arc::ptr_eq(&self.templates, &other.templates))
             && self.zone_given == other.zone_given
             && self.zones == other.zones
     }

@@ -28,7 +28,9 @@ impl Jails {
             Request::Sleep(_) => Ok(Value::None),
             Request::ServerStatus => Ok(Value::from("Server ready")),
             Request::Status => Ok(self.status()),
-            Request::StatusJail(jail, flavor) => self.running(&jail).and_then(|running| status_of(running, flavor)),
+            Request::StatusJail(jail, flavor) => self
+                .running(&jail)
+                .and_then(|running| status_of(running, &self.watch.behind(&jail), flavor)),
             Request::StatusAll(flavor) => self.status_all(flavor),
             Request::Stats => Ok(self.stats()),
             Request::Add { jail, backend } => self.add(&jail, &backend),
@@ -109,7 +111,9 @@ impl Jails {
     fn status_all(&self, flavor: Flavor) -> Reply {
         let mut jails = Vec::new();
         for running in &self.jails {
-            jails.push((Value::from(running.setup.name.as_str()), status_of(running, flavor)?));
+            let name = &running.setup.name;
+            let status = status_of(running, &self.watch.behind(name), flavor)?;
+            jails.push((Value::from(name.as_str()), status));
         }
         let Value::List(mut status) = self.status() else {
             return Ok(Value::None);
@@ -385,7 +389,7 @@ impl Jails {
     }
 }
 
-fn status_of(running: &Running, flavor: Flavor) -> Reply {
+fn status_of(running: &Running, behind: &[String], flavor: Flavor) -> Reply {
     let counters = running.jail.counters();
     match flavor {
         Flavor::Stats => return Ok(stats_of(running)),
@@ -420,6 +424,9 @@ fn status_of(running: &Running, flavor: Flavor) -> Reply {
         .collect();
     if !overran.is_empty() {
         filter.push(pair("Rules out of steps", strings(overran.iter().map(String::as_str))));
+    }
+    if !behind.is_empty() {
+        filter.push(pair("Behind", strings(behind.iter().map(String::as_str))));
     }
     let mut actions = vec![
         pair("Currently banned", count_value(counters.currently_banned)),

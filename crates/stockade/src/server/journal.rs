@@ -425,6 +425,7 @@ impl Group {
                     path: Arc::clone(path),
                     bytes: Vec::new(),
                     end: 0,
+                    left: 0,
                     first_line: None,
                     entries: std::mem::take(&mut member.entries),
                     in_operation: member.in_operation,

@@ -4,7 +4,7 @@
 //! line may cost itself, not the server.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -20,6 +20,7 @@ use stockade_filter::together::{self, Progress, Reader};
 use stockade_filter::{Clock, Dating, Filter, Given, Match, Memory, Verdict};
 use stockade_source::{FirstLine, lines};
 
+use super::backlog::Backlog;
 use super::jails::Message;
 use super::log::{Log, local};
 
@@ -59,6 +60,8 @@ pub(crate) struct Block {
     pub(crate) bytes: Vec<u8>,
     /// The position after them.
     pub(crate) end: u64,
+    /// How many bytes the log had behind them when they were read.
+    pub(crate) left: u64,
     /// By which the log is known again.
     pub(crate) first_line: Option<FirstLine>,
     /// Or entries of the journal.
@@ -114,6 +117,7 @@ pub(crate) struct Workers {
     inboxes: Vec<SyncSender<Work>>,
     threads: Vec<JoinHandle<()>>,
     ending: Arc<AtomicBool>,
+    backlog: Arc<Backlog>,
 }
 
 impl Workers {
@@ -123,6 +127,7 @@ impl Workers {
             inboxes: Vec::new(),
             threads: Vec::new(),
             ending: Arc::default(),
+            backlog: Arc::default(),
         };
         for number in 0..count.max(1) {
             let (sender, inbox) = sync_channel(BLOCKS_WAITING);
@@ -138,6 +143,8 @@ impl Workers {
                 jails: jails.clone(),
                 log: Arc::clone(log),
                 ending: Arc::clone(&workers.ending),
+                backlog: Arc::clone(&workers.backlog),
+                behind: HashSet::new(),
             };
             let thread = std::thread::Builder::new()
                 .name(format!("match-{number}"))
@@ -158,6 +165,11 @@ impl Workers {
     /// What tells the workers to pass over what they still have: there is nobody left to tell of failures.
     pub(crate) fn ending(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.ending)
+    }
+
+    /// How far behind their logs the jails are.
+    pub(crate) fn backlog(&self) -> Arc<Backlog> {
+        Arc::clone(&self.backlog)
     }
 
     /// Waits for the workers to finish what they have.
@@ -187,6 +199,9 @@ struct Worker {
     jails: SyncSender<Message>,
     log: Arc<Log>,
     ending: Arc<AtomicBool>,
+    backlog: Arc<Backlog>,
+    /// Files that are noted there by this worker.
+    behind: HashSet<u64>,
 }
 
 /// A jail that has a block before it.
@@ -214,6 +229,15 @@ impl Worker {
                     if !self.stopped {
                         self.block(&block);
                         self.tell_found();
+                        let noted = if block.left > 0 {
+                            self.behind.insert(block.file);
+                            true
+                        } else {
+                            self.behind.remove(&block.file)
+                        };
+                        if noted {
+                            self.backlog.note(&block);
+                        }
                     }
                 }
                 Ok(Work::Forget(file)) => {
@@ -223,6 +247,9 @@ impl Worker {
                     self.memories.retain(|(other, _), _| *other != file);
                     self.complaints.retain(|(other, _), _| *other != file);
                     self.jails_of.remove(&file);
+                    if self.behind.remove(&file) {
+                        self.backlog.forget(file);
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {

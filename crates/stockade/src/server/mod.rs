@@ -2,6 +2,7 @@
 
 mod acting;
 pub(crate) mod addresses;
+mod backlog;
 mod calling;
 mod change;
 mod commands;

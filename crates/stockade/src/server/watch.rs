@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stockade_core::JailName;
 use stockade_core::logline::Level;
@@ -15,6 +15,7 @@ use stockade_source::{
 };
 use stockade_store::{JOURNAL, LogRow};
 
+use super::backlog::Backlog;
 use super::journal::{Journal, Wanted};
 use super::later;
 use super::log::Log;
@@ -22,6 +23,10 @@ use super::matching::{Block, ReadTo, Rules, Upto, Work, Workers};
 
 /// After an error that concerns all files, wait this long before trying again.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// So long more orders are waited for after one that lets a jail read, and so long altogether.
+const GATHER: Duration = Duration::from_millis(20);
+const GATHER_AT_MOST: Duration = Duration::from_millis(250);
 
 /// One `logpath`: a path or glob, and where to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +57,7 @@ pub(crate) struct Watch {
     /// Both are there until it ends.
     threads: Option<(JoinHandle<()>, Journal)>,
     ending: Arc<AtomicBool>,
+    backlog: Arc<Backlog>,
 }
 
 impl Watch {
@@ -59,7 +65,7 @@ impl Watch {
     pub(crate) fn start(workers: Workers, log: Arc<Log>) -> Result<Self, String> {
         let watcher = Watcher::new(Backend::Auto).map_err(|error| error.to_string())?;
         let waker = watcher.waker();
-        let ending = workers.ending();
+        let (ending, backlog) = (workers.ending(), workers.backlog());
         let workers = Arc::new(workers);
         let journal = Journal::start(Arc::clone(&workers), Arc::clone(&log))?;
         // Orders come from one thread, few and small: no limit is needed.
@@ -86,7 +92,13 @@ impl Watch {
             waker,
             threads: Some((thread, journal)),
             ending,
+            backlog,
         })
+    }
+
+    /// The logs of a jail that are not read to their end for longer than a moment, in words.
+    pub(crate) fn behind(&self, jail: &JailName) -> Vec<String> {
+        self.backlog.of(jail)
     }
 
     /// Lets a jail read these logs, and only these.
@@ -187,11 +199,22 @@ impl State {
     fn run(&mut self, mut watcher: Watcher, workers: &Workers, inbox: &Receiver<Order>) {
         let mut numbers = 0_u64;
         loop {
+            // Jails start one after the other: those that share a log are to begin it together.
+            let patience = Instant::now() + GATHER_AT_MOST;
+            let mut ordered = false;
             loop {
-                match inbox.try_recv() {
-                    Ok(order) => self.obey(&mut watcher, order),
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => return,
+                let wait = if ordered {
+                    GATHER.min(patience.saturating_duration_since(Instant::now()))
+                } else {
+                    Duration::ZERO
+                };
+                match inbox.recv_timeout(wait) {
+                    Ok(order) => {
+                        ordered |= matches!(order, Order::Set { .. });
+                        self.obey(&mut watcher, order);
+                    }
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
             let outcome = watcher.wait(None, &mut |event| self.event(&event, workers, &mut numbers));
@@ -265,6 +288,7 @@ impl State {
                 path,
                 block,
                 end,
+                left,
                 first_line,
                 caught_up,
             } => {
@@ -274,6 +298,7 @@ impl State {
                     path: Arc::clone(&known.path),
                     bytes: block.to_vec(),
                     end: *end,
+                    left: *left,
                     first_line: *first_line,
                     entries: Vec::new(),
                     in_operation: *caught_up,
