@@ -53,7 +53,7 @@ impl Gate {
             let each = set.iter().map(|literal| {
                 *counts
                     .entry(literal.clone())
-                    .or_insert_with(|| memchr::memmem::find_iter(sample, literal).count())
+                    .or_insert_with(|| memchr::memmem::find_iter(sample, piece(literal)).count())
             });
             each.sum()
         };
@@ -217,19 +217,19 @@ impl Tuning {
     }
 }
 
+/// The part of a literal that is looked for: rules see a line end that the line itself does not have, and what goes on behind a
+/// bracket may be torn apart by a date that stands in it.
+fn piece(literal: &[u8]) -> &[u8] {
+    literal
+        .split(|byte| *byte == b'\n')
+        .flat_map(|line| line.split_inclusive(|byte| *byte == b'['))
+        .max_by_key(|piece| piece.len())
+        .unwrap_or(&[])
+}
+
 /// Literals without those that contain another; `None` if there is none or one is empty.
 fn minimal(literals: Vec<Vec<u8>>) -> Option<Vec<Vec<u8>>> {
-    // Rules see a line end that the line itself does not have.
-    let mut pieces: Vec<Vec<u8>> = literals
-        .into_iter()
-        .map(|literal| {
-            literal
-                .split(|byte| *byte == b'\n')
-                .max_by_key(|piece| piece.len())
-                .unwrap_or(&[])
-                .to_vec()
-        })
-        .collect();
+    let mut pieces: Vec<Vec<u8>> = literals.into_iter().map(|literal| piece(&literal).to_vec()).collect();
     if pieces.is_empty() || pieces.iter().any(Vec::is_empty) {
         return None;
     }
