@@ -140,7 +140,8 @@ impl Jail {
     ///
     /// False if it is over, ignored or known. Upstream: behaviour spec 4.5.
     pub fn restore(&mut self, mut ban: Ban, now: Timestamp, out: &mut Effects) -> bool {
-        if self.ignore.check(&ban.id, self.settings.ignoreself).is_some() {
+        if let Some(rule) = self.ignore.check(&ban.id, self.settings.ignoreself) {
+            self.log_ignored(ban.id, rule, out);
             return false;
         }
         let longest = Until::after(ban.since, self.settings.bantime);

@@ -256,11 +256,8 @@ impl Jails {
             let list: Vec<String> = addresses.iter().map(|address| format!("'{address}'")).collect();
             self.say(
                 Level::Warning,
-                "fail2ban.filter",
-                &format!(
-                    "[{jail}] Determined IP using DNS Lookup: {name} = {{{}}}",
-                    list.join(", ")
-                ),
+                "fail2ban.ipdns",
+                &format!("Determined IP using DNS Lookup: {name} = {{{}}}", list.join(", ")),
             );
         }
         for address in addresses {

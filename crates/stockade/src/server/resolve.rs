@@ -228,9 +228,26 @@ fn ask(name: &str, log: &Log) -> Option<Vec<IpAddr>> {
             log.write(
                 Level::Warning,
                 "fail2ban.ipdns",
-                &format!("Unable to find a corresponding IP address for {name}: {error}"),
+                &format!(
+                    "Unable to find a corresponding IP address for {name}: {}",
+                    as_python(&error)
+                ),
             );
             None
         }
     }
+}
+
+/// The resolver's error as Python shows it: with its number, by which log watchers tell a name that is not there from a resolver that is not.
+fn as_python(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.rsplit(": ").next().unwrap_or_default();
+    let number = match text {
+        "Name or service not known" => -2,
+        "Temporary failure in name resolution" => -3,
+        "Non-recoverable failure in name resolution" => -4,
+        "No address associated with hostname" => -5,
+        other => return other.to_owned(),
+    };
+    format!("[Errno {number}] {text}")
 }
