@@ -62,6 +62,8 @@ fn ignorecommand_and_its_cache_ignore_whom_fail2bans_ignore() {
         fail("good", "192.0.2.3", "Ban 192.0.2.3");
         fail("bad", "198.51.100.8", "Ignore 198.51.100.8 by ip");
         fail("bad", "198.51.100.8", "");
+        // Of what is ignored in silence nothing tells that it was read, but the line behind it does.
+        fail("bad", "192.0.2.10", "Found 192.0.2.10 ");
         answers.push(world.ask("get one ignorecache"));
         let cached = world.read("calls");
         answers.push(world.ask("set one ignorecache key=\"<F-USER>\""));
@@ -117,6 +119,10 @@ fn ignorecommand_and_its_cache_ignore_whom_fail2bans_ignore() {
     });
     assert_eq!(ours.1, theirs.1);
     assert_eq!(ours.2, theirs.2);
+    let only = |one: &[String], other: &[String]| -> Vec<String> {
+        one.iter().filter(|line| !other.contains(line)).cloned().collect()
+    };
+    assert_eq!((only(&ours.3, &theirs.3), only(&theirs.3, &ours.3)), (vec![], vec![]));
     assert_eq!(ours.3, theirs.3);
     assert_eq!(ours.0, theirs.0);
 }
