@@ -298,7 +298,7 @@ fn clock_in(line: &str) -> Option<usize> {
 }
 
 /// What was said about each jail, and by whom: who finds and who bans are two threads there, whose lines come in no fixed order.
-fn by_jail(log: &[Said]) -> BTreeMap<(String, String), Vec<String>> {
+pub(crate) fn by_jail(log: &[Said]) -> BTreeMap<(String, String), Vec<String>> {
     let mut said: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for Said { logger, level, text } in log {
         let Some((jail, text)) = text.strip_prefix('[').and_then(|text| text.split_once("] ")) else {

@@ -20,6 +20,7 @@ mod logs;
 mod names;
 mod properties;
 mod running;
+mod scenarios;
 mod takeover;
 mod targets;
 mod world;
