@@ -43,6 +43,16 @@ const NEEDED: &[(&str, &str, &str)] = &[
         "lets Fail2Ban read the journal",
     ),
     (
+        "munin-plugins-core",
+        "/usr/share/munin/plugins/fail2ban",
+        "a tool that asks the server, unchanged",
+    ),
+    (
+        "logwatch",
+        "/usr/share/logwatch/scripts/services/fail2ban",
+        "a tool that reads the server's log, unchanged",
+    ),
+    (
         "dma",
         "/usr/sbin/dma",
         "a mail server that delivers into a local mailbox",

@@ -23,4 +23,5 @@ mod running;
 mod scenarios;
 mod takeover;
 mod targets;
+mod tools;
 mod world;
