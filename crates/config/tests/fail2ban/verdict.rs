@@ -262,7 +262,9 @@ fn said_otherwise(problem: &str, own: &[Value], other: &[Value]) -> Option<&'sta
     {
         // Several things are wrong with the jail: there the one that costs everything is found last.
         Some(COSTS_EVERYTHING)
-    } else if without_excerpt(own).is_some_and(|text| Some(text) == without_excerpt(other)) {
+    } else if without_excerpt(own).is_some_and(|text| Some(text) == without_excerpt(other))
+        || [own, other].into_iter().all(is_broken_action)
+    {
         Some("D-033: the excerpt in a message")
     } else {
         None
@@ -296,6 +298,12 @@ fn for_every_family(own: &[Value], properties: &mut Vec<Value>) -> bool {
         }
     }
     !conditional.is_empty()
+}
+
+/// Where an action with brackets out of order ends in a list is told differently.
+fn is_broken_action(command: &[Value]) -> bool {
+    let [_, Value::Str(text)] = command else { return false };
+    text.contains("Invalid action definition ") && text.contains(" syntax")
 }
 
 /// `… unexpected syntax at 5 after option 'x'` without what stands there.
@@ -433,6 +441,10 @@ fn refused(
         Err(again) if again == UNFINISHED => {
             deviations.insert("D-141: what Fail2Ban does not finish");
             return Ok(());
+        }
+        // Now it is a damaged line, which it tells first where there is nothing else.
+        Err(again) if damaged_lines(&again).is_some() => {
+            return equal(judge(&copy), deviations).map_err(|why| differs(format!("{why}: {again}")));
         }
         Err(again) => return Err(differs(format!("refused without {bad:?} too: {again}"))),
     };
