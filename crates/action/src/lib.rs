@@ -100,6 +100,17 @@ pub struct Counters {
     pub banned_total: u64,
 }
 
+/// What the kernel holds of a native action's bans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Bans that are in the kernel, as far as is known.
+    pub in_kernel: usize,
+    /// Bans that should be.
+    pub should_be: usize,
+    /// How often what somebody else had changed was put right.
+    pub repairs: u64,
+}
+
 /// One line for `fail2ban.log`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -189,7 +200,7 @@ impl Action {
         let fresh = build(&self.jail, &self.name, &properties, &mut warnings)?;
         match (&mut self.kind, fresh) {
             (Kind::Commands(old), Kind::Commands(new)) => old.adopt(*new),
-            (Kind::Native(old), Kind::Native(new)) if old.target() == new.target() => {}
+            (Kind::Native(old), Kind::Native(new)) if old.options() == new.options() => {}
             (Kind::Native(old), Kind::Native(new)) if old.is_idle() => old.adopt(*new),
             _ => {
                 return Err(ActionError::InUse {
@@ -300,6 +311,22 @@ impl Action {
         }
     }
 
+    /// What the kernel holds of what it should hold; `None` for an action of commands, which does not know.
+    pub fn standing(&self) -> Option<Standing> {
+        match &self.kind {
+            Kind::Native(native) => Some(native.standing()),
+            Kind::Commands(_) => None,
+        }
+    }
+
+    /// Ends with the server: as [`Action::stop`], unless a native action is to keep its bans until the kernel ends them (`keep_at_end`).
+    pub fn leave(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        match &mut self.kind {
+            Kind::Commands(commands) => commands.stop(context),
+            Kind::Native(native) => native.leave(context),
+        }
+    }
+
     /// Lifts all bans and leaves the world as it was before the start: flush, then `actionstop`.
     pub fn stop(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
         match &mut self.kind {
@@ -316,7 +343,7 @@ fn build(
     warnings: &mut Vec<ActionError>,
 ) -> Result<Kind, ActionError> {
     Ok(match properties.native()? {
-        Some(target) => Kind::Native(Box::new(Native::new(jail, name, target))),
+        Some(options) => Kind::Native(Box::new(Native::new(jail, name, options))),
         None => Kind::Commands(Box::new(Commands::new(jail, name, properties, warnings)?)),
     })
 }

@@ -1,14 +1,20 @@
 //! Actions without commands: the kernel's sets, changed over netlink.
 
-use std::collections::BTreeMap;
+mod bite;
+mod options;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use stockade_core::effect::Ban;
 use stockade_core::logline::Level;
 use stockade_core::{IpNet, JailName, Timestamp, Until};
-use stockade_firewall::{Change, Firewall, FirewallError, Target};
+use stockade_firewall::{Change, Conntrack, Firewall, FirewallError, Target};
 
-use crate::Context;
 use crate::error::ActionError;
+use crate::{Context, Standing};
+use bite::Bite;
+pub(crate) use options::Options;
 
 const ACTIONS: &str = "fail2ban.actions";
 
@@ -16,10 +22,21 @@ const ACTIONS: &str = "fail2ban.actions";
 pub(crate) struct Native {
     jail: JailName,
     name: String,
-    target: Target,
+    options: Options,
     firewall: Option<Box<dyn Firewall>>,
     prepared: bool,
     active: BTreeMap<IpNet, Until>,
+    /// The networks that are banned because many of their addresses are.
+    crowds: BTreeSet<IpNet>,
+    /// What an earlier run left in the kernel was not compared yet.
+    has_leftovers: bool,
+    /// Bans that the kernel did not have when it was last asked although it should.
+    absent: usize,
+    /// How often something was put right.
+    repairs: u64,
+    /// Connection tracking, if flows are to be cut and that works.
+    conntrack: Option<Conntrack>,
+    bite: Bite,
     /// It was started and not stopped: what it has is to be in the kernel.
     running: bool,
     /// The kernel may hold something else than `active`: a change could not be made.
@@ -29,15 +46,21 @@ pub(crate) struct Native {
 }
 
 impl Native {
-    pub(crate) fn new(jail: &JailName, name: &str, target: Target) -> Self {
+    pub(crate) fn new(jail: &JailName, name: &str, options: Options) -> Self {
         let (jail, name) = (jail.clone(), name.to_owned());
         Self {
             jail,
             name,
-            target,
+            options,
             firewall: None,
             prepared: false,
             active: BTreeMap::new(),
+            crowds: BTreeSet::new(),
+            has_leftovers: false,
+            absent: 0,
+            repairs: 0,
+            conntrack: None,
+            bite: Bite::default(),
             running: false,
             behind: false,
             told: None,
@@ -45,7 +68,21 @@ impl Native {
     }
 
     pub(crate) fn target(&self) -> &Target {
-        &self.target
+        &self.options.target
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// What the kernel holds of what it should hold.
+    pub(crate) fn standing(&self) -> Standing {
+        let should_be = self.active.len();
+        Standing {
+            in_kernel: should_be.saturating_sub(self.absent),
+            should_be,
+            repairs: self.repairs,
+        }
     }
 
     pub(crate) fn attach(&mut self, firewall: Box<dyn Firewall>) {
@@ -58,12 +95,17 @@ impl Native {
     }
 
     pub(crate) fn adopt(&mut self, other: Self) {
-        self.target = other.target;
+        self.options = other.options;
     }
 
     pub(crate) fn start(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
         self.running = true;
         let outcome = self.prepare();
+        // What an earlier run left stays banned until the bans that are restored have come.
+        let target = self.options.target.clone();
+        let mut leftovers = false;
+        let listed = self.with(|firewall| firewall.list(&target).map(|elements| leftovers = !elements.is_empty()));
+        self.has_leftovers = leftovers && listed.is_ok();
         if let Err(error) = &outcome {
             self.told = Some(error.to_string());
             let text = format!("Failed to start jail '{}' action '{}': {error}", self.jail, self.name);
@@ -74,11 +116,14 @@ impl Native {
 
     pub(crate) fn ban_many(&mut self, bans: &[Ban], context: &mut Context<'_>) -> Result<(), ActionError> {
         let mut outcome = Ok(());
-        let mut changes = Vec::with_capacity(bans.len());
+        let mut nets = Vec::with_capacity(bans.len());
+        let mut seen_again = Vec::new();
         for ban in bans {
             if let Some(net) = ban.id.as_net() {
-                changes.push(Change::Add(net, lasting(ban.until, context.now)));
-                self.active.insert(net, ban.until);
+                if self.active.insert(net, ban.until) == Some(ban.until) {
+                    seen_again.push(ban);
+                }
+                nets.push(net);
             } else {
                 let error = ActionError::NoAddress {
                     action: self.name.clone(),
@@ -88,30 +133,154 @@ impl Native {
                 outcome = outcome.and(Err(error));
             }
         }
-        if changes.is_empty() {
+        if nets.is_empty() {
             return outcome;
         }
+        let changes = self.changes(&nets, context);
         let applied = self.apply(&changes, context);
         if let Err(error) = &applied {
             self.report_failure("ban", bans, error, context);
+            return outcome.and(applied);
         }
-        outcome.and(applied)
+        self.cut_flows(bans, context);
+        for ban in seen_again {
+            if let Some(text) = self.bite.diagnose(ban, &self.options, context.now) {
+                context.say(ACTIONS, Level::Warning, format!("[{}] {text}", self.jail));
+            }
+        }
+        outcome
     }
 
     pub(crate) fn unban_many(&mut self, bans: &[Ban], context: &mut Context<'_>) -> Result<(), ActionError> {
-        let nets = bans.iter().filter_map(|ban| ban.id.as_net());
-        let changes: Vec<Change> = nets
+        let nets: Vec<IpNet> = bans
+            .iter()
+            .filter_map(|ban| ban.id.as_net())
             .filter(|net| self.active.remove(net).is_some())
-            .map(Change::Remove)
             .collect();
-        if changes.is_empty() {
+        if nets.is_empty() {
             return Ok(());
         }
+        let changes = self.changes(&nets, context);
         let applied = self.apply(&changes, context);
         if let Err(error) = &applied {
             self.report_failure("unban", bans, error, context);
         }
         applied
+    }
+
+    /// What the kernel is to change after bans of these were made or lifted.
+    fn changes(&mut self, nets: &[IpNet], context: &mut Context<'_>) -> Vec<Change> {
+        let now = context.now;
+        let change = |place, wanted: Option<Until>| match wanted {
+            Some(until) => Change::Add(place, lasting(until, now)),
+            None => Change::Remove(place),
+        };
+        if self.options.is_plain() {
+            let nets = nets.iter();
+            return nets.map(|net| change(*net, self.active.get(net).copied())).collect();
+        }
+        let places: BTreeSet<IpNet> = nets.iter().map(|net| self.options.place(*net)).collect();
+        let mut changes: Vec<Change> = places
+            .into_iter()
+            .map(|place| change(place, self.wanted(place)))
+            .collect();
+        let crowds: BTreeSet<IpNet> = nets.iter().filter_map(|net| self.options.crowd_of(*net)).collect();
+        for crowd in crowds {
+            let wanted = self.wanted_crowd(crowd);
+            let was_there = self.crowds.contains(&crowd);
+            if wanted.is_some() && !was_there {
+                let text = format!(
+                    "[{}] Ban {crowd} whole with action '{}': {} of its addresses are banned",
+                    self.jail,
+                    self.name,
+                    self.options.crowd.unwrap_or_default()
+                );
+                context.say(ACTIONS, Level::Notice, text);
+                self.crowds.insert(crowd);
+            } else if wanted.is_none() && was_there {
+                self.crowds.remove(&crowd);
+            } else if wanted.is_none() {
+                continue;
+            }
+            // A network that is banned for itself, too, stays.
+            changes.push(change(crowd, wanted.max(self.wanted(crowd))));
+        }
+        changes
+    }
+
+    /// The bans within a network.
+    fn within(&self, place: IpNet) -> impl Iterator<Item = (IpNet, Until)> {
+        let first = IpNet::new(place.network(), 0).unwrap_or(place);
+        let last = IpNet::from(place.broadcast());
+        let inside = self.active.range(first..=last).map(|(net, until)| (*net, *until));
+        inside.filter(move |(net, _)| place.contains(net))
+    }
+
+    /// Until when a place is banned because of those whose bans take effect there.
+    fn wanted(&self, place: IpNet) -> Option<Until> {
+        if self.options.is_plain() {
+            return self.active.get(&place).copied();
+        }
+        let here = self.within(place).filter(|(net, _)| self.options.place(*net) == place);
+        here.map(|(_, until)| until).max()
+    }
+
+    /// Until when a network is banned because so many of its addresses are: as long as there are so many.
+    fn wanted_crowd(&self, crowd: IpNet) -> Option<Until> {
+        let floor = usize::try_from(self.options.crowd?).unwrap_or(usize::MAX);
+        let mut ends: Vec<Until> = self
+            .within(crowd)
+            .filter(|(net, _)| self.options.crowd_of(*net) == Some(crowd))
+            .map(|(_, until)| until)
+            .collect();
+        ends.sort_unstable_by(|first, second| second.cmp(first));
+        ends.get(floor.checked_sub(1)?).copied()
+    }
+
+    /// All places that are to be banned.
+    fn places(&self) -> BTreeMap<IpNet, Until> {
+        if self.options.is_plain() {
+            return self.active.clone();
+        }
+        let mut places: BTreeMap<IpNet, Until> = BTreeMap::new();
+        let own = self
+            .active
+            .iter()
+            .map(|(net, until)| (self.options.place(*net), *until));
+        let crowds = self.crowds.iter();
+        let crowds = crowds.filter_map(|crowd| Some((*crowd, self.wanted_crowd(*crowd)?)));
+        for (place, until) in own.chain(crowds) {
+            let end = places.entry(place).or_insert(until);
+            *end = until.max(*end);
+        }
+        places
+    }
+
+    /// Cuts the established flows of those who were banned just now.
+    fn cut_flows(&mut self, bans: &[Ban], context: &mut Context<'_>) {
+        if !self.options.cut_flows {
+            return;
+        }
+        let addresses: Vec<IpAddr> = bans
+            .iter()
+            .filter(|ban| !ban.restored)
+            .filter_map(|ban| ban.id.as_net())
+            .filter(|net| net.prefix_len() == net.max_prefix_len())
+            .map(|net| net.addr())
+            .collect();
+        let outcome = match &mut self.conntrack {
+            Some(conntrack) => conntrack.cut(&addresses),
+            none => Conntrack::open().and_then(|conntrack| none.insert(conntrack).cut(&addresses)),
+        };
+        if let Err(error) = outcome {
+            // Told once; the bans hold without it.
+            self.options.cut_flows = false;
+            let text = format!(
+                "[{}] action '{}': {error}; bans are made without it",
+                self.jail, self.name
+            );
+            context.say(ACTIONS, Level::Warning, text);
+        }
     }
 
     pub(crate) fn flush(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
@@ -120,10 +289,9 @@ impl Native {
         }
         let text = format!("[{}] Flush ticket(s) with {}", self.jail, self.name);
         context.say(ACTIONS, Level::Notice, text);
-        let changes: Vec<Change> = std::mem::take(&mut self.active)
-            .into_keys()
-            .map(Change::Remove)
-            .collect();
+        let changes: Vec<Change> = self.places().into_keys().map(Change::Remove).collect();
+        self.active.clear();
+        self.crowds.clear();
         let applied = self.apply(&changes, context);
         if let Err(error) = &applied {
             let text = format!(
@@ -140,14 +308,12 @@ impl Native {
         if !self.active.is_empty() {
             let text = format!("[{}] Flush ticket(s) with {}", self.jail, self.name);
             context.say(ACTIONS, Level::Notice, text);
-            self.active.clear();
         }
-        self.running = false;
-        self.behind = false;
+        self.forget();
         if !std::mem::take(&mut self.prepared) {
             return Ok(());
         }
-        let target = self.target.clone();
+        let target = self.options.target.clone();
         let outcome = self.with(|firewall| firewall.remove(&target));
         if let Err(error) = &outcome {
             let text = format!("Failed to stop jail '{}' action '{}': {error}", self.jail, self.name);
@@ -156,8 +322,34 @@ impl Native {
         outcome
     }
 
+    /// Ends, and leaves what is in the kernel until its times are over, if that is wanted.
+    pub(crate) fn leave(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        if !self.options.keep_at_end || self.behind {
+            return self.stop(context);
+        }
+        let text = format!(
+            "[{}] {} ban(s) of action '{}' stay in the kernel until their times are over",
+            self.jail,
+            self.active.len(),
+            self.name
+        );
+        context.say(ACTIONS, Level::Notice, text);
+        self.forget();
+        self.prepared = false;
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.active.clear();
+        self.crowds.clear();
+        self.running = false;
+        self.behind = false;
+        self.has_leftovers = false;
+        self.absent = 0;
+    }
+
     fn prepare(&mut self) -> Result<(), ActionError> {
-        let target = self.target.clone();
+        let target = self.options.target.clone();
         self.with(|firewall| firewall.prepare(&target))?;
         self.prepared = true;
         Ok(())
@@ -170,14 +362,14 @@ impl Native {
         if !self.running {
             return Ok(());
         }
-        let target = self.target.clone();
+        let target = self.options.target.clone();
         let why = if self.behind || !self.prepared {
             "not all bans could be set".to_owned()
         } else {
             match self.with(|firewall| firewall.check(&target)) {
                 Ok(()) => {
                     self.told = None;
-                    return Ok(());
+                    return self.compare(context);
                 }
                 Err(ActionError::Firewall { error, .. }) if error.is_missing() => error.to_string(),
                 // What there is cannot be told now; a change would fail, and say so.
@@ -186,42 +378,95 @@ impl Native {
         };
         let outcome = self.restore(context.now);
         let (level, text) = match &outcome {
-            Ok(()) => (Level::Warning, format!("{why}; made again with all bans")),
+            Ok(_) => (Level::Warning, format!("{why}; made again with all bans")),
             Err(error) => (Level::Error, format!("{error}; it is tried again every few seconds")),
         };
+        self.repairs += u64::from(outcome.is_ok());
         if outcome.is_ok() || self.told.as_ref() != Some(&text) {
             let text = format!("[{}] action '{}': {text}", self.jail, self.name);
             context.say(ACTIONS, level, text);
         }
         self.told = outcome.is_err().then_some(text);
-        outcome
+        outcome.map(|_| ())
     }
 
-    /// Brings the kernel to what is active, whatever it holds.
-    fn restore(&mut self, now: Timestamp) -> Result<(), ActionError> {
-        self.prepare()?;
-        let target = self.target.clone();
-        let mut held = Vec::new();
-        self.with(|firewall| firewall.list(&target).map(|elements| held = elements))?;
-        let gone = held.iter().map(|element| element.net);
-        let gone = gone.filter(|net| !self.active.contains_key(net)).map(Change::Remove);
-        let changes: Vec<Change> = self.all(now).chain(gone).collect();
-        self.with(|firewall| firewall.apply(&target, &changes))?;
-        self.behind = false;
+    /// Compares what the kernel has with what it should have, address by address, and corrects it.
+    fn compare(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        let difference = self.correct(context.now)?;
+        if std::mem::take(&mut self.has_leftovers) {
+            let text = format!(
+                "[{}] action '{}': took over what an earlier run left in the kernel: {} added, {} corrected, {} removed",
+                self.jail, self.name, difference.added, difference.corrected, difference.removed
+            );
+            context.say(ACTIONS, Level::Info, text);
+        } else if difference.added > 0 || difference.removed > 0 {
+            self.repairs += 1;
+            let text = format!(
+                "[{}] action '{}': of {} bans {} were not in the kernel, and {} were there that should not; put right; why: somebody else has \
+                 changed the sets",
+                self.jail,
+                self.name,
+                self.active.len(),
+                difference.added,
+                difference.removed
+            );
+            context.say(ACTIONS, Level::Warning, text);
+        }
         Ok(())
     }
 
+    /// Brings the kernel to what is active, whatever it holds.
+    fn restore(&mut self, now: Timestamp) -> Result<Difference, ActionError> {
+        self.prepare()?;
+        self.correct(now)
+    }
+
+    /// Brings the sets to what is active, in one transaction.
+    fn correct(&mut self, now: Timestamp) -> Result<Difference, ActionError> {
+        let target = self.options.target.clone();
+        let mut held = BTreeMap::new();
+        self.with(|firewall| {
+            let elements = firewall.list(&target)?;
+            held.extend(elements.into_iter().map(|element| (element.net, element.expires)));
+            Ok(())
+        })?;
+        let (mut difference, mut changes) = (Difference::default(), Vec::new());
+        for (place, until) in self.places() {
+            let wanted = lasting(until, now);
+            // What ends in this moment may be gone already.
+            let is_ending = wanted.is_some_and(|seconds| seconds <= 2);
+            match held.remove(&key_of(place)) {
+                None if is_ending => continue,
+                None => difference.added += 1,
+                Some(expires) if is_near(expires, wanted) => continue,
+                Some(_) => difference.corrected += 1,
+            }
+            changes.push(Change::Add(place, wanted));
+        }
+        difference.removed = held.len();
+        changes.extend(held.into_keys().map(Change::Remove));
+        self.absent = difference.added;
+        if !changes.is_empty() {
+            self.with(|firewall| firewall.apply(&target, &changes))?;
+        }
+        self.behind = false;
+        self.absent = 0;
+        Ok(difference)
+    }
+
     /// All active bans as changes.
-    fn all(&self, now: Timestamp) -> impl Iterator<Item = Change> {
-        self.active
-            .iter()
-            .map(move |(net, until)| Change::Add(*net, lasting(*until, now)))
+    fn all(&self, now: Timestamp) -> impl Iterator<Item = Change> + use<> {
+        let places = self.places().into_iter();
+        places.map(move |(net, until)| Change::Add(net, lasting(until, now)))
     }
 
     /// Applies changes. If somebody has removed the sets, makes them again, with all active bans. What fails is tried again by `check`.
     fn apply(&mut self, changes: &[Change], context: &mut Context<'_>) -> Result<(), ActionError> {
         let outcome = self.try_apply(changes, context);
-        self.behind |= outcome.is_err();
+        if outcome.is_err() {
+            self.behind = true;
+            self.absent = self.absent.saturating_add(changes.len()).min(self.active.len());
+        }
         outcome
     }
 
@@ -229,7 +474,7 @@ impl Native {
         if !self.prepared {
             self.prepare()?;
         }
-        let target = self.target.clone();
+        let target = self.options.target.clone();
         let first = match self.with(|firewall| firewall.apply(&target, changes)) {
             Err(ActionError::Firewall { error, .. }) if error.is_missing() => error,
             outcome => return outcome,
@@ -277,6 +522,34 @@ impl Native {
             shown.join(", "),
         );
         context.say(ACTIONS, Level::Error, text);
+    }
+}
+
+/// How the kernel's sets differed from what they should be.
+#[derive(Default)]
+struct Difference {
+    added: usize,
+    corrected: usize,
+    removed: usize,
+}
+
+/// The kernel counts down from when it was told, we from the log's time.
+fn is_near(expires: Option<u64>, wanted: Option<u64>) -> bool {
+    match (expires, wanted) {
+        (None, None) => true,
+        (Some(expires), Some(wanted)) => expires.abs_diff(wanted) <= 2,
+        _ => false,
+    }
+}
+
+/// A ban as the kernel lists it: without bits behind its prefix, and IPv4 as IPv4.
+fn key_of(net: IpNet) -> IpNet {
+    match net.trunc() {
+        IpNet::V6(inner) => match (inner.addr().to_ipv4_mapped(), inner.prefix_len().checked_sub(96)) {
+            (Some(address), Some(length)) => IpNet::new(address.into(), length).unwrap_or(net),
+            _ => net.trunc(),
+        },
+        net @ IpNet::V4(_) => net,
     }
 }
 

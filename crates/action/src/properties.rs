@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use stockade_core::{FailureId, JailName};
-use stockade_firewall::{Block, Target};
+use stockade_firewall::{Block, Hook, Target};
 
 use crate::error::ActionError;
+use crate::native::Options;
 use crate::services::{self, Ports};
 
 /// What a command is run for.
@@ -117,8 +118,8 @@ impl Properties {
         self.get("native").map(str::trim) != Some("no")
     }
 
-    /// The target of a native action; `None` if the action is made of commands.
-    pub(crate) fn native(&self) -> Result<Option<Target>, ActionError> {
+    /// What a native action is to do; `None` if the action is made of commands.
+    pub(crate) fn native(&self) -> Result<Option<Options>, ActionError> {
         match self.get("native").map(str::trim) {
             None | Some("" | "yes" | "no") => return Ok(None),
             Some("nftables") => {}
@@ -170,21 +171,79 @@ impl Properties {
             }
             other => return Err(self.bad("type", other, "`multiport` or `allports`")),
         };
+        let hooks = self.hooks()?;
+        let is_early = hooks.iter().any(|hook| matches!(hook, Hook::Ingress(_)));
         let verdict = self.get("blocktype").unwrap_or("reject").trim();
         let verdict = match verdict.to_ascii_lowercase().split_whitespace().next() {
             Some("drop") => Block::Drop,
+            Some("reject") if is_early => {
+                return Err(self.bad(
+                    "blocktype",
+                    verdict,
+                    "`drop` at hook ingress, where nothing can be answered",
+                ));
+            }
             Some("reject") => Block::Reject,
             _ => return Err(self.bad("blocktype", verdict, "`reject` or `drop`")),
         };
-        Ok(Some(Target {
-            table: text("table", "f2b-table")?,
-            chain: text("chain", "f2b-chain")?,
-            priority,
-            name: text("name", "default")?,
-            ports,
-            protocols,
-            verdict,
+        let crowd = self.number("network_after", 0, 0..=65_536)?;
+        Ok(Some(Options {
+            target: Target {
+                table: text("table", "f2b-table")?,
+                chain: text("chain", "f2b-chain")?,
+                priority,
+                hooks,
+                name: text("name", "default")?,
+                ports,
+                protocols,
+                verdict,
+            },
+            ipv6_prefix: self.prefix("ipv6_prefix", 128, 16..=128)?,
+            crowd: (crowd > 0).then_some(crowd),
+            crowd_prefixes: (
+                self.prefix("network_prefix", 24, 8..=31)?,
+                self.prefix("network_prefix6", 48, 16..=127)?,
+            ),
+            cut_flows: self.flag("cut_flows").unwrap_or(false),
+            keep_at_end: self.flag("keep_at_end").unwrap_or(false),
         }))
+    }
+
+    /// `input`, `input,forward`, `ingress:eth0`.
+    fn hooks(&self) -> Result<Vec<Hook>, ActionError> {
+        let list = self.get("chain_hook").unwrap_or("input");
+        let mut hooks = Vec::new();
+        for word in list.split([',', ' ']).filter(|word| !word.is_empty()) {
+            let hook = match word.split_once(':') {
+                None if word == "input" => Hook::Input,
+                None if word == "forward" => Hook::Forward,
+                Some(("ingress", device)) if is_device(device) => Hook::Ingress(device.to_owned()),
+                _ => return Err(self.bad("chain_hook", list, "a list of `input`, `forward` and `ingress:DEVICE`")),
+            };
+            if !hooks.contains(&hook) {
+                hooks.push(hook);
+            }
+        }
+        Ok(hooks)
+    }
+
+    fn number(&self, key: &str, default: u32, range: std::ops::RangeInclusive<u32>) -> Result<u32, ActionError> {
+        let Some(text) = self.get(key).map(str::trim).filter(|text| !text.is_empty()) else {
+            return Ok(default);
+        };
+        let number = text.trim_start_matches('/').parse().ok();
+        number.filter(|number| range.contains(number)).ok_or_else(|| {
+            self.bad(
+                key,
+                text,
+                "a whole number within its limits; see the comments of the action",
+            )
+        })
+    }
+
+    fn prefix(&self, key: &str, default: u8, range: std::ops::RangeInclusive<u32>) -> Result<u8, ActionError> {
+        let number = self.number(key, u32::from(default), range)?;
+        Ok(u8::try_from(number).unwrap_or(default))
     }
 
     fn bad(&self, option: &str, value: &str, expected: &'static str) -> ActionError {
@@ -195,6 +254,11 @@ impl Properties {
             expected,
         }
     }
+}
+
+/// Whether a network device can have this name, and a chain as well.
+fn is_device(name: &str) -> bool {
+    (1..=15).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }
 
 /// `60`, `1.5`, `2m`, `1h 30m`: what a time limit needs of Fail2Ban's times.
@@ -271,9 +335,9 @@ mod tests {
         .native()
         .unwrap()
         .unwrap();
-        assert_eq!(target.name, "sshd");
+        assert_eq!(target.target.name, "sshd");
         assert_eq!(
-            target.ports,
+            target.target.ports,
             Some(vec![
                 PortRange { first: 22, last: 22 },
                 PortRange {
@@ -283,15 +347,20 @@ mod tests {
             ])
         );
         assert_eq!(
-            target.protocols.iter().map(|protocol| protocol.0).collect::<Vec<_>>(),
+            target
+                .target
+                .protocols
+                .iter()
+                .map(|protocol| protocol.0)
+                .collect::<Vec<_>>(),
             [6, 17]
         );
-        assert_eq!(target.verdict, Block::Drop);
+        assert_eq!(target.target.verdict, Block::Drop);
         let all = with(&[("native", "nftables"), ("type", "allports"), ("protocol", "all")])
             .native()
             .unwrap()
             .unwrap();
-        assert_eq!((all.ports, all.protocols.len()), (None, 0));
+        assert_eq!((all.target.ports, all.target.protocols.len()), (None, 0));
     }
 
     #[test]

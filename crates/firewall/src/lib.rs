@@ -10,6 +10,7 @@
 //!     table: "f2b-table".into(),
 //!     chain: "f2b-chain".into(),
 //!     priority: -1,
+//!     hooks: Vec::new(),
 //!     name: "asterisk".into(),
 //!     ports: Some(vec![PortRange { first: 5060, last: 5061 }]),
 //!     protocols: vec![Protocol(6), Protocol(17)],
@@ -24,18 +25,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod conntrack;
 mod error;
 mod events;
 mod ipset;
 mod memory;
 mod netlink;
 mod nftables;
+mod watch;
 
+pub use conntrack::{Conntrack, ConntrackError};
 pub use error::FirewallError;
 pub use events::{Event, Events};
 pub use ipset::{Entry, Ipset, IpsetError};
 pub use memory::Memory;
 pub use nftables::{NamedSet, Nftables, TableFamily};
+pub use watch::{Disturbance, Watch};
 
 use ipnet::IpNet;
 
@@ -46,8 +51,10 @@ pub struct Target {
     pub table: String,
     /// Base chain in it; Fail2Ban's is `f2b-chain`.
     pub chain: String,
-    /// Priority of the base chain at hook input; Fail2Ban's is -1.
+    /// Priority of the base chain; Fail2Ban's is -1.
     pub priority: i32,
+    /// Where packets are looked at; nothing is [`Hook::Input`]. The first place has the chain of the name `chain`, others `chain-forward` and so on.
+    pub hooks: Vec<Hook>,
     /// Sets are called `addr-set-NAME` and `addr6-set-NAME`.
     pub name: String,
     /// Which ports; `None` is all packets of the protocols.
@@ -56,6 +63,39 @@ pub struct Target {
     pub protocols: Vec<Protocol>,
     /// What happens to packets of the banned.
     pub verdict: Block,
+}
+
+/// A place on the way of packets through the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Hook {
+    /// For this machine.
+    Input,
+    /// For others, containers among them, to which this machine passes them on.
+    Forward,
+    /// As they come in at this network device, for whomever, before connections are tracked. Blocks without an answer only.
+    Ingress(String),
+}
+
+impl Target {
+    /// The base chains with their places.
+    #[must_use]
+    pub fn chains(&self) -> Vec<(String, Hook)> {
+        let (first, others) = match self.hooks.split_first() {
+            None => return vec![(self.chain.clone(), Hook::Input)],
+            Some((first, others)) => (first, others),
+        };
+        let others = others.iter().map(|hook| {
+            let name = match hook {
+                Hook::Input => format!("{}-input", self.chain),
+                Hook::Forward => format!("{}-forward", self.chain),
+                Hook::Ingress(device) => format!("{}-ingress-{device}", self.chain),
+            };
+            (name, hook.clone())
+        });
+        std::iter::once((self.chain.clone(), first.clone()))
+            .chain(others)
+            .collect()
+    }
 }
 
 /// Ports from `first` to `last`, both included.

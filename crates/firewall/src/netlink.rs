@@ -10,7 +10,9 @@ use rustix::net::sockopt::{
     Timeout, set_socket_recv_buffer_size, set_socket_recv_buffer_size_force, set_socket_send_buffer_size,
     set_socket_send_buffer_size_force, set_socket_timeout,
 };
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recvfrom, send, socket_with};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, getsockname, recvfrom, send, socket_with,
+};
 
 use crate::nftables::message::{Received, flag, kind, messages};
 
@@ -80,6 +82,12 @@ impl Socket {
     /// Limits how long [`Socket::receive`] waits.
     pub(crate) fn set_patience(&self, patience: Duration) -> Result<(), Errno> {
         set_socket_timeout(&self.descriptor, Timeout::Recv, Some(patience))
+    }
+
+    /// The number by which the kernel knows this socket.
+    pub(crate) fn port(&self) -> Option<u32> {
+        let name = getsockname(&self.descriptor).ok()?;
+        Some(SocketAddrNetlink::try_from(name).ok()?.pid())
     }
 
     /// The number the next message is to carry.

@@ -28,6 +28,7 @@ fn measures_prepare_single_bans_and_batches() {
             table: "f2b-table".into(),
             chain: "f2b-chain".into(),
             priority: -1,
+            hooks: Vec::new(),
             name: "asterisk".into(),
             ports: Some(vec![PortRange {
                 first: 5060,

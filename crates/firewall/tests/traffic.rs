@@ -77,6 +77,7 @@ impl Site {
             table: "f2b-table".into(),
             chain: "f2b-chain".into(),
             priority: -1,
+            hooks: Vec::new(),
             name: "asterisk".into(),
             ports: ports.map(|(first, last)| vec![PortRange { first, last }]),
             protocols: protocols.iter().copied().map(Protocol).collect(),

@@ -24,6 +24,8 @@ pub(crate) mod kind {
     pub(crate) const NEW_ELEMENTS: u16 = SUBSYSTEM + 12;
     pub(crate) const GET_ELEMENTS: u16 = SUBSYSTEM + 13;
     pub(crate) const DEL_ELEMENTS: u16 = SUBSYSTEM + 14;
+    /// A transaction is through.
+    pub(crate) const NEW_GENERATION: u16 = SUBSYSTEM + 15;
     /// Brackets of a transaction.
     pub(crate) const BATCH_BEGIN: u16 = 16;
     pub(crate) const BATCH_END: u16 = 17;
@@ -46,6 +48,8 @@ pub(crate) mod flag {
 
 /// The protocol family `inet`: IPv4 and IPv6 together.
 pub(crate) const INET: u8 = 1;
+/// Subsystem of connection tracking.
+pub(crate) const CONNTRACK: u16 = 1 << 8;
 /// Subsystem of ipset.
 pub(crate) const IPSET: u16 = 6 << 8;
 /// Resource id in the brackets of a transaction: the subsystem it is for.
@@ -149,6 +153,8 @@ pub(crate) struct Received<'a> {
     pub(crate) kind: u16,
     pub(crate) flags: u16,
     pub(crate) sequence: u32,
+    /// The socket whose request it is about.
+    pub(crate) port: u32,
     /// What follows the header.
     payload: &'a [u8],
 }
@@ -205,6 +211,7 @@ impl<'a> Messages<'a> {
         let kind = u16::from_ne_bytes(*header.get(4..)?.first_chunk()?);
         let flags = u16::from_ne_bytes(*header.get(6..)?.first_chunk()?);
         let sequence = u32::from_ne_bytes(*header.get(8..)?.first_chunk()?);
+        let port = u32::from_ne_bytes(*header.get(12..)?.first_chunk()?);
         // An error repeats the whole request behind its number. It may be longer than what we care to receive.
         let length = if kind == kind::ERROR {
             length.min(self.rest.len())
@@ -217,6 +224,7 @@ impl<'a> Messages<'a> {
             kind,
             flags,
             sequence,
+            port,
             payload,
         })
     }
@@ -257,7 +265,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// The value of the first attribute of a kind.
-    fn find(&self, wanted: u16) -> Option<&'a [u8]> {
+    pub(crate) fn find(&self, wanted: u16) -> Option<&'a [u8]> {
         self.clone()
             .filter_map(Result::ok)
             .find_map(|(kind, value)| (kind == wanted).then_some(value))
@@ -276,7 +284,7 @@ impl<'a> Attributes<'a> {
         self.find(wanted)?.try_into().ok().map(u64::from_be_bytes)
     }
 
-    fn nested(&self, wanted: u16) -> Option<Self> {
+    pub(crate) fn nested(&self, wanted: u16) -> Option<Self> {
         self.find(wanted).map(Self::inside)
     }
 }
@@ -294,6 +302,8 @@ pub(crate) mod attribute {
     pub(crate) const CHAIN_TYPE: u16 = 7;
     pub(crate) const HOOK_NUMBER: u16 = 1;
     pub(crate) const HOOK_PRIORITY: u16 = 2;
+    pub(crate) const HOOK_DEVICE: u16 = 3;
+    pub(crate) const GENERATION_PROCESS: u16 = 3;
     pub(crate) const RULE_CHAIN: u16 = 2;
     pub(crate) const RULE_HANDLE: u16 = 3;
     pub(crate) const RULE_EXPRESSIONS: u16 = 4;

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use crate::netlink::{Failure, Socket};
 use crate::{Change, Element, Firewall, FirewallError, Target};
 pub use elements::{NamedSet, TableFamily};
-use message::{Encoder, INET, attribute, flag, kind, read_elements, read_rule, read_set};
+use message::{Encoder, INET, RuleRecord, attribute, flag, kind, read_elements, read_rule, read_set};
 use plan::{ADDRESS_SETS, SetId, Wish, conditions, is_name, wishes};
 use transaction::{Step, Transaction, set_properties};
 
@@ -31,8 +31,6 @@ pub struct Nftables {
 #[derive(Debug)]
 struct Prepared {
     sets: BTreeSet<SetId>,
-    /// The sets hold what an earlier run left; the first batch replaces it.
-    is_leftover: bool,
 }
 
 /// Which table and target errors are about.
@@ -99,8 +97,7 @@ struct Elements {
 const ASK_FIRST: usize = 32;
 
 impl Firewall for Nftables {
-    /// What an earlier run left in the sets stays banned until the first [`apply`](Firewall::apply), whose batch replaces
-    /// it: restored bans belong into that first batch (an empty one, if there are none), so that there is no hole.
+    /// What an earlier run left in the sets stays banned: the caller lists it, and takes out what is not to be there.
     fn prepare(&mut self, target: &Target) -> Result<(), FirewallError> {
         for (what, name) in [
             ("table", &target.table),
@@ -117,15 +114,16 @@ impl Firewall for Nftables {
         let place = Place::from(target);
         let found = self.sets(place)?;
         let mut sets: BTreeSet<SetId> = found.keys().copied().collect();
-        let was_there = !sets.is_empty();
         sets.extend(ADDRESS_SETS);
 
         let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
         transaction.add_table();
-        transaction.add_chain(&target.chain, target.priority);
+        for (chain, hook) in target.chains() {
+            transaction.add_chain(&chain, &hook, target.priority);
+        }
         // The rules are written anew: old and new ones change places in one moment.
-        for (handle, _) in self.rules(target)? {
-            transaction.delete_rule(&target.chain, handle);
+        for rule in self.rules(target)? {
+            transaction.delete_rule(&rule.chain, rule.handle);
         }
         let foreign = |id: &SetId| {
             found
@@ -146,9 +144,7 @@ impl Firewall for Nftables {
         self.transact(transaction, place)?;
 
         let key = (target.table.clone(), target.name.clone());
-        let known = self.prepared.get(&key);
-        let is_leftover = was_there && known.is_none_or(|known| known.is_leftover);
-        self.prepared.insert(key, Prepared { sets, is_leftover });
+        self.prepared.insert(key, Prepared { sets });
         Ok(())
     }
 
@@ -214,9 +210,15 @@ impl Firewall for Nftables {
         let sets = self.sets(place)?;
         let rules = self.rules(target)?;
         let expected = conditions(target).len();
+        let chains = target.chains();
         let is_blocked = |id: &SetId| {
             let name = id.name(&target.name);
-            rules.iter().filter(|(_, sets)| sets.contains(&name)).count() >= expected
+            chains.iter().all(|(chain, _)| {
+                let here = rules
+                    .iter()
+                    .filter(|rule| rule.chain == *chain && rule.sets.contains(&name));
+                here.count() >= expected
+            })
         };
         let is_whole = ADDRESS_SETS.iter().all(|id| sets.contains_key(id)) && sets.keys().all(is_blocked);
         if is_whole { Ok(()) } else { Err(place.missing()) }
@@ -226,18 +228,20 @@ impl Firewall for Nftables {
         let place = Place::from(target);
         self.prepared.remove(&(target.table.clone(), target.name.clone()));
         let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
-        for (handle, _) in self.rules(target)? {
-            transaction.delete_rule(&target.chain, handle);
+        for rule in self.rules(target)? {
+            transaction.delete_rule(&rule.chain, rule.handle);
         }
         for id in self.sets(place)?.into_keys() {
             transaction.delete_set(&id.name(&target.name));
         }
         self.transact(transaction, place)?;
         // Others may have something in the chain or in the table.
-        if self.uses(place, kind::GET_CHAIN, Some(&target.chain), attribute::CHAIN_USE)? == Some(0) {
-            let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
-            transaction.delete_chain(&target.chain);
-            self.transact(transaction, place)?;
+        for (chain, _) in target.chains() {
+            if self.uses(place, kind::GET_CHAIN, Some(&chain), attribute::CHAIN_USE)? == Some(0) {
+                let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
+                transaction.delete_chain(&chain);
+                self.transact(transaction, place)?;
+            }
         }
         if self.uses(place, kind::GET_TABLE, None, attribute::TABLE_USE)? == Some(0) {
             let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
@@ -256,6 +260,12 @@ impl Nftables {
             socket,
             prepared: HashMap::new(),
         })
+    }
+
+    /// The number by which the kernel names this socket as the origin of a change.
+    #[must_use]
+    pub fn port(&self) -> Option<u32> {
+        self.socket.port()
     }
 
     /// Limits how long an answer of the kernel is waited for; 10 s if not told otherwise.
@@ -281,11 +291,7 @@ impl Nftables {
 
     fn apply_wishes(&mut self, target: &Target, wishes: &[((SetId, IpAddr), Wish)]) -> Result<(), FirewallError> {
         let place = Place::from(target);
-        let key = (target.table.clone(), target.name.clone());
-        let way = if self.prepared.get(&key).is_some_and(|prepared| prepared.is_leftover) {
-            // The batch begins with emptying the sets: nothing will be there.
-            Way::Knowing(Vec::new())
-        } else if wishes.is_empty() {
+        let way = if wishes.is_empty() {
             return Ok(());
         } else if wishes.len() <= ASK_FIRST {
             let there = self.which_are_there(target, wishes)?;
@@ -369,13 +375,6 @@ impl Nftables {
         let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
         let key = (target.table.clone(), target.name.clone());
         let prepared = self.prepared.get(&key);
-        for id in prepared
-            .filter(|prepared| prepared.is_leftover)
-            .into_iter()
-            .flat_map(|prepared| &prepared.sets)
-        {
-            transaction.flush_set(&id.name(&target.name));
-        }
         let mut by_set: BTreeMap<SetId, Elements> = BTreeMap::new();
         for (position, &((id, address), wish)) in wishes.iter().enumerate() {
             let elements = by_set.entry(id).or_default();
@@ -411,7 +410,6 @@ impl Nftables {
         }
         self.send(transaction)?;
         if let Some(prepared) = self.prepared.get_mut(&key) {
-            prepared.is_leftover = false;
             prepared.sets.extend(new_sets);
         }
         Ok(())
@@ -451,22 +449,26 @@ impl Nftables {
         Ok(none_if_absent(sets, place)?.unwrap_or_default().into_iter().collect())
     }
 
-    /// Handles of the rules in the target's chain that look into our sets, and which.
-    fn rules(&mut self, target: &Target) -> Result<Vec<(u64, Vec<String>)>, FirewallError> {
-        let names = [
-            (attribute::TABLE, target.table.as_str()),
-            (attribute::RULE_CHAIN, target.chain.as_str()),
-        ];
-        let rules = self.socket.list(
-            |sequence| request(kind::GET_RULE, flag::DUMP, sequence, &names),
-            |message| {
-                let rule = read_rule(message)?;
-                let is_ours = |set: &String| SetId::parse(set).is_some_and(|(_, name)| name == target.name);
-                let is_here = rule.table == target.table && rule.chain == target.chain;
-                (is_here && rule.sets.iter().any(is_ours)).then_some((rule.handle, rule.sets))
-            },
-        );
-        Ok(none_if_absent(rules, Place::from(target))?.unwrap_or_default())
+    /// The rules in the target's chains that look into our sets.
+    fn rules(&mut self, target: &Target) -> Result<Vec<RuleRecord>, FirewallError> {
+        let mut all = Vec::new();
+        for (chain, _) in target.chains() {
+            let names = [
+                (attribute::TABLE, target.table.as_str()),
+                (attribute::RULE_CHAIN, chain.as_str()),
+            ];
+            let rules = self.socket.list(
+                |sequence| request(kind::GET_RULE, flag::DUMP, sequence, &names),
+                |message| {
+                    let rule = read_rule(message)?;
+                    let is_ours = |set: &String| SetId::parse(set).is_some_and(|(_, name)| name == target.name);
+                    let is_here = rule.table == target.table && rule.chain == chain;
+                    (is_here && rule.sets.iter().any(is_ours)).then_some(rule)
+                },
+            );
+            all.extend(none_if_absent(rules, Place::from(target))?.unwrap_or_default());
+        }
+        Ok(all)
     }
 
     /// How many things are in a chain or a table; `None` if it is not there.
@@ -489,8 +491,10 @@ impl Nftables {
 
 /// The rules that make a set block.
 fn add_rules(transaction: &mut Transaction<'_>, target: &Target, id: SetId) {
-    for condition in conditions(target) {
-        transaction.add_rule(&target.chain, id, &id.name(&target.name), &condition, target.verdict);
+    for (chain, _) in target.chains() {
+        for condition in conditions(target) {
+            transaction.add_rule(&chain, id, &id.name(&target.name), &condition, target.verdict);
+        }
     }
 }
 

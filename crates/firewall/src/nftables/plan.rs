@@ -343,6 +343,7 @@ mod tests {
             table: "f2b-table".into(),
             chain: "f2b-chain".into(),
             priority: -1,
+            hooks: Vec::new(),
             name: "x".into(),
             ports: Some(ranges(&[(22, 22)])),
             protocols: vec![Protocol(6), Protocol(17), Protocol(6), Protocol(1)],

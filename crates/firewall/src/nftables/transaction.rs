@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::message::{Encoder, INET, NFTABLES, attribute, flag, kind};
 use super::plan::{Condition, Family, SetId, key};
-use crate::{Block, PortRange};
+use crate::{Block, Hook, PortRange};
 
 /// Elements in one message. An attribute holds less than 64 KiB; a thousand elements of IPv6 take 44,000 bytes.
 const ELEMENTS_PER_MESSAGE: usize = 1000;
@@ -67,6 +67,9 @@ const ANONYMOUS: &str = "__set%d";
 /// Flag of an element: here an interval ends, and this is no longer in it.
 const INTERVAL_END: u32 = 1;
 const HOOK_INPUT: u32 = 1;
+const HOOK_FORWARD: u32 = 2;
+/// In tables of family inet.
+const HOOK_INGRESS: u32 = 5;
 const POLICY_ACCEPT: u32 = 1;
 
 /// Messages that are carried out together or not at all.
@@ -138,7 +141,7 @@ impl<'a> Transaction<'a> {
         });
     }
 
-    pub(crate) fn add_chain(&mut self, chain: &str, priority: i32) {
+    pub(crate) fn add_chain(&mut self, chain: &str, place: &Hook, priority: i32) {
         self.message(
             Step::AddChain(chain.to_owned()),
             kind::NEW_CHAIN,
@@ -146,8 +149,16 @@ impl<'a> Transaction<'a> {
             |message| {
                 message.text(attribute::CHAIN_NAME, chain);
                 message.nested(attribute::CHAIN_HOOK, |hook| {
-                    hook.number(attribute::HOOK_NUMBER, HOOK_INPUT);
+                    let number = match place {
+                        Hook::Input => HOOK_INPUT,
+                        Hook::Forward => HOOK_FORWARD,
+                        Hook::Ingress(_) => HOOK_INGRESS,
+                    };
+                    hook.number(attribute::HOOK_NUMBER, number);
                     hook.attribute(attribute::HOOK_PRIORITY, &priority.to_be_bytes());
+                    if let Hook::Ingress(device) = place {
+                        hook.text(attribute::HOOK_DEVICE, device);
+                    }
                 });
                 message.text(attribute::CHAIN_TYPE, "filter");
                 message.number(attribute::CHAIN_POLICY, POLICY_ACCEPT);
@@ -188,18 +199,6 @@ impl<'a> Transaction<'a> {
             message.text(attribute::RULE_CHAIN, chain);
             message.long_number(attribute::RULE_HANDLE, handle);
         });
-    }
-
-    /// Deletes all elements of a set.
-    pub(crate) fn flush_set(&mut self, name: &str) {
-        self.message(
-            Step::DeleteElements(name.to_owned()),
-            kind::DEL_ELEMENTS,
-            0,
-            |message| {
-                message.text(attribute::ELEMENTS_SET, name);
-            },
-        );
     }
 
     /// Adds elements with their times in milliseconds, 0 for ever. `exclusive` refuses those that are there;

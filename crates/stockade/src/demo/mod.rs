@@ -269,6 +269,7 @@ fn target() -> Target {
         table: "f2b-table".to_owned(),
         chain: "f2b-chain".to_owned(),
         priority: -1,
+        hooks: Vec::new(),
         name: daemon::JAIL.to_owned(),
         ports: None,
         protocols: Vec::new(),

@@ -17,11 +17,19 @@ use stockade_core::{FailureId, Fields, JailName};
 use stockade_protocol::Reply;
 
 use super::calling::Call;
+use stockade_firewall::{Disturbance, Watch};
+
 use super::log::Log;
 use super::store::Archive;
 
-/// How often the kernel is asked whether our sets and rules are still there; an answer takes some 50 µs.
+/// How often the kernel is asked whether our sets and rules are still there, and hold what they should: some 50 µs and 0.4 µs for each ban.
 const CHECK: Duration = Duration::from_secs(10);
+
+/// Between two checks after somebody else has deleted something of ours: whoever does it all the time must not keep us busy.
+const CHECK_AGAIN: Duration = Duration::from_millis(200);
+
+/// How often it is looked whether to go on listening.
+const LISTEN: Duration = Duration::from_secs(60);
 
 /// Bytes of log lines and fields that wait for one action; beyond it bans wait without them. A hanging action must not fill the memory.
 const TEXT_WAITING: usize = 32 << 20;
@@ -67,6 +75,8 @@ pub(crate) enum Job {
     Call(Box<Call>, SyncSender<Reply>),
     /// Lift all bans, leave the world as it was, and say so by dropping the sender.
     Stop(Sender<()>),
+    /// Somebody has deleted something in a table that may be ours.
+    Look(Disturbance),
 }
 
 /// Names an action on its thread.
@@ -84,6 +94,11 @@ pub(super) struct Shared {
     pub(super) hurry: AtomicBool,
     /// The thread that runs its commands, by the kernel's number; 0 while there is none.
     pub(super) thread: AtomicI32,
+    /// The server ends: what an action wants to outlast that does.
+    pub(super) farewell: AtomicBool,
+    /// What the kernel holds of a native action's bans, and how many it should hold, as of the last job.
+    in_kernel: AtomicUsize,
+    should_be: AtomicUsize,
     /// When jobs were last passed over, so that it is told once a minute.
     told: Mutex<Option<Instant>>,
 }
@@ -118,6 +133,13 @@ impl Lane {
     /// Whether it changes the kernel's sets itself.
     pub(crate) fn is_native(&self) -> bool {
         self.native
+    }
+
+    /// Of a native action: how many of its bans the kernel holds, and how many it should hold, if that differs.
+    pub(crate) fn amiss_in_kernel(&self) -> Option<(usize, usize)> {
+        let in_kernel = self.shared.in_kernel.load(Ordering::Relaxed);
+        let should_be = self.shared.should_be.load(Ordering::Relaxed);
+        (self.native && in_kernel != should_be).then_some((in_kernel, should_be))
     }
 
     /// Hands over a job about a ban. It never waits; what waits here is bounded, as the action may hang.
@@ -246,6 +268,8 @@ pub(crate) struct Acting {
     log: Arc<Log>,
     /// The thread of the native actions; started with the first.
     firewall: Option<Sender<Work>>,
+    /// The kernel's numbers of our sockets. Under a lock, as the thread that listens asks for each message and must not wait for a job.
+    ports: Arc<Mutex<HashSet<u32>>>,
     /// Where earlier bans are looked up.
     archive: Option<Archive>,
     /// By action, what is disconnected when its thread has ended.
@@ -257,6 +281,7 @@ impl Acting {
         Self {
             log,
             firewall: None,
+            ports: Arc::default(),
             archive: None,
             ends: HashMap::new(),
         }
@@ -272,14 +297,15 @@ impl Acting {
         let key = (jail.clone(), action.name().to_owned());
         let native = action.native_target().is_some();
         let inbox = if native {
-            let firewall = stockade_firewall::Nftables::open()
-                .map(|kernel| Box::new(kernel) as Box<dyn stockade_firewall::Firewall>)
-                .map_err(|error| format!("action `{}`: {error}", action.name()))?;
-            action.attach(firewall);
+            let kernel =
+                stockade_firewall::Nftables::open().map_err(|error| format!("action `{}`: {error}", action.name()))?;
+            lock(&self.ports).extend(kernel.port());
+            action.attach(Box::new(kernel));
             if let Some(inbox) = &self.firewall {
                 inbox.clone()
             } else {
                 let inbox = self.spawn("firewall", None)?;
+                self.listen(inbox.clone(), &key);
                 self.firewall = Some(inbox.clone());
                 inbox
             }
@@ -297,6 +323,34 @@ impl Acting {
         Ok(lane)
     }
 
+    /// Starts the thread that tells the firewall's when others delete something. Without it there is still the check every few seconds.
+    fn listen(&self, inbox: Sender<Work>, key: &Key) {
+        let (key, ports) = (key.clone(), Arc::clone(&self.ports));
+        let watch = Watch::open().map_err(|error| error.to_string());
+        let started = watch.and_then(|mut watch| {
+            let listen = move || {
+                loop {
+                    let is_ours = |port| lock(&ports).contains(&port);
+                    // An error means that the kernel has closed the socket.
+                    let Ok(heard) = watch.next(LISTEN, is_ours) else { return };
+                    for disturbance in heard {
+                        let (key, shared) = (key.clone(), Arc::default());
+                        let job = Job::Look(disturbance);
+                        if inbox.send(Work { key, shared, job }).is_err() {
+                            return;
+                        }
+                    }
+                }
+            };
+            let thread = std::thread::Builder::new().name("firewall-watch".to_owned());
+            thread.spawn(listen).map_err(|error| error.to_string())
+        });
+        if let Err(error) = started {
+            let text = format!("what others delete from the firewall is noticed only every few seconds: {error}");
+            self.log.write(Level::Warning, "fail2ban.actions", &text);
+        }
+    }
+
     /// `alone`: the thread is for this action only, and begins when the one before it of this name has ended.
     fn spawn(&mut self, name: &str, alone: Option<&Key>) -> Result<Sender<Work>, String> {
         // Without a limit, since the thread that owns the jails must never wait; see `Lane::about` for what may wait here.
@@ -311,6 +365,8 @@ impl Acting {
             archive: self.archive.clone(),
             alone: alone.is_some(),
             checked: Instant::now(),
+            disturbed: None,
+            shared: HashMap::new(),
         };
         std::thread::Builder::new()
             .name(name.chars().take(15).collect())
@@ -332,6 +388,10 @@ struct Thread {
     /// One action of commands only: the thread ends with it.
     alone: bool,
     checked: Instant,
+    /// Who has deleted something of ours since.
+    disturbed: Option<String>,
+    /// By action, where others read how it stands.
+    shared: HashMap<Key, Arc<Shared>>,
 }
 
 impl Thread {
@@ -340,7 +400,8 @@ impl Thread {
             let work = if self.alone {
                 inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
-                inbox.recv_timeout(CHECK.saturating_sub(self.checked.elapsed()))
+                let pause = if self.disturbed.is_some() { CHECK_AGAIN } else { CHECK };
+                inbox.recv_timeout(pause.saturating_sub(self.checked.elapsed()))
             };
             match work {
                 Ok(work) if self.alone => {
@@ -352,17 +413,46 @@ impl Thread {
                 // Whatever has come in the meantime goes into the same transaction.
                 Ok(work) => {
                     let waiting = std::iter::once(work).chain(inbox.try_iter());
-                    let jobs = waiting.inspect(|work| work.shared.taken(&work.job));
-                    for (key, run) in runs(jobs.map(|work| (work.key, work.job))) {
+                    let (mut jobs, mut lanes) = (Vec::new(), Vec::new());
+                    for Work { key, shared, job } in waiting {
+                        match job {
+                            Job::Look(disturbance) => self.note(disturbance),
+                            job => {
+                                shared.taken(&job);
+                                self.shared
+                                    .entry(key.clone())
+                                    .or_insert_with(|| Arc::clone(&shared));
+                                lanes.push((key.clone(), shared));
+                                jobs.push((key, job));
+                            }
+                        }
+                    }
+                    for (key, run) in runs(jobs.into_iter()) {
                         self.perform(&key, run);
                     }
+                    // An action may have ended and come again in the meantime.
+                    lanes.retain(|(key, _)| self.actions.contains_key(key));
+                    self.shared.extend(lanes);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if !self.alone && self.checked.elapsed() >= CHECK {
+            let pause = if self.disturbed.is_some() { CHECK_AGAIN } else { CHECK };
+            if !self.alone && self.checked.elapsed() >= pause {
                 self.check();
             }
+        }
+    }
+
+    /// Remembers a deletion if it may be of ours; it is looked at soon.
+    fn note(&mut self, disturbance: Disturbance) {
+        let is_ours = |table: &String| {
+            let mut targets = self.actions.values().filter_map(Action::native_target);
+            targets.any(|target| target.table == *table)
+        };
+        if disturbance.tables.is_empty() || disturbance.tables.iter().any(is_ours) {
+            let program = disturbance.program.unwrap_or_else(|| "somebody".to_owned());
+            self.disturbed = Some(program);
         }
     }
 
@@ -370,8 +460,25 @@ impl Thread {
     fn check(&mut self) {
         let keys: Vec<Key> = self.actions.keys().cloned().collect();
         for key in keys {
+            let repairs = |thread: &Self| {
+                thread
+                    .actions
+                    .get(&key)
+                    .and_then(Action::standing)
+                    .map(|standing| standing.repairs)
+            };
+            let before = repairs(self);
             self.with(&key, Counters::default(), Action::check);
+            if let Some(program) = self.disturbed.as_deref().filter(|_| repairs(self) != before) {
+                let text = format!(
+                    "[{}] it was `{}` that deleted from the firewall",
+                    key.0,
+                    program.escape_debug()
+                );
+                self.log.write(Level::Warning, "fail2ban.actions", &text);
+            }
         }
+        self.disturbed = None;
         self.checked = Instant::now();
     }
 
@@ -418,7 +525,7 @@ impl Thread {
                     self.actions.insert(key.clone(), *action);
                     self.with(key, Counters::default(), Action::start);
                 }
-                Job::Ban(..) | Job::Unban(..) | Job::Prolong(..) => {}
+                Job::Ban(..) | Job::Unban(..) | Job::Prolong(..) | Job::Look(_) => {}
                 Job::Longer(ban, counters) => {
                     self.with(key, counters, |action, context| action.prolong(&ban, context));
                 }
@@ -448,7 +555,13 @@ impl Thread {
                     let _ = answer.map(|answer| reply.send(answer));
                 }
                 Job::Stop(done) => {
-                    self.with(key, Counters::default(), Action::stop);
+                    let shared = self.shared.remove(key);
+                    let ends = if shared.is_some_and(|shared| shared.farewell.load(Ordering::Relaxed)) {
+                        Action::leave
+                    } else {
+                        Action::stop
+                    };
+                    self.with(key, Counters::default(), ends);
                     self.actions.remove(key);
                     drop(done);
                 }
@@ -483,6 +596,10 @@ impl Thread {
         };
         // A failure has been reported by the action; the ban counts as made, as it does upstream, and is tried again when seen again.
         let _ = what(action, &mut context);
+        if let (Some(standing), Some(shared)) = (action.standing(), self.shared.get(key)) {
+            shared.in_kernel.store(standing.in_kernel, Ordering::Relaxed);
+            shared.should_be.store(standing.should_be, Ordering::Relaxed);
+        }
     }
 }
 

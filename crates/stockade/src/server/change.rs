@@ -377,7 +377,7 @@ impl Jails {
         // They end by themselves; a hanging command of a removed action must not hold up the others.
         let leaving = (!gone.is_empty()).then(|| Leaving {
             names,
-            stopping: Stopping::begin(gone),
+            stopping: Stopping::begin(gone, false),
             log: Arc::clone(&self.log),
         });
         let (changed, new): (Vec<Action>, Vec<Action>) = actions
@@ -469,7 +469,7 @@ impl Jails {
     }
 
     /// Lets jails end side by side and forgets them.
-    pub(crate) fn leave(&mut self, names: &[JailName]) -> Leaving {
+    pub(crate) fn leave(&mut self, names: &[JailName], is_farewell: bool) -> Leaving {
         let (gone, kept): (Vec<Running>, Vec<Running>) = std::mem::take(&mut self.jails)
             .into_iter()
             .partition(|running| names.contains(&running.setup.name));
@@ -490,14 +490,14 @@ impl Jails {
         }
         Leaving {
             names,
-            stopping: Stopping::begin(lanes),
+            stopping: Stopping::begin(lanes, is_farewell),
             log: Arc::clone(&self.log),
         }
     }
 
     /// Stops jails before others are started. Those that end slowly do so beside; an action that comes again waits for its former self.
     pub(crate) fn stop_jails(&mut self, names: &[JailName]) {
-        let mut leaving = self.leave(names);
+        let mut leaving = self.leave(names, false);
         if leaving.stopping.wait(STOP_AT_ONCE) {
             leaving.finish();
         } else {

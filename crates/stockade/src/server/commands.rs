@@ -435,6 +435,13 @@ fn status_of(running: &Running, behind: &[String], flavor: Flavor) -> Reply {
     if flavor == Flavor::Basic {
         actions.push(pair("Banned IP list", banned(running)));
     }
+    // Only if there is something to say, as above, and last.
+    for lane in &running.lanes {
+        if let Some((in_kernel, should_be)) = lane.amiss_in_kernel() {
+            let text = format!("{in_kernel} of {should_be} by {}", lane.name());
+            actions.push(pair("In the kernel", Value::from(text.as_str())));
+        }
+    }
     Ok(Value::List(vec![
         pair("Filter", Value::List(filter)),
         pair("Actions", Value::List(actions)),

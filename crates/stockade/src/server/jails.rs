@@ -213,7 +213,7 @@ impl Jails {
     }
 
     fn stop_aside(&mut self, names: &[JailName], reply: SyncSender<Reply>) {
-        let leaving = self.leave(names);
+        let leaving = self.leave(names, false);
         self.aside(move || {
             leaving.finish();
             // A client that went away does not want the answer.
@@ -468,7 +468,7 @@ impl Jails {
         let reading = self.stop_reading(inbox);
         self.say(Level::Info, "fail2ban.server", "Stopping all jails");
         let names: Vec<JailName> = self.jails.iter().map(|running| running.setup.name.clone()).collect();
-        self.leave(&names).finish();
+        self.leave(&names, true).finish();
         // Threads that still want to tell something must not wait for ever on a full inbox.
         let Self {
             farewell,

@@ -40,10 +40,11 @@ struct Ending {
 }
 
 impl Stopping {
-    /// Tells these actions to end, side by side.
-    pub(crate) fn begin(lanes: Vec<Lane>) -> Self {
+    /// Tells these actions to end, side by side; in a farewell the whole server ends.
+    pub(crate) fn begin(lanes: Vec<Lane>, is_farewell: bool) -> Self {
         let lanes = lanes.into_iter().map(|lane| {
             let (sender, done) = channel();
+            lane.shared.farewell.store(is_farewell, Ordering::Relaxed);
             lane.give(Job::Stop(sender));
             Ending {
                 lane,

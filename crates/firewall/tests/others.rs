@@ -1,0 +1,168 @@
+//! Sets that others have made, and what others do to ours, against the real kernel in private network namespaces.
+#![expect(clippy::unwrap_used, reason = "test code")]
+
+use std::net::IpAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use stockade_firewall::{Ipset, NamedSet, Nftables, TableFamily, Watch};
+use testkit::{Network, output_of, requires, wait_for};
+
+const NEEDS: [&str; 6] = ["root", "unshare", "nsenter", "ip", "nft", "ipset"];
+
+fn in_private_network(test: impl FnOnce() + Send) {
+    if requires(&NEEDS) {
+        Network::new().run(test);
+    }
+}
+
+fn run(program: &str, words: &[&str]) -> String {
+    output_of(Command::new(program).args(words))
+}
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn set(name: &str) -> NamedSet {
+    NamedSet {
+        family: TableFamily::Inet,
+        table: "t".into(),
+        set: name.into(),
+    }
+}
+
+fn make(name: &str, properties: &str) {
+    run("nft", &["add", "table", "inet", "t"]);
+    run("nft", &["add", "set", "inet", "t", name, properties]);
+}
+
+#[test]
+fn changes_elements_of_plain_sets_and_of_intervals_whatever_is_there() {
+    in_private_network(|| {
+        let mut kernel = Nftables::open().unwrap();
+        for (name, properties) in [
+            ("plain", "{ type ipv4_addr; }"),
+            ("intervals", "{ type ipv4_addr; flags interval; }"),
+            ("times", "{ type ipv4_addr; flags timeout; timeout 1h; }"),
+        ] {
+            make(name, properties);
+            let set = set(name);
+            let (one, two, three) = (address("192.0.2.1"), address("192.0.2.2"), address("192.0.2.3"));
+            kernel.change_elements(&set, &[one, two], true).unwrap();
+            kernel.change_elements(&set, &[two, three, three], true).unwrap();
+            kernel
+                .change_elements(&set, &[one, address("203.0.113.1")], false)
+                .unwrap();
+            let listing = run("nft", &["list", "set", "inet", "t", name]);
+            let has =
+                |address: &str| listing.contains(&format!("{address} ")) || listing.contains(&format!("{address},"));
+            let has_range = listing.contains("192.0.2.2-192.0.2.3");
+            assert!(has_range || has("192.0.2.2") && has("192.0.2.3"), "{listing}");
+            assert!(!has("192.0.2.1") && !has("203.0.113.1"), "{listing}");
+            // The program nft can go on from there.
+            run("nft", &["delete", "element", "inet", "t", name, "{ 192.0.2.3 }"]);
+            run("nft", &["add", "element", "inet", "t", name, "{ 192.0.2.9 }"]);
+        }
+        let many: Vec<IpAddr> = (0..100_000_u32)
+            .map(|number| std::net::Ipv4Addr::from(0x0a00_0000 + 2 * number).into())
+            .collect();
+        make("many", "{ type ipv4_addr; flags interval; }");
+        kernel.change_elements(&set("many"), &many, true).unwrap();
+        kernel.change_elements(&set("many"), &many, false).unwrap();
+        assert!(!run("nft", &["list", "set", "inet", "t", "many"]).contains("elements"));
+    });
+}
+
+#[test]
+fn leaves_sets_alone_that_it_does_not_understand() {
+    in_private_network(|| {
+        let mut kernel = Nftables::open().unwrap();
+        let addresses = [address("192.0.2.1")];
+        assert!(
+            kernel
+                .change_elements(&set("none"), &addresses, true)
+                .unwrap_err()
+                .is_missing()
+        );
+        for (name, properties) in [
+            ("v6", "{ type ipv6_addr; }"),
+            ("pairs", "{ type ipv4_addr . inet_service; }"),
+            ("merged", "{ type ipv4_addr; flags interval; auto-merge; }"),
+            (
+                "covered",
+                "{ type ipv4_addr; flags interval; elements = { 192.0.2.0/24 }; }",
+            ),
+        ] {
+            make(name, properties);
+            let before = run("nft", &["list", "ruleset"]);
+            assert!(kernel.change_elements(&set(name), &addresses, true).is_err(), "{name}");
+            assert_eq!(run("nft", &["list", "ruleset"]), before, "{name}");
+        }
+    });
+}
+
+#[test]
+fn ipset_tells_of_a_full_set_and_of_one_that_is_not_there() {
+    in_private_network(|| {
+        let mut kernel = Ipset::open().unwrap();
+        let one = [(address("192.0.2.1"), None)];
+        let error = kernel.change("none", &one, true).unwrap_err().to_string();
+        assert!(error.contains("`none`: it is not there"), "{error}");
+        run(
+            "ipset",
+            &["create", "small", "hash:ip", "maxelem", "2", "hashsize", "64"],
+        );
+        let many: Vec<_> = (1..=200_u8)
+            .map(|last| (IpAddr::from([192, 0, 2, last]), None))
+            .collect();
+        let error = kernel.change("small", &many, true).unwrap_err().to_string();
+        assert!(error.contains("the set is full"), "{error}");
+        let error = kernel
+            .change("small", &[(address("2001:db8::1"), None)], true)
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("cannot change ipset `small`"), "{error}");
+        assert!(kernel.change(&"x".repeat(40), &one, true).is_err());
+
+        run(
+            "ipset",
+            &["create", "large", "hash:ip", "maxelem", "200000", "timeout", "0"],
+        );
+        let many: Vec<_> = (0..100_000_u32)
+            .map(|number| (std::net::Ipv4Addr::from(0x0a00_0000 + number).into(), Some(600)))
+            .collect();
+        kernel.change("large", &many, true).unwrap();
+        kernel.change("large", &many, true).unwrap();
+        assert!(run("ipset", &["list", "-t", "large"]).contains("Number of entries: 100000"));
+        kernel.change("large", &many, false).unwrap();
+        kernel.change("large", &many, false).unwrap();
+        assert!(run("ipset", &["list", "-t", "large"]).contains("Number of entries: 0"));
+    });
+}
+
+#[test]
+fn hears_who_deletes_something_and_not_what_we_do() {
+    in_private_network(|| {
+        make("s", "{ type ipv4_addr; }");
+        let mut watch = Watch::open().unwrap();
+        let mut kernel = Nftables::open().unwrap();
+        let ours = kernel.port().unwrap();
+        let mut next = |patience| watch.next(patience, |port| port == ours).unwrap().into_iter().next();
+        let addresses = [address("192.0.2.1"), address("192.0.2.2")];
+        kernel.change_elements(&set("s"), &addresses, true).unwrap();
+        kernel.change_elements(&set("s"), &addresses[..1], false).unwrap();
+        for words in [&["flush", "set", "inet", "t", "s"][..], &["flush", "ruleset"]] {
+            run("nft", words);
+            let heard = wait_for(Duration::from_secs(5), "it is heard", || {
+                next(Duration::from_millis(100))
+            });
+            assert_eq!(
+                (heard.tables, heard.program.as_deref()),
+                (vec!["t".to_owned()], Some("nft"))
+            );
+        }
+        make("s", "{ type ipv4_addr; }");
+        assert_eq!(next(Duration::from_millis(50)), None, "what is added is nobody's loss");
+    });
+}
