@@ -264,3 +264,125 @@ fn ipset_actions_leave_in_the_kernel_what_their_commands_would() {
         compare(RECOGNISED.split_at(13).1);
     }
 }
+
+/// How many bans the kernel holds for one of these actions.
+fn held() -> usize {
+    let state = state();
+    (0..200)
+        .filter(|number| {
+            state.contains(&format!("192.0.2.{number} "))
+                || state.contains(&format!("192.0.2.{number},"))
+                || state.contains(&format!("192.0.2.{number}/32 "))
+        })
+        .count()
+}
+
+fn four(range: std::ops::Range<u32>) -> Vec<Ban> {
+    bans(range.map(|number| format!("192.0.2.{number}")))
+}
+
+#[test]
+fn a_wiped_firewall_is_repaired_within_a_batch_and_no_ban_is_lost() {
+    if !requires(&NEEDS) {
+        return;
+    }
+    let wipes: [(&str, &[&[&str]]); 3] = [
+        ("nftables-multiport[name=j, port=22]", &[&["nft", "flush", "ruleset"]]),
+        (
+            "iptables-multiport[name=j, port=22]",
+            &[&["iptables", "-F"], &["iptables", "-X"]],
+        ),
+        (
+            "iptables-ipset-proto6[name=j, port=22]",
+            &[&["iptables", "-F"], &["ipset", "destroy"]],
+        ),
+    ];
+    for (name, wipe) in wipes {
+        Network::new().run(|| {
+            let mut action = built(&properties(name));
+            let (outcome, _) = with(|context| action.ban_many(&four(1..30), context));
+            assert!(outcome.is_ok());
+            for words in wipe {
+                let (program, words) = words.split_first().unwrap();
+                output_of(Command::new(program).args(words));
+            }
+            assert_eq!(held(), 0, "{name}");
+            let (outcome, reports) = with(|context| action.ban_many(&four(30..60), context));
+            assert!(outcome.is_ok(), "{name}: {}", texts(&reports));
+            assert_eq!(held(), 59, "{name}");
+            for words in wipe {
+                let (program, words) = words.split_first().unwrap();
+                output_of(Command::new(program).args(words));
+            }
+            // Nothing is there to be unbanned: a message, and no thousand of them.
+            let (_, reports) = with(|context| action.unban_many(&four(1..50), context));
+            assert!(reports.len() < 10, "{name}: {}", texts(&reports));
+            let (outcome, reports) = with(|context| action.ban_many(&four(1..20), context));
+            assert!(outcome.is_ok(), "{name}: {}", texts(&reports));
+            assert_eq!(held(), 19 + 10, "{name}");
+        });
+    }
+}
+
+#[test]
+fn one_ban_that_the_kernel_refuses_does_not_cost_the_others() {
+    if !requires(&NEEDS) {
+        return;
+    }
+    Network::new().run(|| {
+        let mut action = built(&properties("nftables-multiport[name=interval, port=22]"));
+        let (outcome, _) = with(|context| action.ban(&ban("192.0.2.32/28"), context));
+        assert!(outcome.is_ok());
+        let (outcome, reports) = with(|context| action.ban_many(&four(40..100), context));
+        assert!(outcome.is_err(), "an address within a banned network");
+        assert!(texts(&reports).contains("192.0.2.40"), "{}", texts(&reports));
+        let ruleset = output_of(Command::new("nft").args(["list", "set", "inet", "f2b-table", "addr-set-interval"]));
+        let is_there = |number: u32| {
+            ruleset.contains(&format!("192.0.2.{number},")) || ruleset.contains(&format!("192.0.2.{number} "))
+        };
+        assert!((48..100).all(is_there), "{ruleset}");
+    });
+}
+
+#[test]
+fn a_changed_command_is_run_as_written() {
+    if !requires(&NEEDS) {
+        return;
+    }
+    for (name, from, to) in [
+        (
+            "nftables-multiport[name=j, port=22]",
+            "<nftables> add element",
+            "logger x; <nftables> add element",
+        ),
+        (
+            "iptables-multiport[name=j, port=22]",
+            "-I f2b-<name> 1",
+            "-I f2b-<name> 2",
+        ),
+        (
+            "iptables-ipset-proto6[name=j, port=22]",
+            "timeout <ipsettime>",
+            "timeout <ipsettime> comment",
+        ),
+    ] {
+        let mut changed = properties(name);
+        assert!(built(&changed).works_in_bulk(), "{name}");
+        for (key, value) in &mut changed {
+            if key == "actionban" {
+                *value = value.replace(from, to);
+            }
+        }
+        assert!(!built(&changed).works_in_bulk(), "{name}");
+    }
+    // A program of the same name that is somebody's script is run as well.
+    let directory = TempDir::new("wrapper");
+    let wrapper = directory.write("iptables", "#!/bin/sh\nexit 0\n");
+    let mut changed = properties("iptables-multiport[name=j, port=22]");
+    for (key, value) in &mut changed {
+        if key == "iptables" {
+            *value = wrapper.display().to_string();
+        }
+    }
+    assert!(!built(&changed).works_in_bulk());
+}

@@ -419,9 +419,7 @@ impl Thread {
                             Job::Look(disturbance) => self.note(disturbance),
                             job => {
                                 shared.taken(&job);
-                                self.shared
-                                    .entry(key.clone())
-                                    .or_insert_with(|| Arc::clone(&shared));
+                                self.shared.entry(key.clone()).or_insert_with(|| Arc::clone(&shared));
                                 lanes.push((key.clone(), shared));
                                 jobs.push((key, job));
                             }
