@@ -32,11 +32,39 @@ pub(crate) fn run(quick: bool) -> Result<(), String> {
             ],
         )?;
     }
+    println!("== benchmarks");
+    benchmarks()?;
     step("tests", &["test", "--workspace", "--locked", "--no-fail-fast"])?;
     println!("== fuzz targets");
     fuzz::briefly(FUZZ_SECONDS)?;
     println!("== all checks passed in {} s", start.elapsed().as_secs());
     Ok(())
+}
+
+/// What measures is not run, but it must build, and what was measured must be what the document says.
+fn benchmarks() -> Result<(), String> {
+    let parts = [
+        "check",
+        "--manifest-path",
+        "bench/parts/Cargo.toml",
+        "--all-targets",
+        "--locked",
+        "--quiet",
+    ];
+    step(
+        "benches of the parts",
+        &[&parts[..], &["--target-dir", "target"]].concat(),
+    )?;
+    let status = Command::new("python3")
+        .args(["bench/report.py", "--check"])
+        .current_dir(root())
+        .status()
+        .map_err(|error| format!("python3 cannot be run: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err("docs/PERFORMANCE.md is not what bench/results.jsonl says".to_owned())
+    }
 }
 
 fn step(name: &str, args: &[&str]) -> Result<(), String> {
