@@ -1,5 +1,7 @@
 //! Filters that read a log together say what each alone says, and leave the same behind.
 
+#![expect(clippy::unwrap_used, reason = "test code")]
+
 mod common;
 
 use std::ops::ControlFlow;
