@@ -56,6 +56,7 @@ fn log_targets_get_the_lines_that_fail2ban_writes() {
     let (ours, theirs) = both("targets", true, |world| {
         configured(world);
         world.start();
+        world.wait("fail2ban.log", "Added logfile");
         let mut seen = Vec::new();
         for (number, options) in OPTIONS.iter().enumerate() {
             let target = format!("{}{options}", world.path(&format!("t{number}.log")).display());
@@ -112,6 +113,7 @@ fn syslog_and_the_journal_get_the_datagrams_that_fail2ban_sends() {
             datagrams
         };
         world.start_with_journal("run");
+        world.wait("fail2ban.log", "Added logfile");
         world.ask("set syslogsocket @/slog");
         let mut seen = Vec::new();
         for (number, options) in ["", "[facility=auth]", "[facility=local5, padding=on]", "[datetime=on]"]
