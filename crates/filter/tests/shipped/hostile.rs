@@ -1,6 +1,7 @@
 //! Hostile text wherever a service writes text that is not its own: nobody but the true address may be named.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
+#![expect(clippy::disallowed_methods, reason = "asks the environment how much to try")]
 
 use std::fmt::Write;
 
@@ -11,7 +12,7 @@ use crate::configured::{self, compile};
 use crate::said::{Form, judged};
 use crate::samples::{self, Hole, Kind, Sample};
 
-/// Lines made of each sample with holes.
+/// Lines made of each sample with holes, unless `STOCKADE_HOSTILE_LINES` says how many.
 const LINES_EACH: usize = 120;
 
 /// Addresses of nobody who did anything.
@@ -130,6 +131,8 @@ fn forged(sample: &Sample, other: &str) -> Vec<String> {
 #[test]
 fn hostile_text_names_nobody_but_the_true_address() {
     let mut numbers = Numbers(0x5eed_2026_1122);
+    let given = std::env::var("STOCKADE_HOSTILE_LINES").ok();
+    let lines_each = given.map_or(LINES_EACH, |lines| lines.parse().unwrap());
     let names = configured::names();
     let sections: Vec<_> = names.iter().flat_map(|name| samples::read(name)).collect();
     let filters: Vec<String> = sections.iter().flat_map(|section| section.filters.clone()).collect();
@@ -144,7 +147,7 @@ fn hostile_text_names_nobody_but_the_true_address() {
             let filter = compile(with, &settings[with], &TimeZone::UTC);
             for sample in section.samples.iter().filter(|sample| sample.has_holes()) {
                 let own: Vec<String> = OTHERS.iter().take(2).flat_map(|other| forged(sample, other)).collect();
-                for round in 0..LINES_EACH {
+                for round in 0..lines_each {
                     let line = sample.filled(|hole| {
                         let lines = if round % 2 == 0 && !own.is_empty() {
                             &own
