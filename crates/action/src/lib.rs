@@ -286,11 +286,11 @@ impl Action {
         }
     }
 
-    /// Looks whether what a native action has in the kernel is still there, and makes it whole if not, or if something could not be done
-    /// before. Costs little when nothing is amiss. An action of commands is checked when it bans.
+    /// Looks whether what an action has in the kernel is still there, and makes it whole if not, or if something could not be done
+    /// before. Costs little when nothing is amiss, for a native action; an action of known commands runs `actioncheck`, others do nothing.
     pub fn check(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
         match &mut self.kind {
-            Kind::Commands(_) => Ok(()),
+            Kind::Commands(commands) => commands.check(context),
             Kind::Native(native) => native.check(context),
         }
     }
@@ -311,11 +311,11 @@ impl Action {
         }
     }
 
-    /// What the kernel holds of what it should hold; `None` for an action of commands, which does not know.
+    /// What the kernel holds of what it should hold; `None` for an action whose commands are not known, which cannot tell.
     pub fn standing(&self) -> Option<Standing> {
         match &self.kind {
             Kind::Native(native) => Some(native.standing()),
-            Kind::Commands(_) => None,
+            Kind::Commands(commands) => commands.standing(),
         }
     }
 

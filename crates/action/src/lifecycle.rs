@@ -75,6 +75,8 @@ pub(crate) struct Commands {
     bulk: Option<Bulk>,
     /// So often a way around failed where the command itself did not.
     doubts: u32,
+    /// How often something was put right that others had changed.
+    repairs: u64,
 }
 
 /// The part that comes from the configuration.
@@ -218,6 +220,7 @@ impl Commands {
             failed: BTreeMap::new(),
             bulk,
             doubts: 0,
+            repairs: 0,
         })
     }
 

@@ -382,3 +382,66 @@ fn a_changed_command_is_run_as_written() {
     }
     assert!(!built(&changed).works_in_bulk());
 }
+
+#[test]
+fn a_check_makes_again_what_others_took_out_of_the_firewall() {
+    if !requires(&NEEDS) {
+        return;
+    }
+    let wipes: [(&str, &[&str], usize); 8] = [
+        ("nftables-multiport[name=j, port=22]", &["nft", "flush", "ruleset"], 29),
+        (
+            "nftables-multiport[name=j, port=22]",
+            &["nft", "flush", "set", "inet", "f2b-table", "addr-set-j"],
+            29,
+        ),
+        (
+            "nftables-multiport[name=interval, port=22]",
+            &["nft", "flush", "set", "inet", "f2b-table", "addr-set-interval"],
+            29,
+        ),
+        (
+            "nftables-multiport[name=j, port=22]",
+            &[
+                "nft",
+                "delete",
+                "element",
+                "inet",
+                "f2b-table",
+                "addr-set-j",
+                "{ 192.0.2.7 }",
+            ],
+            1,
+        ),
+        ("iptables-multiport[name=j, port=22]", &["iptables", "-F", "f2b-j"], 29),
+        (
+            "iptables-multiport[name=j, port=22]",
+            &["iptables", "-D", "f2b-j", "3"],
+            1,
+        ),
+        ("iptables-ipset-proto6[name=j, port=22]", &["ipset", "flush"], 29),
+        (
+            "iptables-ipset-proto6[name=j, port=22]",
+            &["ipset", "del", "f2b-j", "192.0.2.7"],
+            1,
+        ),
+    ];
+    for (name, wipe, missing) in wipes {
+        Network::new().run(|| {
+            let mut action = built(&properties(name));
+            let (outcome, _) = with(|context| action.ban_many(&four(1..30), context));
+            assert!(outcome.is_ok());
+            let (outcome, reports) = with(|context| action.check(context));
+            assert!(outcome.is_ok() && reports.is_empty(), "{name}: {}", texts(&reports));
+            let (program, words) = wipe.split_first().unwrap();
+            output_of(Command::new(program).args(words));
+            assert_eq!(held(), 29 - missing, "{wipe:?}");
+            let (outcome, reports) = with(|context| action.check(context));
+            assert!(outcome.is_ok() && !reports.is_empty(), "{name}: {}", texts(&reports));
+            assert_eq!(held(), 29, "{wipe:?}");
+            let (outcome, reports) = with(|context| action.check(context));
+            assert!(outcome.is_ok() && reports.is_empty(), "{name}: {}", texts(&reports));
+            assert_eq!(action.standing().unwrap().repairs, 1);
+        });
+    }
+}

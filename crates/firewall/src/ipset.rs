@@ -2,6 +2,7 @@
 //!
 //! Layout: `linux/netfilter/ipset/ip_set.h` of the kernel's user API. Protocol 6 is understood by every kernel since 2.6.39.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -9,9 +10,10 @@ use std::net::IpAddr;
 use rustix::io::Errno;
 
 use crate::netlink::{Failure, Socket};
-use crate::nftables::message::{Encoder, IPSET, flag};
+use crate::nftables::message::{Attributes, Encoder, IPSET, Received, flag};
 use crate::nftables::plan::key;
 
+const LIST: u16 = 7;
 const ADD: u16 = 9;
 const DELETE: u16 = 10;
 
@@ -120,6 +122,47 @@ impl Ipset {
         }
         Ok(())
     }
+
+    /// The addresses in a set.
+    pub fn elements(&mut self, set: &str) -> Result<HashSet<IpAddr>, IpsetError> {
+        let request = |sequence| {
+            let mut encoder = Encoder::default();
+            let flags = flag::REQUEST | flag::ACK | flag::DUMP;
+            encoder.message(IPSET | LIST, flags, sequence, (2, 0), |message| {
+                message.attribute(PROTOCOL, &[PROTOCOL_VERSION]);
+                message.text(SET_NAME, set);
+            });
+            encoder.bytes().to_vec()
+        };
+        let listed = self.socket.list(request, addresses);
+        let listed = listed.map_err(|failure| IpsetError {
+            set: set.to_owned(),
+            cause: match failure {
+                Failure::System(errno) | Failure::Refused { errno, .. } => errno.into(),
+                Failure::Special(number) => io::Error::from_raw_os_error(number),
+                Failure::Lost | Failure::Silent => io::ErrorKind::TimedOut.into(),
+                Failure::Malformed => io::ErrorKind::InvalidData.into(),
+            },
+        })?;
+        Ok(listed.into_iter().flatten().collect())
+    }
+}
+
+/// The addresses in one answer to a listing.
+fn addresses(message: &Received<'_>) -> Option<Vec<IpAddr>> {
+    let entries = message.attributes().nested(ENTRIES)?;
+    let addresses = entries.filter_map(|entry| {
+        let (_, entry) = entry.ok()?;
+        let data = Attributes::inside(entry).nested(ADDRESS)?;
+        let four = data
+            .find(ADDRESS_IPV4)
+            .and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+        let six = data
+            .find(ADDRESS_IPV6)
+            .and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+        four.map(IpAddr::from).or_else(|| six.map(IpAddr::from))
+    });
+    Some(addresses.collect())
 }
 
 fn write_entry(list: &mut Encoder, &(address, timeout): &Entry, line: u32, is_added: bool) {

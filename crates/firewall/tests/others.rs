@@ -60,6 +60,12 @@ fn changes_elements_of_plain_sets_and_of_intervals_whatever_is_there() {
             let has_range = listing.contains("192.0.2.2-192.0.2.3");
             assert!(has_range || has("192.0.2.2") && has("192.0.2.3"), "{listing}");
             assert!(!has("192.0.2.1") && !has("203.0.113.1"), "{listing}");
+            let expected = [two, three].into_iter().collect();
+            if name == "times" {
+                assert!(kernel.elements(&set).is_err(), "they may end by themselves");
+            } else {
+                assert_eq!(kernel.elements(&set).unwrap(), expected, "{name}");
+            }
             // The program nft can go on from there.
             run("nft", &["delete", "element", "inet", "t", name, "{ 192.0.2.3 }"]);
             run("nft", &["add", "element", "inet", "t", name, "{ 192.0.2.9 }"]);
@@ -135,8 +141,11 @@ fn ipset_tells_of_a_full_set_and_of_one_that_is_not_there() {
         kernel.change("large", &many, true).unwrap();
         kernel.change("large", &many, true).unwrap();
         assert!(run("ipset", &["list", "-t", "large"]).contains("Number of entries: 100000"));
+        assert_eq!(kernel.elements("large").unwrap().len(), 100_000);
+        assert!(kernel.elements("none").is_err());
         kernel.change("large", &many, false).unwrap();
         kernel.change("large", &many, false).unwrap();
+        assert!(kernel.elements("large").unwrap().is_empty());
         assert!(run("ipset", &["list", "-t", "large"]).contains("Number of entries: 0"));
     });
 }
@@ -147,8 +156,7 @@ fn hears_who_deletes_something_and_not_what_we_do() {
         make("s", "{ type ipv4_addr; }");
         let mut watch = Watch::open().unwrap();
         let mut kernel = Nftables::open().unwrap();
-        let ours = kernel.port().unwrap();
-        let mut next = |patience| watch.next(patience, |port| port == ours).unwrap().into_iter().next();
+        let mut next = |patience| watch.next(patience, Nftables::is_ours).unwrap().into_iter().next();
         let addresses = [address("192.0.2.1"), address("192.0.2.2")];
         kernel.change_elements(&set("s"), &addresses, true).unwrap();
         kernel.change_elements(&set("s"), &addresses[..1], false).unwrap();

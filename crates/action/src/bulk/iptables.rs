@@ -45,17 +45,22 @@ pub(super) fn change(program: &Path, chain: &Chain, addresses: &[IpAddr], is_add
     if !chain.once {
         return apply(program, chain, &lines(chain, addresses, true), limit);
     }
-    let Some(listing) = list(program, chain, limit) else {
+    let Some(there) = elements(program, chain, limit) else {
         return false;
     };
-    let rules: Vec<&str> = listing.lines().collect();
-    let there: HashSet<IpAddr> = bans(&rules, chain).map(|(_, address)| address).collect();
     let absent: Vec<IpAddr> = addresses
         .iter()
         .filter(|address| !there.contains(address))
         .copied()
         .collect();
     absent.is_empty() || apply(program, chain, &lines(chain, &absent, true), limit)
+}
+
+/// The addresses that are banned in a chain.
+pub(super) fn elements(program: &Path, chain: &Chain, limit: Duration) -> Option<HashSet<IpAddr>> {
+    let listing = list(program, chain, limit)?;
+    let rules: Vec<&str> = listing.lines().collect();
+    Some(bans(&rules, chain).map(|(_, address)| address).collect())
 }
 
 /// One line for each address.

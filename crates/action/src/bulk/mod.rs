@@ -8,7 +8,7 @@
 mod iptables;
 mod recognise;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read as _;
 use std::net::IpAddr;
@@ -140,26 +140,63 @@ impl Bulk {
         self.perform_part(place, is_added, second, limit, cuts, failed);
     }
 
+    /// The positions of steps whose address is not where it should be; `None` if that cannot be told.
+    pub(crate) fn absent(&mut self, steps: &[Step], limit: Duration) -> Option<Vec<usize>> {
+        let mut there: HashMap<&Place, HashSet<IpAddr>> = HashMap::new();
+        let mut absent = Vec::new();
+        for (position, step) in steps.iter().enumerate() {
+            // What has a time of its own ends by itself; without one, the set may have one for all.
+            if matches!(step.place, Place::Ipset(_)) && step.entry.1 != Some(0) {
+                continue;
+            }
+            if !there.contains_key(&step.place) {
+                there.insert(&step.place, self.elements(&step.place, limit)?);
+            }
+            let is_there = there
+                .get(&step.place)
+                .is_some_and(|there| there.contains(&step.entry.0));
+            if !is_there {
+                absent.push(position);
+            }
+        }
+        Some(absent)
+    }
+
+    fn elements(&mut self, place: &Place, limit: Duration) -> Option<HashSet<IpAddr>> {
+        match place {
+            Place::Set(set) => self.nftables()?.elements(set).ok(),
+            Place::Ipset(set) => self.ipset()?.elements(set).ok(),
+            Place::Chain(chain) => {
+                iptables::elements(self.program(&chain.program, iptables::has_restore)?, chain, limit)
+            }
+        }
+    }
+
+    fn nftables(&mut self) -> Option<&mut Nftables> {
+        if self.nftables.is_none() {
+            self.nftables = Nftables::open().ok();
+        }
+        self.nftables.as_mut()
+    }
+
+    fn ipset(&mut self) -> Option<&mut Ipset> {
+        if self.ipset.is_none() {
+            self.ipset = Ipset::open().ok();
+        }
+        self.ipset.as_mut()
+    }
+
     /// True if all was changed; if not, it will be found out why by running the command.
     fn change(&mut self, place: &Place, is_added: bool, entries: &[Entry], limit: Duration) -> bool {
         match place {
             Place::Set(set) => {
-                if self.nftables.is_none() {
-                    self.nftables = Nftables::open().ok();
-                }
                 let addresses: Vec<IpAddr> = entries.iter().map(|(address, _)| *address).collect();
-                self.nftables
-                    .as_mut()
+                self.nftables()
                     .is_some_and(|kernel| kernel.change_elements(set, &addresses, is_added).is_ok())
             }
-            Place::Ipset(set) => {
-                if self.ipset.is_none() {
-                    self.ipset = Ipset::open().ok();
-                }
-                self.ipset
-                    .as_mut()
-                    .is_some_and(|kernel| kernel.change(set, entries, is_added).is_ok())
-            }
+            Place::Ipset(set) => self
+                .ipset()
+                .is_some_and(|kernel| kernel.change(set, entries, is_added).is_ok()),
             Place::Chain(chain) => {
                 let addresses: Vec<IpAddr> = entries.iter().map(|(address, _)| *address).collect();
                 self.program(&chain.program, iptables::has_restore)

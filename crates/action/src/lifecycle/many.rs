@@ -179,6 +179,78 @@ impl Commands {
         left
     }
 
+    /// Looks whether everything is in the kernel that should be, and puts right what is not. What only its commands know is checked by them.
+    pub(crate) fn check(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
+        if !self.works_in_bulk() {
+            return Ok(());
+        }
+        for family in self.started.clone() {
+            let is_broken =
+                self.settings.has(Kind::Check, family) && !self.settings.run(Kind::Check, family, None, context);
+            if is_broken {
+                if !self.repair(family, context) {
+                    return Err(self.settings.environment_error("checking", None));
+                }
+                self.repairs += 1;
+                self.ban_again(family, None, context);
+                continue;
+            }
+            self.make_up(family, context);
+        }
+        Ok(())
+    }
+
+    /// Makes bans of a family again that are not in the kernel any more.
+    fn make_up(&mut self, family: Family, context: &mut Context<'_>) {
+        let now = context.now;
+        // What ends in this moment may be gone already.
+        let lasts = |ban: &Ban| match ban.until {
+            Until::Forever => true,
+            Until::At(end) => end.micros().saturating_sub(now.micros()) > 2_000_000,
+        };
+        let bans = self.active.values().filter(|ban| lasts(ban));
+        let bans: Vec<Ban> = bans
+            .filter(|ban| self.settings.family(&ban.id) == family)
+            .cloned()
+            .collect();
+        let known: Vec<(Step, Ban)> = bans
+            .into_iter()
+            .filter_map(|ban| Some((self.step(Kind::Ban, family, &ban, context)?, ban)))
+            .collect();
+        let (steps, bans): (Vec<Step>, Vec<Ban>) = known.into_iter().unzip();
+        let limit = self.settings.timeout;
+        let absent = self.bulk.as_mut().and_then(|bulk| bulk.absent(&steps, limit));
+        let Some(absent) = absent.filter(|absent| !absent.is_empty()) else {
+            return;
+        };
+        let mut wanted = absent.iter().copied().peekable();
+        let missing: Vec<Ban> = bans
+            .into_iter()
+            .enumerate()
+            .filter_map(|(position, ban)| wanted.next_if_eq(&position).map(|_| ban))
+            .collect();
+        self.repairs += 1;
+        let count = missing.len();
+        let left = self.perform(Kind::Ban, family, missing, context);
+        let text = format!(
+            "[{}] action '{}': of {} bans {count} were not in the kernel; {} made again; why: somebody else has changed the firewall",
+            self.settings.jail,
+            self.settings.name,
+            steps.len(),
+            count - left.len().min(count)
+        );
+        context.say(ACTIONS, Level::Warning, text);
+    }
+
+    /// What the kernel holds, as of the last look.
+    pub(crate) fn standing(&self) -> Option<crate::Standing> {
+        self.works_in_bulk().then(|| crate::Standing {
+            in_kernel: self.active.len(),
+            should_be: self.active.len() + self.failed.len(),
+            repairs: self.repairs,
+        })
+    }
+
     fn perform_steps(&mut self, steps: &[Step]) -> Vec<usize> {
         let limit = self.settings.timeout;
         match &mut self.bulk {

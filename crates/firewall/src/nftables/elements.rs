@@ -1,10 +1,11 @@
 //! Elements of sets that somebody else has made: what `nft add element` and `nft delete element` do, for many addresses at once.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use rustix::io::Errno;
 
-use super::message::{attribute, flag, kind, read_set};
+use super::message::{SetRecord, attribute, flag, kind, read_elements, read_set};
 use super::transaction::{Step, Transaction, key_type, set_flag};
 use super::{Nftables, Place, request_in};
 use crate::FirewallError;
@@ -108,6 +109,30 @@ impl Nftables {
         }
     }
 
+    /// The addresses in a set; of intervals the first of each. Fails for a set whose elements may end by themselves.
+    pub fn elements(&mut self, set: &NamedSet) -> Result<HashSet<IpAddr>, FirewallError> {
+        let record = self.record(set)?;
+        if record.flags & set_flag::TIMEOUT != 0 {
+            return Err(FirewallError::refused(&Step::List, &set.table, Errno::OPNOTSUPP));
+        }
+        let place = Place {
+            table: &set.table,
+            name: &set.set,
+        };
+        let names = [
+            (attribute::TABLE, set.table.as_str()),
+            (attribute::ELEMENTS_SET, set.set.as_str()),
+        ];
+        let family = set.family.number();
+        let listed = self.socket.list(
+            |sequence| request_in(family, kind::GET_ELEMENTS, flag::DUMP, sequence, &names),
+            read_elements,
+        );
+        let records = super::none_if_absent(listed, place)?.ok_or_else(|| place.missing())?;
+        let elements = records.into_iter().flat_map(|record| record.elements);
+        Ok(elements.map(|element| element.address).collect())
+    }
+
     fn try_elements(
         &mut self,
         set: &NamedSet,
@@ -136,8 +161,7 @@ impl Nftables {
         self.send(transaction)
     }
 
-    /// Whether the set is one of intervals. Fails if it is not one of these addresses, or has properties the program nft alone knows how to treat.
-    fn has_intervals(&mut self, set: &NamedSet, addresses: &[IpAddr]) -> Result<bool, FirewallError> {
+    fn record(&mut self, set: &NamedSet) -> Result<SetRecord, FirewallError> {
         let place = Place {
             table: &set.table,
             name: &set.set,
@@ -151,9 +175,12 @@ impl Nftables {
             read_set,
         );
         let record = super::none_if_absent(sets, place)?.and_then(|sets| sets.into_iter().next());
-        let Some(record) = record else {
-            return Err(place.missing());
-        };
+        record.ok_or_else(|| place.missing())
+    }
+
+    /// Whether the set is one of intervals. Fails if it is not one of these addresses, or has properties the program nft alone knows how to treat.
+    fn has_intervals(&mut self, set: &NamedSet, addresses: &[IpAddr]) -> Result<bool, FirewallError> {
+        let record = self.record(set)?;
         let wanted = |address: &IpAddr| match address {
             IpAddr::V4(_) => key_type::IPV4_ADDRESS,
             IpAddr::V6(_) => key_type::IPV6_ADDRESS,

@@ -252,7 +252,7 @@ impl<'a> Iterator for Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    fn inside(bytes: &'a [u8]) -> Self {
+    pub(crate) fn inside(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
@@ -429,6 +429,13 @@ pub(crate) fn read_elements(message: &Received<'_>) -> Option<ElementsRecord> {
         .filter_map(Result::ok)
         .filter_map(|(_, value)| {
             let element = Attributes::inside(value);
+            // The end of an interval is no member of it.
+            if element
+                .number(attribute::ELEMENT_FLAGS)
+                .is_some_and(|flags| flags & 1 != 0)
+            {
+                return None;
+            }
             let key = element.nested(attribute::ELEMENT_KEY)?.find(attribute::ITEM)?;
             let address = match *key {
                 [a, b, c, d] => Ipv4Addr::new(a, b, c, d).into(),

@@ -7,6 +7,7 @@ pub(crate) mod transaction;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -24,7 +25,24 @@ use transaction::{Step, Transaction, set_properties};
 #[derive(Debug)]
 pub struct Nftables {
     socket: Socket,
+    /// The kernel's number of the socket.
+    port: Option<u32>,
     prepared: HashMap<(String, String), Prepared>,
+}
+
+/// The numbers of our sockets, for whoever listens to changes of others. Under a lock, as sockets open and close on any thread.
+static PORTS: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+fn ports() -> MutexGuard<'static, BTreeSet<u32>> {
+    PORTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Nftables {
+    fn drop(&mut self) {
+        if let Some(port) = &self.port {
+            ports().remove(port);
+        }
+    }
 }
 
 /// What we know of a target that we prepared.
@@ -256,16 +274,19 @@ impl Nftables {
     /// Opens a socket to the kernel's nftables, in the network namespace of the calling thread.
     pub fn open() -> Result<Self, FirewallError> {
         let socket = Socket::open(0).map_err(|errno| FirewallError::refused(&Step::Transaction, "", errno))?;
+        let port = socket.port();
+        ports().extend(port);
         Ok(Self {
             socket,
+            port,
             prepared: HashMap::new(),
         })
     }
 
-    /// The number by which the kernel names this socket as the origin of a change.
+    /// Whether the kernel's number of a socket is that of one of ours that is open.
     #[must_use]
-    pub fn port(&self) -> Option<u32> {
-        self.socket.port()
+    pub fn is_ours(port: u32) -> bool {
+        ports().contains(&port)
     }
 
     /// Limits how long an answer of the kernel is waited for; 10 s if not told otherwise.

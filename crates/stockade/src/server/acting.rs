@@ -17,7 +17,7 @@ use stockade_core::{FailureId, Fields, JailName};
 use stockade_protocol::Reply;
 
 use super::calling::Call;
-use stockade_firewall::{Disturbance, Watch};
+use stockade_firewall::{Disturbance, Nftables, Watch};
 
 use super::log::Log;
 use super::store::Archive;
@@ -27,6 +27,11 @@ const CHECK: Duration = Duration::from_secs(10);
 
 /// Between two checks after somebody else has deleted something of ours: whoever does it all the time must not keep us busy.
 const CHECK_AGAIN: Duration = Duration::from_millis(200);
+
+/// The same for actions of known commands, whose check is a process. A change by iptables may have been one of our own.
+const COMMANDS_CHECK: Duration = Duration::from_secs(300);
+const COMMANDS_CHECK_AGAIN: Duration = Duration::from_secs(1);
+const COMMANDS_CHECK_AFTER_IPTABLES: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether to go on listening.
 const LISTEN: Duration = Duration::from_secs(60);
@@ -82,6 +87,9 @@ pub(crate) enum Job {
 /// Names an action on its thread.
 type Key = (JailName, String);
 
+/// Threads that want to know when others delete from the firewall.
+type Listeners = Arc<Mutex<Vec<(Key, Sender<Work>)>>>;
+
 /// What both ends of a lane know of it.
 #[derive(Default)]
 pub(super) struct Shared {
@@ -135,11 +143,11 @@ impl Lane {
         self.native
     }
 
-    /// Of a native action: how many of its bans the kernel holds, and how many it should hold, if that differs.
+    /// Of an action that can tell: how many of its bans the kernel holds, and how many it should hold, if that differs.
     pub(crate) fn amiss_in_kernel(&self) -> Option<(usize, usize)> {
         let in_kernel = self.shared.in_kernel.load(Ordering::Relaxed);
         let should_be = self.shared.should_be.load(Ordering::Relaxed);
-        (self.native && in_kernel != should_be).then_some((in_kernel, should_be))
+        (in_kernel != should_be).then_some((in_kernel, should_be))
     }
 
     /// Hands over a job about a ban. It never waits; what waits here is bounded, as the action may hang.
@@ -268,8 +276,9 @@ pub(crate) struct Acting {
     log: Arc<Log>,
     /// The thread of the native actions; started with the first.
     firewall: Option<Sender<Work>>,
-    /// The kernel's numbers of our sockets. Under a lock, as the thread that listens asks for each message and must not wait for a job.
-    ports: Arc<Mutex<HashSet<u32>>>,
+    /// Whom to tell when others delete from the firewall; `None` before there is somebody. Under a lock, as the thread that listens waits for
+    /// the kernel and cannot be sent anything.
+    listeners: Option<Listeners>,
     /// Where earlier bans are looked up.
     archive: Option<Archive>,
     /// By action, what is disconnected when its thread has ended.
@@ -281,7 +290,7 @@ impl Acting {
         Self {
             log,
             firewall: None,
-            ports: Arc::default(),
+            listeners: None,
             archive: None,
             ends: HashMap::new(),
         }
@@ -297,9 +306,7 @@ impl Acting {
         let key = (jail.clone(), action.name().to_owned());
         let native = action.native_target().is_some();
         let inbox = if native {
-            let kernel =
-                stockade_firewall::Nftables::open().map_err(|error| format!("action `{}`: {error}", action.name()))?;
-            lock(&self.ports).extend(kernel.port());
+            let kernel = Nftables::open().map_err(|error| format!("action `{}`: {error}", action.name()))?;
             action.attach(Box::new(kernel));
             if let Some(inbox) = &self.firewall {
                 inbox.clone()
@@ -310,7 +317,11 @@ impl Acting {
                 inbox
             }
         } else {
-            self.spawn(&format!("{jail}/{}", action.name()), Some(&key))?
+            let inbox = self.spawn(&format!("{jail}/{}", action.name()), Some(&key))?;
+            if action.works_in_bulk() {
+                self.listen(inbox.clone(), &key);
+            }
+            inbox
         };
         let lane = Lane {
             key,
@@ -323,22 +334,26 @@ impl Acting {
         Ok(lane)
     }
 
-    /// Starts the thread that tells the firewall's when others delete something. Without it there is still the check every few seconds.
-    fn listen(&self, inbox: Sender<Work>, key: &Key) {
-        let (key, ports) = (key.clone(), Arc::clone(&self.ports));
+    /// Tells a thread from now on when others delete from the firewall. Without that there is still the check now and then.
+    fn listen(&mut self, inbox: Sender<Work>, key: &Key) {
+        if let Some(listeners) = &self.listeners {
+            lock(listeners).push((key.clone(), inbox));
+            return;
+        }
+        let listeners: Listeners = Arc::new(Mutex::new(vec![(key.clone(), inbox)]));
+        self.listeners = Some(Arc::clone(&listeners));
         let watch = Watch::open().map_err(|error| error.to_string());
         let started = watch.and_then(|mut watch| {
             let listen = move || {
-                loop {
-                    let is_ours = |port| lock(&ports).contains(&port);
-                    // An error means that the kernel has closed the socket.
-                    let Ok(heard) = watch.next(LISTEN, is_ours) else { return };
+                // An error means that the kernel has closed the socket.
+                while let Ok(heard) = watch.next(LISTEN, Nftables::is_ours) {
+                    let mut listeners = lock(&listeners);
                     for disturbance in heard {
-                        let (key, shared) = (key.clone(), Arc::default());
-                        let job = Job::Look(disturbance);
-                        if inbox.send(Work { key, shared, job }).is_err() {
-                            return;
-                        }
+                        listeners.retain(|(key, inbox)| {
+                            let (key, shared) = (key.clone(), Arc::default());
+                            let job = Job::Look(disturbance.clone());
+                            inbox.send(Work { key, shared, job }).is_ok()
+                        });
                     }
                 }
             };
@@ -346,7 +361,7 @@ impl Acting {
             thread.spawn(listen).map_err(|error| error.to_string())
         });
         if let Err(error) = started {
-            let text = format!("what others delete from the firewall is noticed only every few seconds: {error}");
+            let text = format!("what others delete from the firewall is noticed only now and then: {error}");
             self.log.write(Level::Warning, "fail2ban.actions", &text);
         }
     }
@@ -365,6 +380,7 @@ impl Acting {
             archive: self.archive.clone(),
             alone: alone.is_some(),
             checked: Instant::now(),
+            has_ended: false,
             disturbed: None,
             shared: HashMap::new(),
         };
@@ -388,6 +404,8 @@ struct Thread {
     /// One action of commands only: the thread ends with it.
     alone: bool,
     checked: Instant,
+    /// The last action was stopped.
+    has_ended: bool,
     /// Who has deleted something of ours since.
     disturbed: Option<String>,
     /// By action, where others read how it stands.
@@ -397,16 +415,14 @@ struct Thread {
 impl Thread {
     fn run(mut self, inbox: &Receiver<Work>) {
         loop {
-            let work = if self.alone {
-                inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                let pause = if self.disturbed.is_some() { CHECK_AGAIN } else { CHECK };
-                inbox.recv_timeout(pause.saturating_sub(self.checked.elapsed()))
+            let work = match self.pause() {
+                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(pause) => inbox.recv_timeout(pause.saturating_sub(self.checked.elapsed())),
             };
             match work {
                 Ok(work) if self.alone => {
                     self.some(work, inbox);
-                    if self.actions.is_empty() {
+                    if self.has_ended {
                         return;
                     }
                 }
@@ -435,18 +451,34 @@ impl Thread {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            let pause = if self.disturbed.is_some() { CHECK_AGAIN } else { CHECK };
-            if !self.alone && self.checked.elapsed() >= pause {
+            if self.pause().is_some_and(|pause| self.checked.elapsed() >= pause) {
                 self.check();
             }
         }
     }
 
+    /// The time between two checks; `None` if there is nothing to be checked.
+    fn pause(&self) -> Option<Duration> {
+        if !self.alone {
+            return Some(if self.disturbed.is_some() { CHECK_AGAIN } else { CHECK });
+        }
+        let in_bulk = self.actions.values().any(Action::works_in_bulk);
+        in_bulk.then(|| match self.disturbed.as_deref() {
+            None => COMMANDS_CHECK,
+            Some(program) if program.starts_with("iptables") || program.starts_with("ip6tables") => {
+                COMMANDS_CHECK_AFTER_IPTABLES
+            }
+            Some(_) => COMMANDS_CHECK_AGAIN,
+        })
+    }
+
     /// Remembers a deletion if it may be of ours; it is looked at soon.
     fn note(&mut self, disturbance: Disturbance) {
         let is_ours = |table: &String| {
-            let mut targets = self.actions.values().filter_map(Action::native_target);
-            targets.any(|target| target.table == *table)
+            self.actions.values().any(|action| match action.native_target() {
+                Some(target) => target.table == *table,
+                None => action.property("table").unwrap_or("filter") == table,
+            })
         };
         if disturbance.tables.is_empty() || disturbance.tables.iter().any(is_ours) {
             let program = disturbance.program.unwrap_or_else(|| "somebody".to_owned());
@@ -487,23 +519,31 @@ impl Thread {
         work.shared
             .thread
             .store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
-        let waiting = std::iter::once(work).chain(inbox.try_iter().take(more));
-        let jobs = waiting.filter_map(|Work { key, shared, job }| {
-            shared.taken(&job);
+        let mut jobs = Vec::new();
+        for Work { key, shared, job } in std::iter::once(work).chain(inbox.try_iter().take(more)) {
             let is_over = shared.hurry.load(Ordering::Relaxed);
-            match job {
-                Job::Adopt(_) | Job::Stop(_) => {}
-                // All bans that were made are lifted at the end; those that were not need not be made.
-                _ if is_over => return None,
-                Job::Prolong(id, counters) => {
-                    let ban = shared.take_prolonged(&id)?;
-                    return Some((key, Job::Longer(ban, counters)));
+            let job = match job {
+                Job::Look(disturbance) => {
+                    self.note(disturbance);
+                    continue;
                 }
-                _ => {}
-            }
-            Some((key, job))
-        });
-        for (key, run) in runs(jobs) {
+                job => job,
+            };
+            shared.taken(&job);
+            self.shared.insert(key.clone(), Arc::clone(&shared));
+            let job = match job {
+                Job::Adopt(_) | Job::Stop(_) => job,
+                // All bans that were made are lifted at the end; those that were not need not be made.
+                _ if is_over => continue,
+                Job::Prolong(id, counters) => match shared.take_prolonged(&id) {
+                    Some(ban) => Job::Longer(ban, counters),
+                    None => continue,
+                },
+                job => job,
+            };
+            jobs.push((key, job));
+        }
+        for (key, run) in runs(jobs.into_iter()) {
             self.perform(&key, run);
         }
     }
@@ -561,6 +601,7 @@ impl Thread {
                     };
                     self.with(key, Counters::default(), ends);
                     self.actions.remove(key);
+                    self.has_ended = self.actions.is_empty();
                     drop(done);
                 }
             },
