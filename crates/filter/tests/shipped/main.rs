@@ -4,5 +4,6 @@
 mod annotated;
 mod configured;
 mod hostile;
+mod jails;
 mod said;
 mod samples;
