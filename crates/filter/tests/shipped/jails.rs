@@ -1,6 +1,6 @@
 //! The jails of `config/jail.conf`: each works, and each filter has one.
 
-#![expect(clippy::disallowed_methods, reason = "reads the repository")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 use stockade_config::Overrides;
 use testkit::TempDir;
