@@ -119,7 +119,8 @@ impl Gate {
 
     /// Whether the bytes of a log tell the same as its text: a literal may not be what stands for undecodable bytes.
     pub(crate) fn sees_bytes(&self) -> bool {
-        let replaced = char::REPLACEMENT_CHARACTER.to_string();
+        let mut replaced = [0; 4];
+        let replaced = char::REPLACEMENT_CHARACTER.encode_utf8(&mut replaced);
         !self
             .literals
             .iter()
