@@ -24,6 +24,7 @@
 //! ```
 
 mod ages;
+mod ahead;
 mod closer;
 mod date;
 mod encoding;
@@ -61,6 +62,7 @@ use crate::mlfid::Sessions;
 use crate::window::Window;
 
 pub use crate::ages::Dates;
+pub use crate::ahead::{Ahead, Outlook};
 pub use crate::closer::{Group, Groups, RuleHit};
 pub use crate::date::DateTemplate;
 pub use crate::encoding::{Decoder, Encoding};

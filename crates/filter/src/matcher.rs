@@ -436,8 +436,12 @@ impl Memory {
 
     /// The date that serves a line without one.
     fn recent(&self, clock: Clock) -> Option<Timestamp> {
-        self.last_date
-            .filter(|last| clock.now.secs().saturating_sub(last.secs()) < BELIEVED)
+        Self::serving(self.last_date, clock)
+    }
+
+    /// The date, if it serves lines without one.
+    pub(crate) fn serving(last: Option<Timestamp>, clock: Clock) -> Option<Timestamp> {
+        last.filter(|last| clock.now.secs().saturating_sub(last.secs()) < BELIEVED)
     }
 
     /// When a failure on this line happened (behaviour spec 3.7); `None` if too long ago to matter.

@@ -9,9 +9,10 @@ use std::ops::Range;
 use memchr::memrchr;
 use stockade_core::Timestamp;
 
+use crate::ahead::Steps;
 use crate::closer::RuleHit;
 use crate::gate::Gate;
-use crate::hit::{Hit, Lines};
+use crate::hit::{Hit, Lines, Named};
 use crate::matcher::{RuleOverrun, search};
 use crate::mlfid::Step;
 use crate::scan::{Passed, first_line};
@@ -53,6 +54,8 @@ pub struct Glimpse {
     pub helps: bool,
     /// What came of it.
     pub outcome: Outcome,
+    /// It stands for the step of a session that is not made yet.
+    pub(crate) later: bool,
 }
 
 /// What came of a rule that matched.
@@ -89,6 +92,19 @@ impl Filter {
         clock: Clock,
         memory: &mut Memory,
         check_all: bool,
+        each: impl FnMut(Surveyed<'_>),
+    ) {
+        self.survey_with(block, clock, memory, check_all, None, each);
+    }
+
+    /// [`Self::survey`]; with `later` the steps of sessions are not made but noted there.
+    pub(crate) fn survey_with(
+        &self,
+        block: &[u8],
+        clock: Clock,
+        memory: &mut Memory,
+        check_all: bool,
+        later: Option<&mut Steps>,
         mut each: impl FnMut(Surveyed<'_>),
     ) {
         let own = memory.tuning.take();
@@ -98,6 +114,7 @@ impl Filter {
             clock,
             check_all,
             glance: Glance::default(),
+            later,
             each: &mut each,
         };
         let mut vain = 0;
@@ -137,6 +154,7 @@ struct Survey<'a, F> {
     clock: Clock,
     check_all: bool,
     glance: Glance,
+    later: Option<&'a mut Steps>,
     each: &'a mut F,
 }
 
@@ -284,7 +302,7 @@ impl<F: FnMut(Surveyed<'_>)> Survey<'_, F> {
                 continue;
             }
             let hit = Hit::new(index, rule, content, &memory.scratch, filter, subject, &memory.prefix);
-            let glimpse = filter.conclude_briefly(hit, clock, memory);
+            let glimpse = filter.conclude_briefly(&hit, clock, memory, self.later.as_deref_mut());
             self.glance.found.push(glimpse);
             if !self.check_all {
                 break;
@@ -296,11 +314,12 @@ impl<F: FnMut(Surveyed<'_>)> Survey<'_, F> {
 
 impl Filter {
     /// [`Filter::conclude`] without lines and groups.
-    fn conclude_briefly(&self, hit: Hit<'_>, clock: Clock, memory: &mut Memory) -> Glimpse {
+    fn conclude_briefly(&self, hit: &Hit<'_>, clock: Clock, memory: &mut Memory, later: Option<&mut Steps>) -> Glimpse {
         let glimpse = |helps, outcome| Glimpse {
             rule: hit.rule,
             helps,
             outcome,
+            later: false,
         };
         let Ok(who) = host::determine(hit.captured, self.usedns) else {
             return glimpse(false, Outcome::Unusable);
@@ -308,23 +327,52 @@ impl Filter {
         let Some(key) = hit.mlfid else {
             return glimpse(hit.nofail, who.map_or(Outcome::Unusable, Outcome::Match));
         };
-        let mut told = RuleHit::new(hit.rule, Vec::new());
-        let step = Step {
+        let mut step = Step {
             who,
-            fields: hit.fields,
+            fields: Named::default(),
             lines: Lines::Several(Vec::new()),
             nofail: hit.nofail,
             gained: hit.gained,
             forget: hit.forget,
-            closely: Some(&mut told),
+            closely: None,
         };
-        let delivery = memory.sessions.step(key, step, &self.rules, clock.now);
-        glimpse(
-            told.helps,
-            match delivery {
+        // Of the fields only the user has a say in what comes out.
+        if let Some(user) = self.rules.user
+            && let Some(name) = hit.fields.get(user)
+        {
+            step.fields.set(user, name);
+        }
+        match later {
+            Some(later) => later.note(hit.rule, key, step),
+            None => self.step_briefly(hit.rule, key, step, clock, memory),
+        }
+    }
+
+    /// Makes the step of a session.
+    pub(crate) fn step_briefly(
+        &self,
+        rule: usize,
+        key: &str,
+        step: Step<'_>,
+        clock: Clock,
+        memory: &mut Memory,
+    ) -> Glimpse {
+        let mut told = RuleHit::new(rule, Vec::new());
+        let delivery = {
+            let step = Step {
+                closely: Some(&mut told),
+                ..step
+            };
+            memory.sessions.step(key, step, &self.rules, clock.now)
+        };
+        Glimpse {
+            rule,
+            helps: told.helps,
+            outcome: match delivery {
                 Some(delivery) => Outcome::Match(delivery.who),
                 None => Outcome::Held(told.who),
             },
-        )
+            later: false,
+        }
     }
 }

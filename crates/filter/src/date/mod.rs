@@ -220,7 +220,43 @@ struct Selected {
     place: Place,
 }
 
+impl Detector {
+    /// What is remembered behind lines that were read from the guess `begun` up to `ended`, had they been read from `state`;
+    /// `None` if they might have been read otherwise.
+    ///
+    /// It is no matter what is repeated, as the short way reads what the search reads.
+    pub(crate) fn followed(&self, state: &DateState, begun: &DateState, ended: &DateState) -> Option<DateState> {
+        let last_alike = match (&state.last, &begun.last) {
+            (Some(last), Some(guess)) => {
+                // Of an anchored template it is asked how near the start the date is, and no more.
+                let anchored = self
+                    .templates
+                    .get(last.template)
+                    .is_some_and(|template| template.anchored);
+                let near = (last.template, last.place.start) == (guess.template, guess.place.start);
+                if anchored { near } else { last == guess }
+            }
+            (None, None) => true,
+            _ => false,
+        };
+        (last_alike && state.offset.is_like(&begun.offset)).then_some(())?;
+        let ranking = state.ranking.followed(&begun.ranking, &ended.ranking)?;
+        Some(DateState {
+            ranking,
+            ..ended.clone()
+        })
+    }
+}
+
 impl DateState {
+    /// The same, to go on from as a guess of what other lines left behind.
+    pub(crate) fn guess(&self) -> Self {
+        Self {
+            ranking: self.ranking.guess(),
+            ..self.clone()
+        }
+    }
+
     /// What a line has to begin with to be dated by the template that dated the last line; `None` if that cannot be told
     /// from its beginning.
     pub(crate) fn alike(&self) -> Option<Alike<'_>> {

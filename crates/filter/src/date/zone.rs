@@ -107,6 +107,13 @@ pub(crate) struct OffsetCache {
     last: Option<i64>,
 }
 
+impl OffsetCache {
+    /// Whether both lead to the same times; the periods only save asking.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.last == other.last && (self.last.is_some() || self.local.offset == other.local.offset)
+    }
+}
+
 /// The offset last used, and between which instants it holds.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Period {

@@ -6,19 +6,22 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use stockade_config::options as config_options;
 use stockade_config::shell_words;
 use stockade_core::Timestamp;
-use stockade_filter::{Encoding, Given};
+use stockade_filter::{Encoding, Given, Memory, Surveyed};
 use stockade_source::journal::{self, Matches, Reader};
 use stockade_source::lines;
 
 use super::Stop;
 use super::archive::{self, Packing};
 use super::blocks::Blocks;
+use super::cores::{Division, Guesses, Survey, Told};
 use super::options::Options;
 use super::progress::Progress;
+use super::reading::Reading;
 use super::rules::Rules;
 use crate::server::journal::date as journal_date;
 
@@ -124,27 +127,43 @@ impl Input {
         }
     }
 
-    /// Calls back with the lines of a file, many at a time; what comes back is how many they are.
-    pub(super) fn blocks(self, progress: &mut Progress, mut out: impl FnMut(&[u8]) -> u64) -> io::Result<()> {
+    /// Surveys a file, on several processors if it is long.
+    pub(super) fn survey(
+        self,
+        survey: &Survey<'_>,
+        mut division: Division,
+        memory: &mut Memory,
+        progress: &mut Progress,
+        mut out: impl FnMut(Surveyed<'_>),
+    ) -> io::Result<Guesses> {
         let Self::File {
             name,
-            mut blocks,
+            blocks,
             packing,
             read,
             size,
             ..
         } = self
         else {
-            return Ok(());
+            return Ok(Guesses::default());
         };
-        blocks.each(|block| {
-            let lines = out(block);
-            progress.advance(lines, read.load(Ordering::Relaxed), size);
-            Ok(())
+        if packing.is_none() && size.is_some_and(|size| size <= division.alone) {
+            division.workers = 1;
+        }
+        let mut lines = 0;
+        let (blocks, guesses) = survey.run(blocks, division, memory, |told| match told {
+            Told::Lines(surveyed) => {
+                lines += match surveyed {
+                    Surveyed::Passed { count, .. } => count,
+                    Surveyed::Line(..) => 1,
+                };
+                out(surveyed);
+            }
+            Told::End => progress.advance(std::mem::take(&mut lines), read.load(Ordering::Relaxed), size),
         })?;
         progress.end();
         tell_damage(&name, packing, &blocks, read.load(Ordering::Relaxed));
-        Ok(())
+        Ok(guesses)
     }
 
     /// Calls back with every line but empty ones and comments, without its end. A last line without an end is none: more of
@@ -169,12 +188,24 @@ impl Input {
                 size,
                 ..
             } => {
-                blocks.each(|block| {
+                let mut tell = |block: &[u8]| {
                     lines(block).try_for_each(|text| {
                         progress.advance(1, read.load(Ordering::Relaxed), size);
                         out(Line { text, given: None })
                     })
-                })?;
+                };
+                // Of a plain file reading costs next to nothing.
+                if packing.is_none() && size.is_some() || thread::available_parallelism().is_ok_and(|all| all.get() < 2)
+                {
+                    blocks.each(tell)?;
+                } else {
+                    let mut reading = Reading::begin(blocks, usize::MAX)?;
+                    while let Some(block) = reading.next() {
+                        tell(&block)?;
+                        reading.reuse(block);
+                    }
+                    blocks = reading.end()?;
+                }
                 progress.end();
                 tell_damage(&name, packing, &blocks, read.load(Ordering::Relaxed));
                 Ok(())

@@ -6,12 +6,14 @@
 
 mod archive;
 mod blocks;
+mod cores;
 mod failure;
 mod input;
 mod named;
 mod options;
 mod progress;
 mod python;
+mod reading;
 mod report;
 mod rules;
 mod scan;

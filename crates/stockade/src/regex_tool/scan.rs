@@ -8,6 +8,7 @@ use stockade_core::Timestamp;
 use stockade_filter::{Clock, DateTemplate, Examination, Glance, Memory, Outcome, RuleHit, Surveyed, Verdict, Who};
 use stockade_source::lines;
 
+use super::cores::{Division, Guesses, Survey};
 use super::failure::{Failure, Moment, Names};
 use super::input::{Input, Line};
 use super::options::{Options, Print};
@@ -150,6 +151,10 @@ pub(super) struct Tally<'a> {
     names: Names,
     /// Goes the long way, line by line; for tests of the short one.
     pub(super) plain: bool,
+    /// How the short way is divided.
+    pub(super) division: Division,
+    /// How guesses did there.
+    pub(super) guesses: Guesses,
     pub(super) failregex: Vec<Hits>,
     pub(super) ignoreregex: Vec<u64>,
     pub(super) prefregex: u64,
@@ -175,6 +180,8 @@ impl<'a> Tally<'a> {
             options,
             names: Names::default(),
             plain: false,
+            division: Division::default(),
+            guesses: Guesses::default(),
             failregex: rules.settings.failregex.iter().map(|_| Hits::default()).collect(),
             ignoreregex: vec![0; rules.settings.ignoreregex.len()],
             prefregex: 0,
@@ -250,37 +257,22 @@ impl<'a> Tally<'a> {
         let filter = &self.rules.filter;
         let prober = Prober::new(self.rules);
         let mut memory = prober.memory;
+        let survey = Survey {
+            filter,
+            clock: prober.clock,
+            check_all: self.options.check_all,
+        };
         let mut progress = Progress::new(false);
-        let mut templates = 0..filter.date_templates().count();
-        input.blocks(&mut progress, |block| {
-            let mut lines = 0;
-            filter.survey(
-                block,
-                prober.clock,
-                &mut memory,
-                self.options.check_all,
-                |told| match told {
-                    Surveyed::Passed {
-                        lines: passed,
-                        count,
-                        prefixed,
-                    } => {
-                        lines += count;
-                        self.prefregex += prefixed;
-                        self.missed.add_all(passed, count);
-                    }
-                    Surveyed::Line(line, glance) => {
-                        lines += 1;
-                        self.glance(line, glance);
-                    }
-                },
-            );
-            lines
+        let division = self.division;
+        self.guesses = input.survey(&survey, division, &mut memory, &mut progress, |told| match told {
+            Surveyed::Passed { lines, count, prefixed } => {
+                self.prefregex += prefixed;
+                self.missed.add_all(lines, count);
+            }
+            Surveyed::Line(line, glance) => self.glance(line, glance),
         })?;
-        let dates: Vec<u64> = templates
-            .by_ref()
-            .map(|number| filter.date_hits(number, &memory))
-            .collect();
+        let numbers = 0..filter.date_templates().count();
+        let dates: Vec<u64> = numbers.map(|number| filter.date_hits(number, &memory)).collect();
         self.tell_dates(&dates, &memory);
         Ok(())
     }
