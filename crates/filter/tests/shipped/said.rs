@@ -130,6 +130,29 @@ fn every_sample_comes_out_as_its_file_says_and_the_review_finds_no_fault() {
 }
 
 #[test]
+fn no_filter_finds_a_failure_in_the_innocent_or_hostile_lines_of_another_service() {
+    let all = all();
+    let names: Vec<String> = all.iter().map(|(name, _)| name.clone()).collect();
+    let settings = configured::settings(&names);
+    let (mut tried, mut wrong) = (0, Vec::new());
+    for name in &names {
+        let filter = compile(name, &settings[name], &TimeZone::UTC);
+        for (other, sections) in all.iter().filter(|(other, _)| other != name) {
+            let samples = sections.iter().flat_map(|section| &section.samples);
+            for sample in samples.filter(|sample| sample.kind != Kind::Failure) {
+                let found = judged(&filter, &sample.plain(), Form::File, &mut Memory::default());
+                tried += 1;
+                if matches!(&found, Ok(Some(_))) && found != Ok(sample.address.clone()) {
+                    wrong.push(format!("{name} in {other}.samples:{}: {found:?}", sample.number));
+                }
+            }
+        }
+    }
+    println!("{tried} pairs of filters and lines tried");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn every_file_is_compiled_in_and_every_sample_has_a_filter() {
     let entries = std::fs::read_dir(repository("config/filter.d")).unwrap();
     for entry in entries {
