@@ -310,3 +310,45 @@ fn says_what_may_be_the_matter_when_a_ban_does_not_bite() {
         assert!(reports.is_empty(), "once per address");
     });
 }
+
+#[test]
+fn no_ban_is_lost_when_the_ruleset_is_flushed_while_batches_are_under_way() {
+    in_private_network(|| {
+        let mut action = native(&[("name", "busy")]);
+        // Another process flushes as fast as it can.
+        let mut flushing = Command::new("sh")
+            .args(["-c", "i=0; while [ $i -lt 15 ]; do nft flush ruleset; i=$((i+1)); done"])
+            .spawn()
+            .unwrap();
+        let mut count = 0_u32;
+        while flushing.try_wait().unwrap().is_none() || count < 2000 {
+            let batch: Vec<Ban> = (0..100)
+                .map(|number| ban(&std::net::Ipv4Addr::from(0x0a00_0000 + count + number).to_string()))
+                .collect();
+            // A batch may fail; what it was to do is made up for.
+            let _ = with(|context| action.ban_many(&batch, context));
+            count += 100;
+        }
+        let (outcome, reports) = with(|context| action.check(context));
+        assert!(outcome.is_ok(), "{}", texts(&reports));
+        assert_eq!(banned().len(), usize::try_from(count).unwrap());
+        assert_eq!(action.standing().unwrap().in_kernel, banned().len());
+    });
+}
+
+#[test]
+fn an_address_that_two_jails_have_banned_is_free_when_both_have_lifted_it() {
+    in_private_network(|| {
+        let (mut first, mut second) = (native(&[("name", "one")]), native(&[("name", "two")]));
+        do_bans(&mut first, &["192.0.2.1"]);
+        do_bans(&mut second, &["192.0.2.1"]);
+        unbans(&mut first, &["192.0.2.1"]);
+        assert_eq!(banned(), ["192.0.2.1"]);
+        let (outcome, _) = with(|context| first.stop(context));
+        assert!(outcome.is_ok());
+        assert_eq!(banned(), ["192.0.2.1"], "the other jail's ban stays");
+        assert_eq!(check(&mut second), "");
+        unbans(&mut second, &["192.0.2.1"]);
+        assert_eq!(banned(), [""; 0]);
+    });
+}

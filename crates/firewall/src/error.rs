@@ -66,6 +66,12 @@ impl FirewallError {
     pub(crate) fn refused(step: &Step, table: &str, errno: Errno) -> Self {
         let cause = io::Error::from(errno);
         match errno {
+            // Who has no right is refused the transaction as a whole; one message of it is refused for a table that is somebody's own.
+            Errno::PERM if !matches!(step, Step::Transaction | Step::List) => Self::Refused {
+                what: step.to_string(),
+                table: table.to_owned(),
+                cause,
+            },
             Errno::PERM | Errno::ACCESS => Self::Denied { cause },
             Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT | Errno::NOPROTOOPT => Self::Unavailable { cause },
             // The subsystem as a whole is not known, not one of its messages.
@@ -87,6 +93,9 @@ impl FirewallError {
             Self::Refused { cause, .. } => match Errno::from_io_error(cause) {
                 Some(Errno::EXIST | Errno::OPNOTSUPP) => {
                     "something else has this name with other properties: delete it, or choose another name"
+                }
+                Some(Errno::PERM) => {
+                    "the table belongs to another process alone (flags owner): end that process, or choose another table"
                 }
                 Some(Errno::BUSY) => "a rule of somebody else uses it: delete that rule, or choose another name",
                 Some(Errno::NOMEM | Errno::NFILE | Errno::NOBUFS) => {

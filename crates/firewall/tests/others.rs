@@ -1,11 +1,12 @@
 //! Sets that others have made, and what others do to ours, against the real kernel in private network namespaces.
 #![expect(clippy::unwrap_used, reason = "test code")]
 
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use stockade_firewall::{Ipset, NamedSet, Nftables, TableFamily, Watch};
+use stockade_firewall::{Block, Firewall as _, Ipset, NamedSet, Nftables, TableFamily, Target, Watch};
 use testkit::{Network, output_of, requires, wait_for};
 
 const NEEDS: [&str; 6] = ["root", "unshare", "nsenter", "ip", "nft", "ipset"];
@@ -172,5 +173,41 @@ fn hears_who_deletes_something_and_not_what_we_do() {
         }
         make("s", "{ type ipv4_addr; }");
         assert_eq!(next(Duration::from_millis(50)), None, "what is added is nobody's loss");
+    });
+}
+
+#[test]
+fn a_table_that_belongs_to_another_process_is_told_so() {
+    in_private_network(|| {
+        let mut owner = Command::new("nft")
+            .arg("-i")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = owner.stdin.take().unwrap();
+        writeln!(input, "add table inet f2b-table {{ flags owner; }}").unwrap();
+        wait_for(Duration::from_secs(5), "the table is there", || {
+            run("nft", &["list", "tables"]).contains("f2b-table").then_some(())
+        });
+        let target = Target {
+            table: "f2b-table".into(),
+            chain: "f2b-chain".into(),
+            priority: -1,
+            hooks: Vec::new(),
+            name: "j".into(),
+            ports: None,
+            protocols: Vec::new(),
+            verdict: Block::Drop,
+        };
+        let mut kernel = Nftables::open().unwrap();
+        let error = kernel.prepare(&target).unwrap_err().to_string();
+        assert!(
+            error.contains("belongs to another process") && error.contains("f2b-table"),
+            "{error}"
+        );
+        drop(input);
+        owner.wait().unwrap();
+        kernel.prepare(&target).unwrap();
     });
 }

@@ -42,6 +42,10 @@ const TEXT_WAITING: usize = 32 << 20;
 /// Jobs that wait for one action; beyond it bans are passed over, and made when their owners are seen again.
 const JOBS_WAITING: usize = 200_000;
 
+/// Jobs that come so soon after the last transaction are part of a burst: as long is waited for more of it, so that thousands of bans
+/// are a few transactions and not thousands. A ban that comes alone waits for nothing.
+const BURST: Duration = Duration::from_millis(2);
+
 /// So many jobs an action of commands that works in bulk takes at once: what iptables does in about a second, after which it is
 /// looked whether the end is near.
 const JOBS_AT_ONCE: usize = 20_000;
@@ -381,6 +385,7 @@ impl Acting {
             alone: alone.is_some(),
             checked: Instant::now(),
             has_ended: false,
+            finished: Instant::now(),
             disturbed: None,
             shared: HashMap::new(),
         };
@@ -404,6 +409,8 @@ struct Thread {
     /// One action of commands only: the thread ends with it.
     alone: bool,
     checked: Instant,
+    /// When the last jobs were done, for an action that works in bulk.
+    finished: Instant,
     /// The last action was stopped.
     has_ended: bool,
     /// Who has deleted something of ours since.
@@ -419,6 +426,9 @@ impl Thread {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(pause) => inbox.recv_timeout(pause.saturating_sub(self.checked.elapsed())),
             };
+            if work.is_ok() && self.finished.elapsed() < BURST {
+                std::thread::sleep(BURST);
+            }
             match work {
                 Ok(work) if self.alone => {
                     self.some(work, inbox);
@@ -453,6 +463,9 @@ impl Thread {
             }
             if self.pause().is_some_and(|pause| self.checked.elapsed() >= pause) {
                 self.check();
+            }
+            if self.pause().is_some() {
+                self.finished = Instant::now();
             }
         }
     }
