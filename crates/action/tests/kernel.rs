@@ -445,3 +445,45 @@ fn a_check_makes_again_what_others_took_out_of_the_firewall() {
         });
     }
 }
+
+/// Run with `cargo test --release -p stockade-action --test kernel -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn measures_ten_thousand_bans_their_unbans_and_a_flush() {
+    if !requires(&NEEDS) {
+        return;
+    }
+    for name in [
+        "nftables-multiport[name=j, port=22]",
+        "nftables-multiport[name=interval, port=22]",
+        "iptables-multiport[name=j, port=22]",
+        "iptables-multiport[name=legacy, port=22]",
+        "iptables-ipset-proto6[name=j, port=22]",
+    ] {
+        Network::new().run(|| {
+            let mut action = built(&properties(name));
+            let many = bans((0..10_000_u32).map(|number| std::net::Ipv4Addr::from(0x0a00_0000 + number).to_string()));
+            let (one, rest) = many.split_first().unwrap();
+            let _ = with(|context| action.ban(one, context));
+            let mut timed = |what: &str, work: &mut dyn FnMut(&mut Action, &mut stockade_action::Context<'_>)| {
+                let started = std::time::Instant::now();
+                let ((), reports) = with(|context| work(&mut action, context));
+                println!("{name}: {what} {:?}{}", started.elapsed(), texts(&reports));
+            };
+            timed("10,000 bans", &mut |action, context| {
+                drop(action.ban_many(rest, context));
+            });
+            timed("one more ban", &mut |action, context| {
+                drop(action.ban(&ban("192.0.2.1"), context));
+            });
+            timed("its unban", &mut |action, context| {
+                drop(action.unban(&ban("192.0.2.1"), context));
+            });
+            timed("5,000 unbans", &mut |action, context| {
+                drop(action.unban_many(rest.split_at(5000).0, context));
+            });
+            timed("check", &mut |action, context| drop(action.check(context)));
+            timed("stop", &mut |action, context| drop(action.stop(context)));
+        });
+    }
+}
