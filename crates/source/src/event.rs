@@ -13,6 +13,13 @@ pub struct SourceId(pub(crate) u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub(crate) u64);
 
+impl FileId {
+    /// Counts from 1.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// Which means of noticing changes is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backend {

@@ -80,6 +80,8 @@ pub(crate) struct Tail {
     /// There may be bytes to read.
     pub(crate) ready: bool,
     pub(crate) caught_up: bool,
+    /// The number of its last turn to be read.
+    pub(crate) turn: u64,
     /// The file that stood at this path before: its lines come first.
     pub(crate) predecessor: Option<FileId>,
     /// inotify does not tell of changes.
@@ -119,6 +121,7 @@ impl Tail {
             fresh: true,
             ready: true,
             caught_up: false,
+            turn: 0,
             predecessor: None,
             polled: false,
             twin: false,

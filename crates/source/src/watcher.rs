@@ -55,6 +55,8 @@ pub struct Watcher {
     buffers: Vec<Vec<u8>>,
     next_source: u32,
     next_file: u64,
+    /// How many turns files had.
+    turns: u64,
     poll_interval: Duration,
     next_poll: Instant,
     next_rescan: Instant,
@@ -124,6 +126,7 @@ impl Watcher {
             buffers: Vec::new(),
             next_source: 0,
             next_file: 0,
+            turns: 0,
             poll_interval: POLL_INTERVAL,
             next_poll: now,
             next_rescan: now + RESCAN_INTERVAL,
@@ -201,9 +204,24 @@ impl Watcher {
     /// May return early with nothing told. Reads at most one block of each file per call, so that no file holds up the
     /// others and the caller gets a word in; call it again at once.
     pub fn wait(&mut self, timeout: Option<Duration>, out: &mut dyn FnMut(Event<'_>)) -> Result<(), SourceError> {
+        self.wait_reading(timeout, &|_| true, out)
+    }
+
+    /// [`Self::wait`], which leaves the files alone for which `may_read` says no; it is asked before each read.
+    ///
+    /// Who says yes again after a no wakes the watcher. Of the files that may be read, those come first whose turn was longest ago.
+    pub fn wait_reading(
+        &mut self,
+        timeout: Option<Duration>,
+        may_read: &dyn Fn(FileId) -> bool,
+        out: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), SourceError> {
         let busy = !self.problems.is_empty()
             || self.sources.values().any(|source| source.dirty)
-            || self.tails.values().any(|tail| tail.ready);
+            || self
+                .tails
+                .iter()
+                .any(|(id, tail)| tail.ready && self.unread_predecessor(tail).is_none() && may_read(*id));
         self.sleep(if busy { Some(Duration::ZERO) } else { timeout })
             .map_err(|error| SourceError::Wait { error: error.into() })?;
         self.take_notices()
@@ -223,14 +241,22 @@ impl Watcher {
         if self.moves.len() >= MOVE_LIMIT || !self.sources.values().any(|source| source.dirty) {
             self.moves.clear();
         }
-        let ready: Vec<_> = self
+        // By age within: a predecessor comes before its successor.
+        let mut ready: Vec<_> = self
             .tails
             .iter()
             .filter(|(_, tail)| tail.ready)
-            .map(|(id, _)| *id)
+            .map(|(id, tail)| (tail.turn, *id))
             .collect();
-        for id in ready {
-            self.turn(id, now, 0, out);
+        ready.sort_unstable();
+        for (_, id) in ready {
+            if may_read(id) {
+                self.turns += 1;
+                if let Some(tail) = self.tails.get_mut(&id) {
+                    tail.turn = self.turns;
+                }
+                self.turn(id, now, 0, out);
+            }
         }
         for (source, error) in self.problems.drain(..) {
             out(Event::Problem { source, error });
@@ -406,16 +432,19 @@ impl Watcher {
         FileId(self.next_file)
     }
 
+    /// The file that is to be read first.
+    fn unread_predecessor(&self, tail: &Tail) -> Option<FileId> {
+        tail.predecessor
+            .filter(|predecessor| self.tails.get(predecessor).is_some_and(|predecessor| predecessor.ready))
+    }
+
     /// Reads one block of a file and tells its lines; those of its predecessors first.
     fn turn(&mut self, id: FileId, now: Instant, depth: usize, out: &mut dyn FnMut(Event<'_>)) {
         let Some(tail) = self.tails.get(&id) else { return };
         let predecessor = tail
             .predecessor
             .filter(|predecessor| self.tails.contains_key(predecessor));
-        if predecessor
-            .and_then(|predecessor| self.tails.get(&predecessor))
-            .is_some_and(|predecessor| predecessor.ready && depth == 0)
-        {
+        if depth == 0 && self.unread_predecessor(tail).is_some() {
             // It has more than one block waiting; its own turn comes first.
             return;
         }

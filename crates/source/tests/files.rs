@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, Instant};
@@ -59,6 +60,46 @@ fn reading_resumes_where_it_stopped_if_it_is_the_same_log() {
     let (mut other, _) = Reader::of(Backend::Auto, &log, start);
     other.read_event("caught up");
     assert_eq!(other.text(), ["another log that is longer", "than the position"]);
+}
+
+#[test]
+fn files_that_may_be_read_have_fair_turns_and_those_that_may_not_are_left_alone() {
+    let dir = TempDir::new("turns");
+    // Of each several blocks, and lines of 1024 bytes.
+    let line = format!("{}\n", "x".repeat(1023));
+    let text = line.repeat(1000);
+    let paths = ["a.log", "b.log", "c.log"].map(|name| dir.write(name, &text));
+    let mut watcher = Watcher::new(Backend::Auto).unwrap();
+    for path in &paths {
+        watcher.add(path, Start::Head);
+    }
+    let mut opened = Vec::new();
+    let mut order = Vec::new();
+    let mut lines_read = 0;
+    let started = Instant::now();
+    while lines_read < 2000 {
+        assert!(started.elapsed() < DEADLINE, "{order:?}");
+        // There is room for one block, and never for the third file.
+        let room = Cell::new(1);
+        let third = opened.get(2).copied();
+        let may_read = |file| Some(file) != third && third.is_some() && room.get() > 0;
+        let out = &mut |event: Event<'_>| match event {
+            Event::Opened { file, .. } => opened.push(file),
+            Event::Lines { file, block, .. } => {
+                order.push(opened.iter().position(|other| *other == file).unwrap());
+                lines_read += block.len() / 1024;
+                room.set(0);
+            }
+            _ => {}
+        };
+        watcher.wait_reading(Some(Duration::ZERO), &may_read, out).unwrap();
+    }
+    let turns = &order[..12];
+    assert!(
+        turns == [0, 1].repeat(6) || turns == [1, 0].repeat(6),
+        "one block of each in turns: {order:?}"
+    );
+    assert!(!order.contains(&2), "{order:?}");
 }
 
 #[test]

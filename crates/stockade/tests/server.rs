@@ -301,6 +301,48 @@ fn of_a_log_of_many_days_only_what_findtime_reaches_is_read_and_nothing_of_it_is
 }
 
 #[test]
+fn a_log_whose_lines_take_long_holds_up_no_other_and_status_tells_how_far_behind_it_is() {
+    if !requires(NEEDS) {
+        return;
+    }
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        println!("skipped: needs two processors");
+        return;
+    }
+    // For each line the rule tries until it is stopped.
+    let jail = format!(
+        "{ONE_JAIL}[slow]\nenabled = true\nfilter =\nfailregex = ^ (a|aa)+\\1+b from <HOST>$\nlogpath = LOG-slow\n"
+    );
+    let world = World::new("server-slow", &jail);
+    let date = jiff::Zoned::now().strftime("%Y-%m-%d %H:%M:%S");
+    let line = format!("{date} {}! b from nobody\n", "a".repeat(1000));
+    world.dir.write("log-slow", line.repeat(30_000));
+    let _daemon = world.start();
+    wait_until(SOON, "a line that takes too long", || {
+        world.log().contains("needs too many steps")
+    });
+    let behind = || world.ask(&["status", "slow"]).contains("Behind");
+    world.fail("198.51.100.7", 3);
+    world.wait_for_ban("198.51.100.7");
+    wait_until(SOON, "what is left to read", behind);
+    let status = world.ask(&["status", "slow"]);
+    let told = status.lines().find(|line| line.contains("Behind")).unwrap();
+    let words: Vec<&str> = told.split_whitespace().collect();
+    let number = |after: &str| -> u64 {
+        let place = words.iter().position(|word| word.starts_with(after)).unwrap();
+        words[place - 1].parse().unwrap()
+    };
+    assert!(told.contains(&format!("{}-slow: ", world.path("log"))), "{told}");
+    assert!((1..31_200_000).contains(&number("bytes")), "{told}");
+    assert!((1..=30_000).contains(&number("lines")), "{told}");
+    assert!((10..60).contains(&number("seconds")), "{told}");
+    // It is behind all the time.
+    world.fail("198.51.100.8", 3);
+    world.wait_for_ban("198.51.100.8");
+    assert!(behind(), "{}", world.ask(&["status", "slow"]));
+}
+
+#[test]
 fn a_reload_keeps_bans_and_failures_and_gives_new_actions_the_bans_there_are() {
     if !requires(NEEDS) {
         return;

@@ -29,10 +29,10 @@ struct Behind {
 }
 
 impl Backlog {
-    /// A block was judged, and `left` bytes are still to be read behind it.
-    pub(crate) fn note(&self, block: &Block) {
+    /// So many bytes of the log of this block are still to be judged.
+    pub(crate) fn note(&self, block: &Block, bytes: u64) {
         let mut logs = self.logs();
-        if block.left == 0 {
+        if bytes == 0 {
             logs.remove(&block.file);
             return;
         }
@@ -42,7 +42,7 @@ impl Backlog {
         let behind = Behind {
             path: Arc::clone(&block.path),
             jails: Arc::clone(&block.jails),
-            bytes: block.left,
+            bytes,
             line_bytes: u64::try_from(some.len() / lines).unwrap_or(1).max(1),
             since,
         };
@@ -97,7 +97,7 @@ mod tests {
             filter: Filter::new(&FilterSettings::default(), &jiff::tz::TimeZone::UTC).unwrap(),
             findtime: AtomicI64::new(600),
         });
-        let mut block = Block {
+        let block = Block {
             file: 7,
             path: Arc::from(Path::new("/var/log/auth.log")),
             bytes: b"twenty bytes a line\n".repeat(3),
@@ -109,21 +109,19 @@ mod tests {
             jails: Arc::from([rules]),
         };
         let backlog = Backlog::default();
-        backlog.note(&block);
+        backlog.note(&block, 2000);
         assert_eq!(backlog.of(&jail), Vec::<String>::new(), "not for long");
         let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(12)) else {
             return;
         };
         backlog.logs().get_mut(&7).unwrap().since = long_ago;
-        block.left = 1990;
-        backlog.note(&block);
+        backlog.note(&block, 1990);
         assert_eq!(
             backlog.of(&jail),
             ["/var/log/auth.log: 1990 bytes, about 100 lines, for 12 seconds"]
         );
         assert_eq!(backlog.of(&JailName::new("other").unwrap()), Vec::<String>::new());
-        block.left = 0;
-        backlog.note(&block);
+        backlog.note(&block, 0);
         assert_eq!(backlog.of(&jail), Vec::<String>::new(), "at the end");
     }
 }

@@ -8,9 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,13 @@ use stockade_core::logline::Level;
 use stockade_core::{JailName, Timestamp};
 use stockade_filter::together::{self, Progress, Reader};
 use stockade_filter::{Clock, Dating, Filter, Given, Match, Memory, Verdict};
-use stockade_source::{FirstLine, lines};
+use stockade_source::{FirstLine, Waker, lines};
 
 use super::backlog::Backlog;
 use super::jails::Message;
 use super::log::{Log, local};
 
-/// Blocks waiting for a worker; when it is full the watcher waits, and the kernel keeps the bytes.
+/// Blocks waiting for a worker; when it is full what belongs to it is not read, and the kernel keeps the bytes.
 const BLOCKS_WAITING: usize = 4;
 
 /// So many failures are told at once at most. They wait for the end of their block, or as long as [`TELL_FOUND`].
@@ -112,9 +112,22 @@ pub(crate) enum Work {
     Forget(u64),
 }
 
+/// Where a worker's work waits.
+struct Inbox {
+    work: SyncSender<Work>,
+    room: Arc<Room>,
+}
+
+/// Tells the watcher that a worker has taken something from its full inbox.
+#[derive(Default)]
+struct Room {
+    wanted: AtomicBool,
+    waker: OnceLock<Waker>,
+}
+
 /// The workers' inboxes, and the threads to wait for at the end.
 pub(crate) struct Workers {
-    inboxes: Vec<SyncSender<Work>>,
+    inboxes: Vec<Inbox>,
     threads: Vec<JoinHandle<()>>,
     ending: Arc<AtomicBool>,
     backlog: Arc<Backlog>,
@@ -131,6 +144,7 @@ impl Workers {
         };
         for number in 0..count.max(1) {
             let (sender, inbox) = sync_channel(BLOCKS_WAITING);
+            let room = Arc::<Room>::default();
             let worker = Worker {
                 memories: HashMap::new(),
                 jails_of: HashMap::new(),
@@ -145,21 +159,50 @@ impl Workers {
                 ending: Arc::clone(&workers.ending),
                 backlog: Arc::clone(&workers.backlog),
                 behind: HashSet::new(),
+                room: Arc::clone(&room),
             };
             let thread = std::thread::Builder::new()
                 .name(format!("match-{number}"))
                 .spawn(move || worker.run(&inbox))?;
-            workers.inboxes.push(sender);
+            workers.inboxes.push(Inbox { work: sender, room });
             workers.threads.push(thread);
         }
         Ok(workers)
     }
 
+    /// Which worker a file goes to.
+    pub(crate) fn of(&self, file: u64) -> usize {
+        let count = u64::try_from(self.inboxes.len()).unwrap_or(1).max(1);
+        usize::try_from(file % count).unwrap_or(0)
+    }
+
     /// Hands work about a file to its worker; waits while the worker is busy. `false` when the server is stopping.
     pub(crate) fn give(&self, file: u64, work: Work) -> bool {
-        let count = u64::try_from(self.inboxes.len()).unwrap_or(1).max(1);
-        let number = usize::try_from(file % count).unwrap_or(0);
-        self.inboxes.get(number).is_some_and(|inbox| inbox.send(work).is_ok())
+        self.inboxes
+            .get(self.of(file))
+            .is_some_and(|inbox| inbox.work.send(work).is_ok())
+    }
+
+    /// Hands work to a worker, or gives it back if its inbox is full: then there will be a wake-up when it has room.
+    pub(crate) fn offer(&self, worker: usize, work: Work) -> Option<Work> {
+        let inbox = self.inboxes.get(worker)?;
+        let Err(TrySendError::Full(work)) = inbox.work.try_send(work) else {
+            return None;
+        };
+        inbox.room.wanted.store(true, Ordering::SeqCst);
+        // What was taken before it was told that room is wanted is not told.
+        match inbox.work.try_send(work) {
+            Err(TrySendError::Full(work)) => Some(work),
+            _ => None,
+        }
+    }
+
+    /// Whom to wake when a worker has room again.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        for inbox in &self.inboxes {
+            // Set once, at the start.
+            let _ = inbox.room.waker.set(waker.clone());
+        }
     }
 
     /// What tells the workers to pass over what they still have: there is nobody left to tell of failures.
@@ -202,6 +245,7 @@ struct Worker {
     backlog: Arc<Backlog>,
     /// Files that are noted there by this worker.
     behind: HashSet<u64>,
+    room: Arc<Room>,
 }
 
 /// A jail that has a block before it.
@@ -219,6 +263,7 @@ impl Worker {
             } else {
                 inbox.recv_timeout(TELL_PLACES.saturating_sub(self.told.elapsed()))
             };
+            self.tell_room();
             match work {
                 Ok(Work::Begin(places)) => {
                     for place in places {
@@ -227,16 +272,16 @@ impl Worker {
                 }
                 Ok(Work::Block(block)) => {
                     if !self.stopped {
+                        if block.left > 0 {
+                            // It may take long itself.
+                            let length = u64::try_from(block.bytes.len()).unwrap_or(u64::MAX);
+                            self.behind.insert(block.file);
+                            self.backlog.note(&block, block.left.saturating_add(length));
+                        }
                         self.block(&block);
                         self.tell_found();
-                        let noted = if block.left > 0 {
-                            self.behind.insert(block.file);
-                            true
-                        } else {
-                            self.behind.remove(&block.file)
-                        };
-                        if noted {
-                            self.backlog.note(&block);
+                        if block.left > 0 || self.behind.remove(&block.file) {
+                            self.backlog.note(&block, block.left);
                         }
                     }
                 }
@@ -260,6 +305,14 @@ impl Worker {
             if self.told.elapsed() >= TELL_PLACES {
                 self.tell_places();
             }
+        }
+    }
+
+    fn tell_room(&self) {
+        if self.room.wanted.swap(false, Ordering::SeqCst)
+            && let Some(waker) = self.room.waker.get()
+        {
+            waker.wake();
         }
     }
 

@@ -1,6 +1,7 @@
 //! The thread that reads logs and hands whole lines to the workers.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,6 +67,7 @@ impl Watch {
         let watcher = Watcher::new(Backend::Auto).map_err(|error| error.to_string())?;
         let waker = watcher.waker();
         let (ending, backlog) = (workers.ending(), workers.backlog());
+        workers.set_waker(&waker);
         let workers = Arc::new(workers);
         let journal = Journal::start(Arc::clone(&workers), Arc::clone(&log))?;
         // Orders come from one thread, few and small: no limit is needed.
@@ -80,7 +82,7 @@ impl Watch {
                     generation: 0,
                     log,
                 };
-                state.run(watcher, &workers, &inbox);
+                state.run(watcher, &Outbox::new(&workers), &inbox);
                 // The last thread that gives them work ends them.
                 if let Some(workers) = Arc::into_inner(workers) {
                     workers.stop();
@@ -178,6 +180,49 @@ struct Watched {
     logs: Vec<(LogPath, SourceId)>,
 }
 
+/// Work on its way to the workers. Nobody waits for one that is busy: what its inbox has no room for waits here, and until that is gone the
+/// logs that go to it are not read. So it is a few blocks at most.
+struct Outbox<'a> {
+    workers: &'a Workers,
+    /// By worker.
+    waiting: RefCell<HashMap<usize, VecDeque<Work>>>,
+}
+
+impl<'a> Outbox<'a> {
+    fn new(workers: &'a Workers) -> Self {
+        let waiting = RefCell::default();
+        Self { workers, waiting }
+    }
+
+    /// Whether work about this file can be given at once.
+    fn has_room(&self, file: u64) -> bool {
+        !self.waiting.borrow().contains_key(&self.workers.of(file))
+    }
+
+    fn give(&self, file: u64, work: Work) {
+        let worker = self.workers.of(file);
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(queue) = waiting.get_mut(&worker) {
+            queue.push_back(work);
+        } else if let Some(work) = self.workers.offer(worker, work) {
+            waiting.insert(worker, VecDeque::from([work]));
+        }
+    }
+
+    /// Gives what waits, as far as there is room.
+    fn go_on(&self) {
+        self.waiting.borrow_mut().retain(|worker, queue| {
+            while let Some(work) = queue.pop_front() {
+                if let Some(work) = self.workers.offer(*worker, work) {
+                    queue.push_front(work);
+                    return true;
+                }
+            }
+            false
+        });
+    }
+}
+
 struct State {
     jails: HashMap<JailName, Watched>,
     files: HashMap<FileId, Known>,
@@ -196,9 +241,9 @@ struct Known {
 }
 
 impl State {
-    fn run(&mut self, mut watcher: Watcher, workers: &Workers, inbox: &Receiver<Order>) {
-        let mut numbers = 0_u64;
+    fn run(&mut self, mut watcher: Watcher, outbox: &Outbox<'_>, inbox: &Receiver<Order>) {
         loop {
+            outbox.go_on();
             // Jails start one after the other: those that share a log are to begin it together.
             let patience = Instant::now() + GATHER_AT_MOST;
             let mut ordered = false;
@@ -217,7 +262,8 @@ impl State {
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
-            let outcome = watcher.wait(None, &mut |event| self.event(&event, workers, &mut numbers));
+            let may_read = |file: FileId| outbox.has_room(file.number());
+            let outcome = watcher.wait_reading(None, &may_read, &mut |event| self.event(&event, outbox));
             if let Err(error) = outcome {
                 self.log.write(Level::Error, "fail2ban.filter", &error.to_string());
                 std::thread::sleep(PAUSE);
@@ -280,7 +326,7 @@ impl State {
         }
     }
 
-    fn event(&mut self, event: &Event<'_>, workers: &Workers, numbers: &mut u64) {
+    fn event(&mut self, event: &Event<'_>, outbox: &Outbox<'_>) {
         match event {
             Event::Lines {
                 file,
@@ -292,7 +338,7 @@ impl State {
                 first_line,
                 caught_up,
             } => {
-                let known = self.take_known(*file, sources, path, numbers);
+                let known = self.take_known(*file, sources, path);
                 let block = Block {
                     file: known.number,
                     path: Arc::clone(&known.path),
@@ -305,7 +351,7 @@ impl State {
                     jails: Arc::clone(&known.jails),
                 };
                 self.files.insert(*file, known);
-                workers.give(block.file, Work::Block(block));
+                outbox.give(block.file, Work::Block(block));
             }
             Event::Opened {
                 file,
@@ -319,7 +365,7 @@ impl State {
                     path.display(),
                     position.offset
                 ));
-                let known = self.take_known(*file, sources, path, numbers);
+                let known = self.take_known(*file, sources, path);
                 let begin = known.jails.iter().map(|rules| ReadTo {
                     jail: rules.jail.clone(),
                     path: Arc::clone(&known.path),
@@ -329,7 +375,7 @@ impl State {
                         offset: position.offset,
                     },
                 });
-                workers.give(known.number, Work::Begin(begin.collect()));
+                outbox.give(known.number, Work::Begin(begin.collect()));
                 // Others may read the same file: its lines tell.
                 let generation = self.generation.wrapping_sub(1);
                 self.files.insert(*file, Known { generation, ..known });
@@ -369,7 +415,7 @@ impl State {
             }
             Event::Closed { file } => {
                 if let Some(known) = self.files.remove(file) {
-                    workers.give(known.number, Work::Forget(known.number));
+                    outbox.give(known.number, Work::Forget(known.number));
                 }
             }
             Event::Problem { source, error } => {
@@ -396,7 +442,7 @@ impl State {
     }
 
     /// What is known of a file, and which jails want it now; to be put back.
-    fn take_known(&mut self, file: FileId, sources: &[SourceId], path: &Path, numbers: &mut u64) -> Known {
+    fn take_known(&mut self, file: FileId, sources: &[SourceId], path: &Path) -> Known {
         match self.files.remove(&file) {
             Some(known) if known.generation == self.generation => known,
             Some(known) => Known {
@@ -404,15 +450,12 @@ impl State {
                 generation: self.generation,
                 ..known
             },
-            None => {
-                *numbers = numbers.wrapping_add(1);
-                Known {
-                    number: *numbers,
-                    path: Arc::from(path),
-                    jails: self.wanting(sources),
-                    generation: self.generation,
-                }
-            }
+            None => Known {
+                number: file.number(),
+                path: Arc::from(path),
+                jails: self.wanting(sources),
+                generation: self.generation,
+            },
         }
     }
 
