@@ -4,6 +4,7 @@ use memchr::memmem::Finder;
 
 use crate::ast::{Ast, Node, RepeatKind, Side};
 use crate::charset::CharSet;
+use crate::doomed::needs_ahead;
 use crate::error::PatternError;
 use crate::first::{first_sets, start};
 use crate::literals;
@@ -21,6 +22,7 @@ const MAX_CONDITIONAL_GROUPS: usize = 3;
 pub(crate) fn compile(ast: &Ast) -> Result<Program, PatternError> {
     let (mut program, _) = translate(ast, false)?;
     first_sets(&mut program);
+    needs_ahead(&mut program);
     program.start = start(ast, &program);
     if !matches!(program.start, Start::Literal(_)) {
         let finder = |literal: String| Box::new(Finder::new(literal.as_bytes()).into_owned());
@@ -66,6 +68,7 @@ fn translate(ast: &Ast, plain: bool) -> Result<(Program, Vec<usize>), PatternErr
         columns: 0,
         conditional_groups: Vec::new(),
         start: Start::Anywhere,
+        ahead: Vec::new(),
         needed: None,
     };
     if !compiler.counts {

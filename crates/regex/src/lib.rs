@@ -26,6 +26,7 @@ mod ast;
 mod captures;
 mod charset;
 mod compile;
+mod doomed;
 mod error;
 mod escape;
 mod first;

@@ -41,6 +41,8 @@ pub(crate) struct Machine {
     pub(crate) vain: Vec<(usize, usize)>,
     /// By instruction, for unbounded loops: the last stretch of text found to belong to the class.
     pub(crate) stretches: Vec<(usize, usize)>,
+    /// By number of [`Program::ahead`], behind the last place of the literal in the text; 0 if it has none.
+    behind_last: Vec<usize>,
     steps: u64,
     /// After this many steps the memo begins, or the search is given up.
     limit: u64,
@@ -134,6 +136,8 @@ impl Machine {
         self.memo_on = false;
         self.asked = false;
         self.hopeless = false;
+        self.behind_last.clear();
+        self.behind_last.resize(program.ahead.len(), UNSET);
         self.steps = 0;
         self.matched = false;
     }
@@ -463,7 +467,15 @@ impl Run<'_> {
         }
         let byte = self.bytes.get(position).copied();
         let open = |way: usize| self.first_set(way).is_none_or(|set| set.has(byte));
-        match note.ways.map(|[first, second]| (open(first), open(second))) {
+        let mut ways = note.ways.map(|[first, second]| (open(first), open(second)));
+        if note.needs != [None; 2]
+            && let Some((first, second)) = &mut ways
+        {
+            for (open, need) in [first, second].into_iter().zip(note.needs) {
+                *open = *open && need.is_none_or(|need| self.is_ahead(need, position));
+            }
+        }
+        match ways {
             Some((true, false)) => Some((first, position)),
             Some((false, true)) => Some((second, position)),
             Some((false, false)) => None,
@@ -472,6 +484,18 @@ impl Run<'_> {
                 Some((first, position))
             }
         }
+    }
+
+    /// Whether a literal of [`Program::ahead`] is at a position or behind it. The text is searched once.
+    fn is_ahead(&mut self, number: usize, position: usize) -> bool {
+        let (Some(finder), Some(known)) = (self.program.ahead.get(number), self.machine.behind_last.get_mut(number))
+        else {
+            return true;
+        };
+        if *known == UNSET {
+            *known = finder.rfind(self.bytes).map_or(0, |last| last + 1);
+        }
+        position < *known
     }
 
     fn holds(&self, place: Assertion, position: usize) -> bool {

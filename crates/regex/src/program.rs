@@ -184,6 +184,8 @@ impl FirstSet {
 pub(crate) struct Note {
     /// First bytes of the two ways of a `Split`.
     pub(crate) ways: Option<[usize; 2]>,
+    /// Literals without which ahead the ways of a `Split` are bound to fail, by index into [`Program::ahead`].
+    pub(crate) needs: [Option<usize>; 2],
     /// First column of the memo, where there is one.
     pub(crate) column: usize,
     /// Marks of the loops around the instruction whose iterations may be empty, the inmost last.
@@ -205,6 +207,8 @@ pub(crate) struct Program {
     /// Groups asked for by conditionals: part of the state the memo knows.
     pub(crate) conditional_groups: Vec<usize>,
     pub(crate) start: Start,
+    /// Literals that some ways need ahead of them.
+    pub(crate) ahead: Vec<memchr::memmem::FinderRev<'static>>,
     /// A literal without which a text has no match.
     pub(crate) needed: Option<Box<memchr::memmem::Finder<'static>>>,
 }
