@@ -47,6 +47,8 @@ enum Note {
     Line {
         prefregex: bool,
         overran: bool,
+        ignored: bool,
+        ignored_by: Option<usize>,
         found: usize,
     },
 }
@@ -109,6 +111,8 @@ impl Filter {
                 notes.push(Note::Line {
                     prefregex: glance.prefregex,
                     overran: glance.overran,
+                    ignored: glance.ignored,
+                    ignored_by: glance.ignored_by,
                     found: glance.found.len(),
                 });
                 glimpses.extend(glance.found.iter().cloned());
@@ -162,10 +166,14 @@ impl Filter {
                 Note::Line {
                     prefregex,
                     overran,
+                    ignored,
+                    ignored_by,
                     found,
                 } => {
                     glance.prefregex = prefregex;
                     glance.overran = overran;
+                    glance.ignored = ignored;
+                    glance.ignored_by = ignored_by;
                     glance.found.clear();
                     for noted in glimpses.by_ref().take(found) {
                         let step = if noted.later { steps.next() } else { None };

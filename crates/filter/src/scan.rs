@@ -11,7 +11,7 @@ use memchr::{memchr, memrchr};
 
 use crate::gate::Gate;
 use crate::matcher::Effort;
-use crate::{Clock, Filter, Memory, Verdict};
+use crate::{Clock, Examination, Filter, Memory, Verdict};
 
 impl Filter {
     /// Judges the lines of a block of whole lines, and tells `each` what became of every line that was looked at closely;
@@ -32,20 +32,39 @@ impl Filter {
         let gate = gate.filter(|gate| self.maxlines <= 1 && gate.sees_bytes());
         let mut vain = 0;
         // The outcome only says who ended it.
-        let _ = self.scan_with(
-            gate,
-            block,
-            at,
-            clock,
-            memory,
-            &mut |line: &[u8], verdict, memory: &Memory| {
-                vain += usize::from(verdict == Verdict::Miss);
-                each(line, verdict, memory)
-            },
-        );
+        let _ = self.scan_with(gate, block, at, clock, memory, &mut |line, effort, memory| {
+            let verdict = self.run(line, None, clock, memory, effort);
+            vain += usize::from(verdict == Verdict::Miss);
+            each(line, verdict, memory)
+        });
         if gate.is_some() {
             let seen = block.get(begin..*at).unwrap_or_default();
             memory.tuning.done(own, &self.rules, seen, vain);
+        }
+    }
+
+    /// Examines the lines of a block of whole lines of which no `failregex` can be ruled out, as [`Filter::examine`] does: what
+    /// it would say of the others is that none matches.
+    pub fn scan_closely(
+        &self,
+        block: &[u8],
+        clock: Clock,
+        memory: &mut Memory,
+        check_all: bool,
+        mut each: impl FnMut(&[u8], &Examination) -> ControlFlow<()>,
+    ) {
+        let own = memory.tuning.take();
+        let gate = own.as_ref().or(self.gate.as_ref());
+        let gate = gate.filter(|gate| self.maxlines <= 1 && gate.sees_bytes());
+        let (mut vain, mut at) = (0, 0);
+        // The outcome only says who ended it.
+        let _ = self.scan_with(gate, block, &mut at, clock, memory, &mut |line, _, memory| {
+            let seen = self.look_closely(line, None, clock, memory, check_all);
+            vain += usize::from(seen.hits.is_empty());
+            each(line, &seen)
+        });
+        if gate.is_some() {
+            memory.tuning.done(own, &self.rules, block, vain);
         }
     }
 
@@ -56,7 +75,7 @@ impl Filter {
         at: &mut usize,
         clock: Clock,
         memory: &mut Memory,
-        each: &mut impl FnMut(&[u8], Verdict, &Memory) -> ControlFlow<()>,
+        look: &mut impl FnMut(&[u8], Effort, &mut Memory) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         while let Some(rest) = block.get(*at..).filter(|rest| !rest.is_empty()) {
             let hit = gate.map_or(Some(0), |gate| gate.first(rest));
@@ -65,13 +84,12 @@ impl Filter {
                 None => rest.len(),
             };
             if let (Some(gate), Some(before)) = (gate, rest.get(..line_start).filter(|before| !before.is_empty())) {
-                self.pass(before, at, gate, clock, memory, each)?;
+                self.pass(before, at, gate, clock, memory, look)?;
             }
             if hit.is_some() {
                 let (line, length) = first_line(rest.get(line_start..).unwrap_or_default());
                 *at += length;
-                let verdict = self.run(line, None, clock, memory, Effort::Plain);
-                each(line, verdict, memory)?;
+                look(line, Effort::Plain, memory)?;
             }
         }
         ControlFlow::Continue(())
@@ -85,7 +103,7 @@ impl Filter {
         gate: &Gate,
         clock: Clock,
         memory: &mut Memory,
-        each: &mut impl FnMut(&[u8], Verdict, &Memory) -> ControlFlow<()>,
+        look: &mut impl FnMut(&[u8], Effort, &mut Memory) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let begin = *at;
         let mut place = 0;
@@ -107,8 +125,7 @@ impl Filter {
             passed = Passed::default();
             place += length;
             *at = begin + place;
-            let verdict = self.run(line, None, clock, memory, Effort::Gated);
-            each(line, verdict, memory)?;
+            look(line, Effort::Gated, memory)?;
             alike = memory.dates.alike().filter(|alike| !gate.may_cross(alike.before()));
         }
         *at = begin + lines.len();

@@ -11,6 +11,7 @@ use stockade_core::Timestamp;
 
 use crate::ahead::Steps;
 use crate::closer::RuleHit;
+use crate::failregex::Rule;
 use crate::gate::Gate;
 use crate::hit::{Hit, Lines, Named};
 use crate::matcher::{RuleOverrun, search};
@@ -41,6 +42,10 @@ pub struct Glance {
     pub prefregex: bool,
     /// The search was given up: it took too many steps.
     pub overran: bool,
+    /// An `ignoreregex` matched that was asked first, or after a `failregex` had matched.
+    pub ignored: bool,
+    /// The first `ignoreregex` that matches the line as a whole; it says nothing if the line is not `ignored`.
+    pub ignored_by: Option<usize>,
     /// The rules that matched, in order: the first only, unless all were asked for.
     pub found: Vec<Glimpse>,
 }
@@ -73,13 +78,12 @@ pub enum Outcome {
 const DAYS: i64 = 3 * 86_400;
 
 impl Filter {
-    /// Whether [`Filter::survey`] can be asked: rules over several lines and those to be ignored need [`Filter::examine`], and
-    /// so do ids put together of several groups.
+    /// Whether [`Filter::survey`] can be asked: rules over several lines need [`Filter::examine`], and so do ids put together
+    /// of several groups.
     pub fn can_survey(&self) -> bool {
         let rules = self.rules.prefregex.iter().chain(&self.rules.failregex);
         let mut names = rules.flat_map(|rule| rule.regex.names());
         self.maxlines <= 1
-            && self.rules.ignoreregex.is_empty()
             && !names.any(|(name, _)| name.starts_with("tuple_"))
             && self.gate.as_ref().is_none_or(Gate::sees_bytes)
     }
@@ -160,7 +164,8 @@ struct Survey<'a, F> {
 
 impl<F: FnMut(Surveyed<'_>)> Survey<'_, F> {
     fn tell(&mut self, line: &[u8], whole: &[u8]) {
-        (self.each)(if self.glance.found.is_empty() && !self.glance.overran {
+        let nothing = self.glance.found.is_empty() && !self.glance.overran && !self.glance.ignored;
+        (self.each)(if nothing {
             Surveyed::Passed {
                 lines: whole,
                 count: 1,
@@ -210,23 +215,29 @@ impl<F: FnMut(Surveyed<'_>)> Survey<'_, F> {
             if !alike.accepts(line) {
                 break;
             }
-            if let Some(rule) = &self.filter.rules.prefregex {
+            let rules = &self.filter.rules;
+            if rules.prefregex.is_some() || !rules.ignoreregex.is_empty() {
                 let cut = alike.cut(line);
                 // The rule sees a line end.
                 let whole = rest
                     .get(cut.end..length)
                     .filter(|_| cut.start == 0 && length == line.len() + 1);
-                let quick = if let Some(subject) = whole {
-                    rule.regex.is_match_ascii(subject)
+                let subject = if let Some(subject) = whole {
+                    subject
                 } else {
                     let joint = &mut memory.buffers.joint;
                     joint.clear();
                     joint.extend_from_slice(line.get(..cut.start).unwrap_or_default());
                     joint.extend_from_slice(line.get(cut.end..).unwrap_or_default());
                     joint.push(b'\n');
-                    rule.regex.is_match_ascii(joint)
+                    joint
                 };
-                let Some(matches) = quick else { break };
+                let quick = |rule: &Rule| rule.regex.is_match_ascii(subject);
+                let prefix = rules.prefregex.as_ref().map_or(Some(false), quick);
+                let Some(matches) = prefix.filter(|_| rules.ignoreregex.iter().all(|rule| quick(rule) == Some(false)))
+                else {
+                    break;
+                };
                 prefixed += u64::from(matches);
             }
             passed = Passed {
@@ -248,6 +259,8 @@ impl<F: FnMut(Surveyed<'_>)> Survey<'_, F> {
     fn look(&mut self, line: &[u8], gate: Option<&Gate>, memory: &mut Memory) {
         self.glance.prefregex = false;
         self.glance.overran = false;
+        self.glance.ignored = false;
+        self.glance.ignored_by = None;
         self.glance.found.clear();
         let mut decoded = std::mem::take(&mut memory.buffers.decoded);
         let mut subject = std::mem::take(&mut memory.buffers.subject);
@@ -280,6 +293,15 @@ impl<F: FnMut(Surveyed<'_>)> Survey<'_, F> {
             let joint = &mut memory.buffers.joint;
             gate.admits(text.as_bytes()) || gate.admits_across(part(0..cut.start), part(cut.end..text.len()), joint)
         });
+        for (index, rule) in filter.rules.ignoreregex.iter().enumerate() {
+            if search(rule, subject, &mut memory.scratch, None)? {
+                self.glance.ignored_by.get_or_insert(index);
+            }
+        }
+        if self.glance.ignored_by.is_some() && filter.ignores_first() {
+            self.glance.ignored = true;
+            return Ok(());
+        }
         let content = match &filter.rules.prefregex {
             None => Some(0..subject.len()),
             Some(rule) if !admitted => {
@@ -302,6 +324,10 @@ impl<F: FnMut(Surveyed<'_>)> Survey<'_, F> {
                 continue;
             }
             let hit = Hit::new(index, rule, content, &memory.scratch, filter, subject, &memory.prefix);
+            if filter.ignores(content, memory)? {
+                self.glance.ignored = true;
+                break;
+            }
             let glimpse = filter.conclude_briefly(&hit, clock, memory, self.later.as_deref_mut());
             self.glance.found.push(glimpse);
             if !self.check_all {

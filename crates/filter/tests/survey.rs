@@ -10,6 +10,8 @@ use stockade_filter::{Clock, Examination, Filter, Memory, Outcome, Surveyed, Ver
 struct Counted {
     line: Vec<u8>,
     overran: bool,
+    /// Whether it is ignored, and the first `ignoreregex` that matches it then.
+    ignored: (bool, Option<usize>),
     found: Vec<(usize, bool, &'static str, Option<Who>)>,
 }
 
@@ -26,6 +28,11 @@ fn of_examination(line: &[u8], seen: &Examination) -> Counted {
     Counted {
         line: line.to_vec(),
         overran: matches!(seen.verdict, Verdict::Overrun(_)),
+        ignored: if seen.verdict == Verdict::Ignored && seen.found.is_empty() {
+            (true, seen.ignored_by.first().copied())
+        } else {
+            (false, None)
+        },
         found: found.collect(),
     }
 }
@@ -94,7 +101,7 @@ fn a_block_is_surveyed_as_its_lines_are_examined_by_all_stock_filters_on_all_sam
                     count.0 += 1;
                     prefixed.0 += u64::from(seen.prefregex);
                     let counted = of_examination(line, &seen);
-                    if counted.overran || !counted.found.is_empty() {
+                    if counted.overran || counted.ignored.0 || !counted.found.is_empty() {
                         expected.push(counted);
                     }
                 }
@@ -120,6 +127,7 @@ fn a_block_is_surveyed_as_its_lines_are_examined_by_all_stock_filters_on_all_sam
                         found.push(Counted {
                             line: line.to_vec(),
                             overran: glance.overran,
+                            ignored: (glance.ignored, glance.ignored_by.filter(|_| glance.ignored)),
                             found: hits.collect(),
                         });
                     }

@@ -20,7 +20,7 @@ use super::archive::{self, Packing};
 use super::blocks::Blocks;
 use super::cores::{Division, Guesses, Survey, Told};
 use super::options::Options;
-use super::progress::Progress;
+use super::progress::{Place, Progress};
 use super::reading::Reading;
 use super::rules::Rules;
 use crate::server::journal::date as journal_date;
@@ -159,11 +159,52 @@ impl Input {
                 };
                 out(surveyed);
             }
-            Told::End => progress.advance(std::mem::take(&mut lines), read.load(Ordering::Relaxed), size),
+            Told::End => {
+                let bytes = read.load(Ordering::Relaxed);
+                progress.advance(std::mem::take(&mut lines), Place { bytes, size });
+            }
         })?;
         progress.end();
         tell_damage(&name, packing, &blocks, read.load(Ordering::Relaxed));
         Ok(guesses)
+    }
+
+    /// Calls back with the lines of a file, many at a time, and how much of it was read by then.
+    pub(super) fn blocks(
+        self,
+        progress: &mut Progress,
+        mut out: impl FnMut(&mut Progress, &[u8], Place) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Self::File {
+            name,
+            mut blocks,
+            packing,
+            read,
+            size,
+            ..
+        } = self
+        else {
+            return Ok(());
+        };
+        let place = || Place {
+            bytes: read.load(Ordering::Relaxed),
+            size,
+        };
+        // Of a plain file reading costs next to nothing.
+        let is_plain = packing.is_none() && size.is_some();
+        if is_plain || thread::available_parallelism().is_ok_and(|all| all.get() < 2) {
+            blocks.each(|block| out(progress, block, place()))?;
+        } else {
+            let mut reading = Reading::begin(blocks, usize::MAX)?;
+            while let Some(block) = reading.next() {
+                out(progress, &block, place())?;
+                reading.reuse(block);
+            }
+            blocks = reading.end()?;
+        }
+        progress.end();
+        tell_damage(&name, packing, &blocks, place().bytes);
+        Ok(())
     }
 
     /// Calls back with every line but empty ones and comments, without its end. A last line without an end is none: more of
@@ -180,43 +221,19 @@ impl Input {
                 .map(|line| line.strip_suffix('\r').unwrap_or(line).as_bytes())
                 .filter(|line| is_wanted(line))
                 .try_for_each(|text| out(Line { text, given: None })),
-            Self::File {
-                name,
-                mut blocks,
-                packing,
-                read,
-                size,
-                ..
-            } => {
-                let mut tell = |block: &[u8]| {
-                    lines(block).try_for_each(|text| {
-                        progress.advance(1, read.load(Ordering::Relaxed), size);
-                        out(Line { text, given: None })
-                    })
-                };
-                // Of a plain file reading costs next to nothing.
-                if packing.is_none() && size.is_some() || thread::available_parallelism().is_ok_and(|all| all.get() < 2)
-                {
-                    blocks.each(tell)?;
-                } else {
-                    let mut reading = Reading::begin(blocks, usize::MAX)?;
-                    while let Some(block) = reading.next() {
-                        tell(&block)?;
-                        reading.reuse(block);
-                    }
-                    blocks = reading.end()?;
-                }
-                progress.end();
-                tell_damage(&name, packing, &blocks, read.load(Ordering::Relaxed));
-                Ok(())
-            }
+            Self::File { .. } => self.blocks(progress, |progress, block, place| {
+                lines(block).try_for_each(|text| {
+                    progress.advance(1, place);
+                    out(Line { text, given: None })
+                })
+            }),
             Self::Journal { mut reader, .. } => {
                 let zone = jiff::tz::TimeZone::system();
                 let mut text = Vec::new();
                 let mut bytes = 0;
                 while let Some(entry) = reader.next_entry() {
                     bytes += u64::try_from(entry.line.len()).unwrap_or(0);
-                    progress.advance(1, bytes, None);
+                    progress.advance(1, Place { bytes, size: None });
                     text.clear();
                     text.extend(journal_date(entry.time, &zone).bytes());
                     text.push(b' ');

@@ -30,7 +30,7 @@ use std::time::Instant;
 use input::Input;
 use options::{Options, Request};
 use rules::Rules;
-use scan::Tally;
+use scan::{Printing, Tally};
 
 /// Why the tool stops, as it is printed.
 #[derive(Debug)]
@@ -99,7 +99,15 @@ fn test(options: &Options, terminal: bool, out: &mut impl Write) -> Result<(), S
     }
     let began = Instant::now();
     if let Some(token) = &options.out {
-        return Ok(scan::print_failures(input, &rules, options, token, terminal, out)?);
+        let printing = Printing {
+            rules: &rules,
+            options,
+            token,
+            terminal,
+            now: scan::now(),
+            plain: false,
+        };
+        return Ok(printing.print(input, out)?);
     }
     let mut tally = Tally::new(&rules, options);
     tally.read(input)?;

@@ -6,9 +6,18 @@ use std::time::{Duration, Instant};
 /// Whoever waits less is told nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two tellings.
-const INTERVAL: Duration = Duration::from_millis(200);
+const INTERVAL: Duration = Duration::from_millis(100);
 /// Lines between two looks at the clock.
 const LOOK: u32 = 256;
+
+/// How far reading has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Read so far.
+    pub(super) bytes: u64,
+    /// Of so many, if that is known.
+    pub(super) size: Option<u64>,
+}
 
 /// A line on the terminal that is written over and taken away at the end; never in a pipe or a file.
 pub(super) struct Progress {
@@ -16,7 +25,6 @@ pub(super) struct Progress {
     began: Instant,
     told: Option<Instant>,
     lines: u64,
-    bytes: u64,
     until_look: u32,
 }
 
@@ -28,15 +36,13 @@ impl Progress {
             began: Instant::now(),
             told: None,
             lines: 0,
-            bytes: 0,
             until_look: LOOK,
         }
     }
 
-    /// Counts lines; `bytes` were read in all, out of `size` if that is known.
-    pub(super) fn advance(&mut self, lines: u64, bytes: u64, size: Option<u64>) {
+    /// Counts lines.
+    pub(super) fn advance(&mut self, lines: u64, place: Place) {
         self.lines += lines;
-        self.bytes = bytes;
         self.until_look = self.until_look.saturating_sub(u32::try_from(lines).unwrap_or(u32::MAX));
         if self.until_look > 0 {
             return;
@@ -51,17 +57,9 @@ impl Progress {
             return;
         }
         self.told = Some(now);
-        let part = size.filter(|size| *size > 0).map_or(String::new(), |size| {
-            let percent = (u128::from(self.bytes) * 100 / u128::from(size)).min(100);
-            format!(" ({percent} %)")
-        });
+        let text = told(self.lines, place, now - self.began);
         // `\x1b[K` clears what an earlier, longer telling has left.
-        let text = format!(
-            "\r{} lines, {} MB{part} read\x1b[K",
-            grouped(self.lines),
-            self.bytes / 1_000_000
-        );
-        self.write(&text);
+        self.write(&format!("\r{text}\x1b[K"));
     }
 
     /// Takes the line away.
@@ -85,6 +83,32 @@ impl Drop for Progress {
     }
 }
 
+/// Columns of the bar.
+const BAR: u64 = 24;
+
+/// How far reading has come after so much time: `bytes` of `size`, if that is known. Less than 80 columns.
+fn told(lines: u64, Place { bytes, size }: Place, after: Duration) -> String {
+    let millis = after.as_millis().max(1);
+    let per_second = u64::try_from(u128::from(lines) * 1_000 / millis).unwrap_or(u64::MAX);
+    let per_second = grouped(per_second);
+    let Some(size) = size.filter(|size| *size > 0) else {
+        let megabytes = bytes / 1_000_000;
+        return format!("{} lines, {per_second} lines/s, {megabytes} MB read", grouped(lines));
+    };
+    // A log that grows may be read beyond what was its end.
+    let bytes = bytes.min(size);
+    let part = |of: u64| u64::try_from(u128::from(bytes) * u128::from(of) / u128::from(size)).unwrap_or(of);
+    let done = "#".repeat(usize::try_from(part(BAR)).unwrap_or_default());
+    let left = u128::from(size - bytes) * millis / u128::from(bytes.max(1)) / 1_000;
+    let left = match (left / 3600, left / 60 % 60, left % 60) {
+        (0, minutes, seconds) => format!("{minutes}:{seconds:02}"),
+        (hours @ 0..100, minutes, seconds) => format!("{hours}:{minutes:02}:{seconds:02}"),
+        _ => "days".to_owned(),
+    };
+    let width = usize::try_from(BAR).unwrap_or_default();
+    format!("[{done:<width$}] {:>3} %  {per_second} lines/s  {left} left", part(100))
+}
+
 /// `1234567` as `1,234,567`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -96,4 +120,51 @@ fn grouped(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_tells_the_part_the_speed_and_the_time_left() {
+        let cases = [
+            (
+                (1_500_000, 50, Some(200), 2_000),
+                "[######                  ]  25 %  750,000 lines/s  0:06 left",
+            ),
+            (
+                (10, 300, Some(200), 1_000),
+                "[########################] 100 %  10 lines/s  0:00 left",
+            ),
+            (
+                (10, 1, Some(4_000), 1_500),
+                "[                        ]   0 %  6 lines/s  1:39:58 left",
+            ),
+            (
+                (0, 0, Some(1 << 40), 1_000),
+                "[                        ]   0 %  0 lines/s  days left",
+            ),
+            (
+                (1_234_567, 98_000_000, None, 1_000),
+                "1,234,567 lines, 1,234,567 lines/s, 98 MB read",
+            ),
+            ((3, 70, Some(0), 0), "3 lines, 3,000 lines/s, 0 MB read"),
+        ];
+        for ((lines, bytes, size, millis), expected) in cases {
+            assert_eq!(
+                told(lines, Place { bytes, size }, Duration::from_millis(millis)),
+                expected
+            );
+        }
+        let longest = told(
+            u64::MAX,
+            Place {
+                bytes: 1,
+                size: Some(u64::MAX),
+            },
+            Duration::from_secs(1 << 40),
+        );
+        assert!(longest.len() < 80, "{longest}");
+    }
 }

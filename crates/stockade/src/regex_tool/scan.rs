@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::time::SystemTime;
 
 use stockade_core::Timestamp;
@@ -30,11 +31,7 @@ struct Prober<'a> {
 }
 
 impl<'a> Prober<'a> {
-    fn new(rules: &'a Rules) -> Self {
-        let since = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let now = Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+    fn new(rules: &'a Rules, now: Timestamp) -> Self {
         Self {
             rules,
             clock: Clock {
@@ -53,18 +50,26 @@ impl<'a> Prober<'a> {
             None => filter.examine(line.text, self.clock, &mut self.memory, check_all),
         }
     }
+}
 
-    /// When what a line tells happened.
-    fn moment(&self, line: Line<'_>, seen: &Examination) -> Moment {
-        let date = seen.date.as_ref();
-        let said = line.given.map(|given| given.at).or_else(|| date?.time);
-        Moment {
-            at: said.unwrap_or(self.clock.now),
-            // Lines seen together have a time, whatever the last of them says.
-            // So has one that is known to have no date.
-            known: said.is_some() || self.rules.filter.spans_lines() || date.is_some_and(|date| date.range.is_empty()),
-            zoned: said.is_some() && date.is_some_and(|date| date.zoned),
-        }
+/// The time.
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// When what a line tells happened.
+fn moment(rules: &Rules, clock: Clock, line: Line<'_>, seen: &Examination) -> Moment {
+    let date = seen.date.as_ref();
+    let said = line.given.map(|given| given.at).or_else(|| date?.time);
+    Moment {
+        at: said.unwrap_or(clock.now),
+        // Lines seen together have a time, whatever the last of them says.
+        // So has one that is known to have no date.
+        known: said.is_some() || rules.filter.spans_lines() || date.is_some_and(|date| date.range.is_empty()),
+        zoned: said.is_some() && date.is_some_and(|date| date.zoned),
     }
 }
 
@@ -207,7 +212,7 @@ impl<'a> Tally<'a> {
         if self.is_survey(&input) {
             return self.survey(input);
         }
-        let mut prober = Prober::new(self.rules);
+        let mut prober = Prober::new(self.rules, now());
         let no_dates = matches!(input, Input::Journal { .. }) && self.rules.settings.datepattern.is_none();
         let mut dates = vec![0_u64; self.rules.filter.date_templates().count()];
         let mut progress = Progress::new(false);
@@ -224,7 +229,7 @@ impl<'a> Tally<'a> {
                     self.prefixes.push(python::dictionary(groups));
                 }
             }
-            let moment = prober.moment(line, &seen);
+            let moment = moment(self.rules, prober.clock, line, &seen);
             self.line(line, &seen, moment);
             Ok(())
         })?;
@@ -255,7 +260,7 @@ impl<'a> Tally<'a> {
     /// The short way through a file: what comes out is what [`Self::line`] makes of each line.
     fn survey(&mut self, input: Input) -> io::Result<()> {
         let filter = &self.rules.filter;
-        let prober = Prober::new(self.rules);
+        let prober = Prober::new(self.rules, now());
         let mut memory = prober.memory;
         let survey = Survey {
             filter,
@@ -279,6 +284,12 @@ impl<'a> Tally<'a> {
 
     fn glance(&mut self, line: &[u8], glance: &Glance) {
         self.prefregex += u64::from(glance.prefregex);
+        if glance.ignored {
+            if let Some(count) = glance.ignored_by.and_then(|index| self.ignoreregex.get_mut(index)) {
+                *count += 1;
+            }
+            return self.ignored.add_bytes(line);
+        }
         self.overruns += u64::from(glance.overran);
         let (mut any, mut harmless) = (false, false);
         for hit in &glance.found {
@@ -380,42 +391,84 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// Prints what `-o` asks for, of each failure, and nothing else.
-pub(super) fn print_failures(
-    input: Input,
-    rules: &Rules,
-    options: &Options,
-    token: &str,
-    terminal: bool,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let mut prober = Prober::new(rules);
-    let mut names = Names::default();
-    let mut progress = Progress::new(terminal);
-    input.each(&mut progress, |line| {
-        let seen = prober.look(line, false);
+/// What `-o` asks for.
+pub(super) struct Printing<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) options: &'a Options,
+    pub(super) token: &'a str,
+    /// Results go to a terminal.
+    pub(super) terminal: bool,
+    pub(super) now: Timestamp,
+    /// Goes the long way, line by line; for tests of the short one.
+    pub(super) plain: bool,
+}
+
+impl Printing<'_> {
+    /// Prints what is asked for, of each failure, and nothing else.
+    pub(super) fn print(&self, input: Input, out: &mut impl Write) -> io::Result<()> {
+        let mut prober = Prober::new(self.rules, self.now);
+        let mut names = Names::default();
+        let mut progress = Progress::new(self.terminal);
+        let filter = &self.rules.filter;
+        let is_file = matches!(input, Input::File { .. });
+        if is_file && !self.options.invert && !filter.spans_lines() && !self.plain {
+            // Of a line that no rule matches nothing is printed.
+            return input.blocks(&mut progress, |progress, block, place| {
+                let mut written = Ok(());
+                let clock = prober.clock;
+                filter.scan_closely(block, clock, &mut prober.memory, false, |text, seen| {
+                    let line = Line { text, given: None };
+                    written = self
+                        .print_found(seen, moment(self.rules, clock, line, seen), &mut names, out)
+                        .map(drop);
+                    match written {
+                        Ok(()) => ControlFlow::Continue(()),
+                        Err(_) => ControlFlow::Break(()),
+                    }
+                });
+                let lines = memchr::memchr_iter(b'\n', block).count();
+                progress.advance(u64::try_from(lines).unwrap_or(u64::MAX), place);
+                written
+            });
+        }
+        input.each(&mut progress, |line| {
+            let seen = prober.look(line, false);
+            let moment = moment(self.rules, prober.clock, line, &seen);
+            let any = self.print_found(&seen, moment, &mut names, out)?;
+            if self.options.invert && !any {
+                writeln!(out, "{}", String::from_utf8_lossy(line.text))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Prints the failures of a line; `false` if there are none.
+    fn print_found(
+        &self,
+        seen: &Examination,
+        moment: Moment,
+        names: &mut Names,
+        out: &mut impl Write,
+    ) -> io::Result<bool> {
         let mut any = false;
         for hit in seen.found.iter().filter(|hit| !hit.helps) {
             let Verdict::Match(found) = &hit.verdict else { continue };
             for id in names.ids(&found.who) {
                 any = true;
-                if options.invert {
+                if self.options.invert {
                     continue;
                 }
                 let failure = Failure {
                     id,
-                    moment: prober.moment(line, &seen),
+                    moment,
                     lines: &found.lines,
                     groups: &hit.groups,
                 };
-                for shown in failure.show(token) {
+                for shown in failure.show(self.token) {
                     writeln!(out, "{shown}")?;
                 }
             }
         }
-        if options.invert && !any {
-            writeln!(out, "{}", String::from_utf8_lossy(line.text))?;
-        }
-        Ok(())
-    })
+        Ok(any)
+    }
 }

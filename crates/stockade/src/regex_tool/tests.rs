@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use stockade_core::Timestamp;
 use testkit::TempDir;
 
 use super::cores::{Division, Guesses};
 use super::input::Input;
 use super::options::{self, Request};
-use super::scan::Tally;
+use super::scan::{Printing, Tally};
 use super::{report, rules};
 
 /// How a log is gone through.
@@ -50,6 +51,27 @@ fn printed(words: &[&str], way: Way) -> (String, bool, Guesses) {
     (String::from_utf8(out).unwrap(), short, tally.guesses)
 }
 
+/// What `-o` prints.
+fn picked(words: &[&str], plain: bool) -> String {
+    let Ok(Request::Test(options)) = options::parse(words.iter().map(Into::into).collect()) else {
+        panic!("{words:?} is a command line");
+    };
+    let rules = rules::read(&options, &mut String::new()).unwrap();
+    let input = Input::open(&options, &rules).unwrap();
+    let printing = Printing {
+        rules: &rules,
+        options: &options,
+        token: options.out.as_deref().unwrap(),
+        terminal: false,
+        // Lines without a date are printed with it.
+        now: Timestamp::from_secs(1_795_305_600),
+        plain,
+    };
+    let mut out = Vec::new();
+    printing.print(input, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
 /// A line, and what becomes of it in transit.
 fn damaged(line: &[u8], seed: usize) -> Vec<u8> {
     let at = seed * 7919 % (line.len() + 1);
@@ -87,7 +109,7 @@ fn the_short_way_prints_what_the_long_way_prints_for_all_stock_filters() {
         .collect();
     let dir = TempDir::new("regex-short-way");
     let log = dir.join("t.log");
-    let (mut compared, mut hits) = (0, 0);
+    let (mut compared, mut hits, mut printed_lines) = (0, 0, 0);
     for (number, sample) in samples.iter().enumerate() {
         let name = sample.file_name().unwrap().to_str().unwrap();
         let filter = format!("filter.d/{name}");
@@ -107,16 +129,37 @@ fn the_short_way_prints_what_the_long_way_prints_for_all_stock_filters() {
         std::fs::write(&log, lines).unwrap();
         let log = log.to_str().unwrap();
         let all = ["--print-all-matched", "--print-all-missed", "--print-all-ignored"];
-        for more in [&[][..], &all, &["--no-check-all", "-d", "^%b %d %H:%M:%S"]] {
-            let words = [more, &[log, &filter]].concat();
+        for token in ["row", "<ip-rev> <F-*> <msg>"] {
+            let words = ["-o", token, log, &filter];
+            let (short, long) = (picked(&words, false), picked(&words, true));
+            let different = short.lines().zip(long.lines()).find(|(short, long)| short != long);
+            assert_eq!(different, None, "{words:?}");
+            assert_eq!(short.len(), long.len(), "{words:?}");
+            printed_lines += short.lines().count();
+        }
+        // What is to be ignored is asked before the rules or after them, by how many there are.
+        let ignore = ["\\b(?:[12]\\d?|user\\w*)\\b", "(?<=[.: ])9", "$^"].map(|rule| format!("^.*{rule}"));
+        let many = dir.join("ignore.conf");
+        std::fs::write(&many, format!("[Definition]\nignoreregex = {}\n", ignore.join("\n  "))).unwrap();
+        for (more, last) in [
+            (&[][..], &[][..]),
+            (&all, &[]),
+            (&["--no-check-all", "-d", "^%b %d %H:%M:%S"], &[]),
+            (&all, &[&ignore[0][..]]),
+            (&["--no-check-all"], &[many.to_str().unwrap()]),
+        ] {
+            let words = [more, &[log, &filter], last].concat();
             let ((short, taken, _), (long, ..)) = (printed(&words, Way::Short), printed(&words, Way::Plain));
             assert_eq!(short, long, "{words:?}");
             compared += usize::from(taken);
             hits += usize::from(!short.contains(" 0 matched, "));
         }
     }
-    println!("{compared} reports compared, {hits} with matches");
-    assert!(compared > 50 && hits > 50, "{compared} {hits}");
+    println!("{compared} reports compared, {hits} with matches, {printed_lines} lines of -o");
+    assert!(
+        compared > 50 && hits > 50 && printed_lines > 1_000,
+        "{compared} {hits} {printed_lines}"
+    );
 }
 
 /// Lines with other dates than those of a sample.
@@ -189,7 +232,8 @@ fn many_threads_print_what_one_prints_for_all_stock_filters_however_often_guesse
             (changing(&damaged, number), &[]),
         ] {
             std::fs::write(&log, lines).unwrap();
-            let words = [more, &[log.to_str().unwrap(), &filter]].concat();
+            let ignore = ["^.*\\b[12]\\d?\\b"].repeat(usize::from(more.is_empty()));
+            let words = [more, &[log.to_str().unwrap(), &filter], &ignore].concat();
             let (one, taken, _) = printed(&words, Way::Short);
             if !taken {
                 continue;

@@ -43,6 +43,41 @@ fn progress_is_told_on_a_terminal_and_taken_away() {
 }
 
 #[test]
+fn a_bar_is_drawn_for_a_file_and_taken_away() {
+    if !testkit::requires(&["script"]) {
+        return;
+    }
+    let dir = TempDir::new("regex-bar");
+    let program = dir.join("fail2ban-regex");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_stockade"), &program).unwrap();
+    // `-v` goes line by line, which takes long enough sooner.
+    let words = format!("{} -v t.log 'from <HOST>'", program.display());
+    let mut text = "2026-11-22 13:00:01 nothing of interest\n".repeat(100_000);
+    let told = loop {
+        dir.write("t.log", &text);
+        let mut tool = Daemon::start(
+            Command::new("script")
+                .args(["-qfec", &words, "/dev/null"])
+                .current_dir(dir.path()),
+        );
+        assert!(tool.wait(3 * SOON).success());
+        if tool.stdout().contains(" left") {
+            break tool.stdout();
+        }
+        assert!(text.len() < 1 << 30, "no bar: {}", tool.stdout());
+        text = text.repeat(3);
+    };
+    let (before, after) = told.split_once("Results").unwrap();
+    let mut bars = before.split('\r').filter(|drawn| drawn.starts_with('['));
+    assert!(
+        bars.all(|bar| bar.contains(" %  ") && bar.contains(" lines/s  ") && bar.ends_with(" left\x1b[K")),
+        "{told:?}"
+    );
+    assert!(before.trim_end().ends_with("\r\x1b[K"), "{told:?}");
+    assert!(!after.contains('\x1b'), "{told:?}");
+}
+
+#[test]
 fn nothing_of_progress_gets_into_a_pipe() {
     let dir = TempDir::new("regex-no-progress");
     dir.write("t.log", "2026-11-22 13:00:01 nothing of interest\n".repeat(100_000));
