@@ -155,7 +155,7 @@ pub enum Event<'a> {
         /// Its path.
         path: &'a Path,
     },
-    /// The end of a file was reached for the first time: its jails are in operation.
+    /// All that stood in a file when it was opened was read, or its end was reached for the first time: its jails are in operation.
     CaughtUp {
         /// The file.
         file: FileId,

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use memchr::{memchr, memrchr};
 use rustix::fs::{Mode, OFlags, SeekFrom};
@@ -56,6 +56,9 @@ pub(crate) struct Mark {
     first_line: Option<FirstLine>,
 }
 
+/// How soon after it was opened lines of a file count as new although its end was not reached yet. Dates may be a minute off.
+const NEWS: Duration = Duration::from_secs(30);
+
 /// What a look at a file gave.
 pub(crate) enum Fetched {
     /// That many bytes; `last` if the end of the file was reached.
@@ -82,6 +85,9 @@ pub(crate) struct Tail {
     pub(crate) caught_up: bool,
     /// The number of its last turn to be read.
     pub(crate) turn: u64,
+    /// How long the file was when it was opened: what stands behind that is new.
+    news_from: u64,
+    opened: Instant,
     /// The file that stood at this path before: its lines come first.
     pub(crate) predecessor: Option<FileId>,
     /// inotify does not tell of changes.
@@ -110,6 +116,7 @@ pub(crate) fn open(path: &Path) -> io::Result<(File, std::fs::Metadata)> {
 impl Tail {
     pub(crate) fn new(file: File, identity: Identity, path: PathBuf, offset: u64, now: Instant) -> Self {
         let context = context_before(&file, offset);
+        let news_from = file.metadata().map_or(u64::MAX, |metadata| metadata.len());
         let mut tail = Self {
             file,
             identity,
@@ -122,6 +129,8 @@ impl Tail {
             ready: true,
             caught_up: false,
             turn: 0,
+            news_from,
+            opened: now,
             predecessor: None,
             polled: false,
             twin: false,
@@ -192,8 +201,9 @@ impl Tail {
         }
         let mut before = [0; CONTEXT_BYTES];
         let before = before.get_mut(..context.len()).unwrap_or_default();
+        let wanted = self.up_to_news();
         let space = buffer
-            .get_mut(unfinished.len()..unfinished.len() + BLOCK_BYTES)
+            .get_mut(unfinished.len()..unfinished.len() + wanted)
             .unwrap_or_default();
         let from = self
             .lines
@@ -219,8 +229,39 @@ impl Tail {
         }
         Ok(Fetched::Bytes {
             length,
-            last: length < BLOCK_BYTES,
+            last: length < wanted || (wanted < BLOCK_BYTES && self.ends_behind(length)),
         })
+    }
+
+    /// From now on its jails are in operation.
+    pub(crate) fn catch_up(&mut self, id: FileId, out: &mut dyn FnMut(Event<'_>)) {
+        if !std::mem::replace(&mut self.caught_up, true) {
+            out(Event::CaughtUp {
+                file: id,
+                sources: &self.sources,
+                path: &self.path,
+            });
+        }
+    }
+
+    fn ends_behind(&self, length: usize) -> bool {
+        let end = self.lines.position() + u64::try_from(length).unwrap_or(0);
+        self.file.metadata().is_ok_and(|metadata| metadata.len() <= end)
+    }
+
+    /// How much to read at once: what was there when the file was opened and what came after do not go into one block.
+    fn up_to_news(&self) -> usize {
+        let old = self.news_from.saturating_sub(self.lines.position());
+        match usize::try_from(old) {
+            Ok(old @ 1..BLOCK_BYTES) if !self.caught_up => old,
+            _ => BLOCK_BYTES,
+        }
+    }
+
+    /// Whether all was read that stood there when the file was opened. Whoever comes so far only later is still behind, and the
+    /// end of the file counts.
+    pub(crate) fn has_news(&self, now: Instant) -> bool {
+        self.lines.position() >= self.news_from && now.saturating_duration_since(self.opened) < NEWS
     }
 
     /// How many bytes stand behind those just fetched.

@@ -164,6 +164,20 @@ impl Watcher {
         id
     }
 
+    /// Opens the files of sources that were added, without reading them: what is written from now on is new.
+    pub fn open_added(&mut self, out: &mut dyn FnMut(Event<'_>)) {
+        let now = Instant::now();
+        let added: Vec<_> = self
+            .sources
+            .iter()
+            .filter(|(_, source)| source.dirty && !source.begun)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in added {
+            self.refresh(id, now, out);
+        }
+    }
+
     /// Forgets a source and closes the files nobody else wants. An unknown one is ignored.
     pub fn remove(&mut self, source: SourceId) {
         self.sources.remove(&source);
@@ -484,6 +498,9 @@ impl Watcher {
     fn deliver(&mut self, id: FileId, buffer: &mut [u8], length: usize, now: Instant, out: &mut dyn FnMut(Event<'_>)) {
         let Some(tail) = self.tails.get_mut(&id) else { return };
         let mut cut = None;
+        if tail.has_news(now) {
+            tail.catch_up(id, out);
+        }
         if length > 0 {
             tail.last_data = now;
             let left = tail.left_behind(length);
@@ -518,17 +535,10 @@ impl Watcher {
             self.problems.push((tail.sources.first().copied(), error));
         }
         if !tail.ready {
-            if !tail.caught_up {
-                tail.caught_up = true;
-                out(Event::CaughtUp {
-                    file: id,
-                    sources: &tail.sources,
-                    path: &tail.path,
-                });
-            }
-            if tail.twin {
-                self.merge(id, out);
-            }
+            tail.catch_up(id, out);
+        }
+        if !tail.ready && tail.twin {
+            self.merge(id, out);
         }
     }
 

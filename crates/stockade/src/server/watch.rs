@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ use super::matching::{Block, ReadTo, Rules, Upto, Work, Workers};
 
 /// After an error that concerns all files, wait this long before trying again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a command waits for logs to be opened: a file system may hang.
+const OPENING: Duration = Duration::from_millis(100);
 
 /// So long more orders are waited for after one that lets a jail read, and so long altogether.
 const GATHER: Duration = Duration::from_millis(20);
@@ -43,7 +45,12 @@ type Places = HashMap<JailName, Vec<(PathBuf, Position)>>;
 /// What the thread is told.
 enum Order {
     /// This jail reads these logs with these rules; replaces what it did before.
-    Set { rules: Arc<Rules>, logs: Vec<LogPath> },
+    Set {
+        rules: Arc<Rules>,
+        logs: Vec<LogPath>,
+        /// Told when the logs are open.
+        opened: SyncSender<()>,
+    },
     /// This jail reads nothing any more.
     Drop(JailName),
     /// There is a database, and so far jails had read logs in an earlier run.
@@ -108,10 +115,14 @@ impl Watch {
         if let Some((_, journal)) = &self.threads {
             journal.drop_jail(&rules.jail);
         }
+        let (opened, is_open) = sync_channel(1);
         self.order(Order::Set {
             rules: Arc::clone(rules),
             logs: logs.to_vec(),
+            opened,
         });
+        // What is written after the command was answered is new, even if it has no date. Late or never, it goes on all the same.
+        let _ = is_open.recv_timeout(OPENING);
     }
 
     /// Lets a jail read the journal, and no log.
@@ -256,7 +267,16 @@ impl State {
                 match inbox.recv_timeout(wait) {
                     Ok(order) => {
                         ordered |= matches!(order, Order::Set { .. });
+                        let opened = match &order {
+                            Order::Set { opened, .. } => Some(opened.clone()),
+                            _ => None,
+                        };
                         self.obey(&mut watcher, order);
+                        watcher.open_added(&mut |event| self.event(&event, outbox));
+                        if let Some(opened) = opened {
+                            // Whoever asked may have given up waiting.
+                            let _ = opened.try_send(());
+                        }
                     }
                     Err(RecvTimeoutError::Timeout) => break,
                     Err(RecvTimeoutError::Disconnected) => return,
@@ -280,7 +300,7 @@ impl State {
                     watcher.remove(source);
                 }
             }
-            Order::Set { rules, logs } => {
+            Order::Set { rules, logs, .. } => {
                 let mut old = self
                     .jails
                     .remove(&rules.jail)
