@@ -434,6 +434,8 @@ impl State {
                 self.info(&format!("Removed logfile: '{}', waiting for a new one", path.display()));
             }
             Event::Closed { file } => {
+                // Its sources may have gone over to another tail of the same file.
+                self.generation = self.generation.wrapping_add(1);
                 if let Some(known) = self.files.remove(file) {
                     outbox.give(known.number, Work::Forget(known.number));
                 }
