@@ -31,8 +31,13 @@ impl World {
             net: Network::new(),
             dir,
         };
-        let database = format!("[Definition]\ndbfile = {}\n", world.path("db"));
-        world.dir.write("etc/fail2ban.local", database);
+        // A reload takes what stands here, whatever the command line said at the start.
+        let settings = format!(
+            "[Definition]\ndbfile = {}\nlogtarget = {}\n",
+            world.path("db"),
+            world.path("fail2ban.log")
+        );
+        world.dir.write("etc/fail2ban.local", settings);
         world.jail_local(jail_local);
         world.append("");
         world
