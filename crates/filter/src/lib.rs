@@ -305,6 +305,43 @@ impl Filter {
     ///
     /// `zone` is the server's local zone, for dates that name none.
     pub fn new(settings: &FilterSettings, zone: &TimeZone) -> Result<Self, Vec<FilterError>> {
+        let (rules, dates, encoding) = Self::parts(settings, zone, |zones| {
+            let zone_given = zones.given.is_some();
+            let mut dates = Detector::new(settings.datepattern.as_deref(), zones)?;
+            dates.zone_given = zone_given;
+            Ok(dates)
+        })?;
+        let texts = |rules: &[failregex::Rule]| rules.iter().map(|rule| rule.text.clone()).collect();
+        let shown = Shown {
+            failregex: texts(&rules.failregex),
+            ignoreregex: texts(&rules.ignoreregex),
+        };
+        let gate = Gate::new(&rules);
+        Ok(Self {
+            rules,
+            shown,
+            dates,
+            gate,
+            usedns: settings.usedns,
+            maxlines: settings.maxlines,
+            encoding,
+        })
+    }
+
+    /// Every fault that [`Filter::new`] finds; takes a part of its time.
+    pub fn check(settings: &FilterSettings) -> Result<(), Vec<FilterError>> {
+        Self::parts(settings, &TimeZone::UTC, |_| {
+            Detector::check(settings.datepattern.as_deref())
+        })
+        .map(drop)
+    }
+
+    /// The rules, what `dates` makes of the zones, and the encoding; or all that is wrong with them.
+    fn parts<D>(
+        settings: &FilterSettings,
+        zone: &TimeZone,
+        dates: impl FnOnce(Zones) -> Result<D, Vec<(usize, String, String)>>,
+    ) -> Result<(Rules, D, Encoding), Vec<FilterError>> {
         let mut faults = Vec::new();
         let rules = Rules::new(settings).map_err(|errors| faults.extend(errors)).ok();
         let given = settings
@@ -338,7 +375,7 @@ impl Filter {
                 mend: "logtimezone = UTC+02:00, an abbreviation such as CET, or a name such as Europe/Berlin".into(),
             });
         }
-        let dates = Detector::new(settings.datepattern.as_deref(), zones).map_err(|errors| {
+        let dates = dates(zones).map_err(|errors| {
             faults.extend(errors.into_iter().map(|(index, pattern, message)| FilterError {
                 option: "datepattern",
                 index,
@@ -352,24 +389,7 @@ impl Filter {
             }));
         });
         match (rules, dates) {
-            (Some(rules), Ok(mut dates)) if faults.is_empty() => {
-                dates.zone_given = given.is_some();
-                let texts = |rules: &[failregex::Rule]| rules.iter().map(|rule| rule.text.clone()).collect();
-                let shown = Shown {
-                    failregex: texts(&rules.failregex),
-                    ignoreregex: texts(&rules.ignoreregex),
-                };
-                let gate = Gate::new(&rules);
-                Ok(Self {
-                    rules,
-                    shown,
-                    dates,
-                    gate,
-                    usedns: settings.usedns,
-                    maxlines: settings.maxlines,
-                    encoding: encoding.unwrap_or_default(),
-                })
-            }
+            (Some(rules), Ok(dates)) if faults.is_empty() => Ok((rules, dates, encoding.unwrap_or_default())),
             _ => Err(faults),
         }
     }

@@ -4,6 +4,8 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Builder};
 
 use stockade_action::Action;
 use stockade_config::{
@@ -43,7 +45,6 @@ const PACKAGES: &[(&str, &str)] = &[
 /// Reads a configuration; what is wrong with rules and actions is among its diagnostics, and their jails have a problem.
 pub fn load(dir: &Path, overrides: &Overrides) -> Config {
     let mut config = stockade_config::load(dir, overrides);
-    let mut found = Vec::new();
     for jail in &mut config.jails {
         if let Some(problem) = &mut jail.problem {
             // The server's log is to say more than Fail2Ban's words for it.
@@ -53,19 +54,53 @@ pub fn load(dir: &Path, overrides: &Overrides) -> Config {
             if let Some(finding) = config.diagnostics.iter().find(of_jail) {
                 *problem = one_line(finding);
             }
-            continue;
         }
-        let before = found.len();
-        examine(jail, &mut found);
-        let first = found
-            .get(before..)
-            .unwrap_or_default()
-            .iter()
-            .find(|finding| finding.severity == Severity::Error);
-        jail.problem = first.map(one_line);
     }
-    config.diagnostics.append(&mut found);
+    config.diagnostics.extend(examine_all(&mut config.jails));
     config
+}
+
+/// Looks at all jails that have no problem so far, on several processors.
+///
+/// Also on one this is done by a thread of its own: what it needs of memory goes to the threads of the server afterwards.
+fn examine_all(jails: &mut [JailConfig]) -> Vec<Diagnostic> {
+    let threads = thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(4)
+        .min(jails.len());
+    // Locks held for a step: the jails are in one list.
+    let queue = Mutex::new(jails.iter_mut().enumerate().filter(|(_, jail)| jail.problem.is_none()));
+    let told = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let Some((number, jail)) = lock(&queue).next() else {
+                return;
+            };
+            let mut found = Vec::new();
+            examine(jail, &mut found);
+            jail.problem = found
+                .iter()
+                .find(|finding| finding.severity == Severity::Error)
+                .map(one_line);
+            lock(&told).push((number, found));
+        }
+    };
+    thread::scope(|scope| {
+        let started = (0..threads)
+            .map_while(|_| Builder::new().name("check".into()).spawn_scoped(scope, work).ok())
+            .count();
+        if started == 0 {
+            work();
+        }
+    });
+    let mut told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
+    told.sort_unstable_by_key(|(number, _)| *number);
+    told.into_iter().flat_map(|(_, found)| found).collect()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere ends the scope with it.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A diagnostic in one line, for the log.
@@ -91,8 +126,7 @@ fn examine(jail: &JailConfig, found: &mut Vec<Diagnostic>) {
         });
     }
     let rules = setup(jail, &name, found).filter;
-    // Names of zones and the server's own zone do not decide whether a pattern is sound.
-    if let Err(errors) = Filter::new(&rules, &jiff::tz::TimeZone::UTC) {
+    if let Err(errors) = Filter::check(&rules) {
         found.extend(errors.iter().map(|error| finding(jail, error)));
     }
     for action in &jail.actions {

@@ -80,22 +80,46 @@ fn collect(made: impl Iterator<Item = Result<Template, String>>) -> Compiled {
 
 /// Compiles a `datepattern` setting: one or more patterns, one per line.
 pub(super) fn compile(setting: Option<&str>) -> Compiled {
-    let patterns: Vec<&str> = setting
-        .unwrap_or("")
-        .split('\n')
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    match patterns.as_slice() {
-        [] => return default_list(),
-        [one] => match one.to_ascii_uppercase().as_str() {
-            "{DEFAULT}" => return default_list(),
-            LINE_BEGIN => return line_begin_list(),
-            _ => {}
-        },
-        _ => {}
+    let patterns = patterns_of(setting);
+    match BuiltIn::of(&patterns) {
+        Some(BuiltIn::Default) => default_list(),
+        Some(BuiltIn::LineBegin) => line_begin_list(),
+        None => remembered(&patterns),
     }
-    remembered(&patterns)
+}
+
+/// What [`compile`] would say; a built-in list is sound and not compiled for that.
+pub(super) fn check(setting: Option<&str>) -> Result<(), Vec<(usize, String, String)>> {
+    let patterns = patterns_of(setting);
+    match BuiltIn::of(&patterns) {
+        Some(_) => Ok(()),
+        None => remembered(&patterns).map(drop),
+    }
+}
+
+fn patterns_of(setting: Option<&str>) -> Vec<&str> {
+    let lines = setting.unwrap_or("").split('\n').map(str::trim);
+    lines.filter(|line| !line.is_empty()).collect()
+}
+
+/// A list of templates that needs no pattern.
+enum BuiltIn {
+    Default,
+    LineBegin,
+}
+
+impl BuiltIn {
+    fn of(patterns: &[&str]) -> Option<Self> {
+        match patterns {
+            [] => Some(Self::Default),
+            [one] => match one.to_ascii_uppercase().as_str() {
+                "{DEFAULT}" => Some(Self::Default),
+                LINE_BEGIN => Some(Self::LineBegin),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 /// Many jails have the same pattern, and one with `{DATE}` takes long to compile: those of a process are kept for the next jail.

@@ -79,6 +79,11 @@ impl Detector {
         })
     }
 
+    /// The errors of [`Self::new`].
+    pub(crate) fn check(setting: Option<&str>) -> Result<(), Vec<(usize, String, String)>> {
+        defaults::check(setting)
+    }
+
     /// Whether both read every line alike, given the same lines before it.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         (self.setting == other.setting || Arc::ptr_eq(&self.templates, &other.templates))

@@ -162,7 +162,7 @@ impl Client {
         let starts = |word: &String| matches!(word.as_str(), "start" | "restart" | "reload");
         let config = if args.dump.is_some() && !args.test {
             stockade_config::load(&folder, &overrides)
-        } else if args.test || args.words.first().is_none_or(starts) {
+        } else if args.test || (!args.asynchronous && args.words.first().is_none_or(starts)) {
             // What is sent to a server is examined first.
             crate::check::load(&folder, &overrides)
         } else {
@@ -179,7 +179,7 @@ impl Client {
         Path::new(&self.config.server.socket)
     }
 
-    fn act(&self, face: Face) -> ExitCode {
+    fn act(self, face: Face) -> ExitCode {
         if let Some(dump) = self.args.dump {
             let printed = self.dump(dump);
             if !printed && !self.args.test {
@@ -203,9 +203,17 @@ impl Client {
             }
         }
         if self.args.interactive {
-            return interactive::run(self);
+            return interactive::run(&self);
         }
         let words = &self.args.words;
+        let starts = match words.as_slice() {
+            [] => face == Face::Server,
+            [word] => word == "start",
+            _ => false,
+        };
+        if starts && self.args.foreground {
+            return self.serve();
+        }
         if words.is_empty() {
             if face == Face::Server {
                 return self.start();
@@ -289,6 +297,20 @@ impl Client {
             return start::foreground(&self.args, &self.folder, &self.config.server, Some(stream));
         }
         start::background(&self.args, &self.folder, &self.config.server, stream)
+    }
+
+    /// Becomes the server; the configuration is not kept in memory beside what it is made of.
+    fn serve(self) -> ExitCode {
+        self.tell_diagnostics();
+        let Self {
+            args,
+            folder,
+            mut config,
+        } = self;
+        let stream = stream::commands(&config);
+        let server = std::mem::take(&mut config.server);
+        drop(config);
+        start::foreground(&args, &folder, &server, Some(stream))
     }
 
     fn restart(&self) -> ExitCode {
