@@ -297,3 +297,32 @@ fn sessions_that_cross_pieces_come_to_the_same_on_many_threads() {
         }
     }
 }
+
+#[test]
+fn a_date_that_serves_lines_without_one_serves_them_in_every_piece() {
+    let dir = TempDir::new("regex-cores-served");
+    let log = dir.join("t.log");
+    let failed = "host sshd[7]: Failed password for root from 192.0.2.1 port 22 ssh2\n";
+    let mut text = String::new();
+    // A date ahead of the clock serves, one long ago does not: then what looks like a date is cut.
+    for date in ["2026-01-02T00:00:00", "2099-01-02T00:00:00"].repeat(4) {
+        writeln!(text, "{date} host sshd[7]: nothing").unwrap();
+        text.push_str(&format!("Feb 30 00:00:00 {failed}").repeat(40));
+    }
+    std::fs::write(&log, text).unwrap();
+    let words = ["--print-all-matched", log.to_str().unwrap(), "sshd"];
+    let (plain, ..) = printed(&words, Way::Plain);
+    assert!(
+        plain.contains(" 328 lines, 0 ignored, 160 matched, 168 missed\n"),
+        "{plain}"
+    );
+    assert_eq!(printed(&words, Way::Short).0, plain);
+    let mut all = Guesses::default();
+    for piece in [300, 700, 1_500, 2_500] {
+        let (many, _, guesses) = printed(&words, Way::Divided { piece, alone: 0 });
+        assert_eq!(many, plain, "pieces of {piece}");
+        all.right += guesses.right;
+        all.wrong += guesses.wrong;
+    }
+    assert!(all.right > 20 && all.wrong > 10, "{all:?}");
+}
