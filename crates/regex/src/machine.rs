@@ -293,6 +293,15 @@ impl Run<'_> {
         Ok(())
     }
 
+    #[inline]
+    fn charge_steps(&mut self, steps: &mut u64) -> Result<(), Overrun> {
+        self.machine.steps += std::mem::take(steps);
+        if self.machine.steps > self.machine.limit {
+            return self.limit_reached();
+        }
+        Ok(())
+    }
+
     #[cold]
     fn limit_reached(&mut self) -> Result<(), Overrun> {
         if self.machine.steps > self.budget.steps || self.machine.stack.len() >= MAX_FRAMES {
@@ -353,25 +362,76 @@ impl Run<'_> {
     /// Matches from `start` on; returns the end of the match.
     fn attempt(&mut self, start: usize) -> Result<Option<usize>, Overrun> {
         let program = self.program;
-        let mut at = (0, start);
+        let bytes = self.bytes;
+        let (mut pc, mut position) = (0, start);
+        // Steps that are not charged yet: no more in a row than the program is long.
+        let mut steps = 0;
         loop {
-            self.charge(0)?;
+            steps += 1;
             // A program ends with `Match`, so there always is an instruction.
-            let Some(inst) = program.code.get(at.0) else {
+            let Some(inst) = program.code.get(pc) else {
                 return Err(Overrun);
             };
-            if matches!(inst, Inst::Match) {
-                return Ok(Some(at.1));
+            // What most steps are is done here, which spares them the way through `step`. Place and position are changed
+            // one by one: put together and taken apart they would go through memory.
+            match inst {
+                Inst::Byte(byte) => {
+                    if bytes.get(position) == Some(byte) {
+                        pc += 1;
+                        position += 1;
+                        continue;
+                    }
+                }
+                Inst::Literal(literal) => {
+                    let rest = bytes.get(position..).unwrap_or_default();
+                    if rest.first() == literal.first() && rest.starts_with(literal) {
+                        pc += 1;
+                        position += literal.len();
+                        continue;
+                    }
+                }
+                Inst::Save(register) => {
+                    self.machine.set_register(*register, position);
+                    pc += 1;
+                    continue;
+                }
+                Inst::Jump(to) => {
+                    pc = *to;
+                    continue;
+                }
+                Inst::Split { first, second } => {
+                    self.charge_steps(&mut steps)?;
+                    if let Some(way) = self.split(pc, *first, *second, position) {
+                        pc = way;
+                        continue;
+                    }
+                }
+                Inst::Loop(repeat) => {
+                    self.charge_steps(&mut steps)?;
+                    if let Some(end) = self.enter_loop(repeat, pc, position)? {
+                        pc += 1;
+                        position = end;
+                        continue;
+                    }
+                }
+                Inst::Match => {
+                    self.machine.steps += steps;
+                    return Ok(Some(position));
+                }
+                _ => {
+                    self.charge_steps(&mut steps)?;
+                    if let Some(next) = self.step(inst, (pc, position))? {
+                        (pc, position) = next;
+                        continue;
+                    }
+                }
             }
-            let next = match self.step(inst, at)? {
-                Some(next) => Some(next),
-                None => self.back()?,
-            };
-            let Some(next) = next else {
+            self.charge_steps(&mut steps)?;
+            let Some(next) = self.back()? else {
                 self.machine.forget_attempt();
                 return Ok(None);
             };
-            at = next;
+            (pc, position) = next;
         }
     }
 
@@ -387,8 +447,8 @@ impl Run<'_> {
                 .class(*class)
                 .and_then(|class| class.length_at(self.text, position))
                 .map(|length| (next, position + length)),
-            Inst::Loop(repeat) => return self.enter_loop(repeat, pc, position),
-            Inst::Split { first, second } => self.split(pc, *first, *second, position),
+            Inst::Loop(repeat) => self.enter_loop(repeat, pc, position)?.map(|end| (next, end)),
+            Inst::Split { first, second } => self.split(pc, *first, *second, position).map(|way| (way, position)),
             Inst::Jump(to) => Some((*to, position)),
             Inst::Save(register) => {
                 self.machine.set_register(*register, position);
@@ -459,7 +519,9 @@ impl Run<'_> {
         self.program.first_sets.get(index)
     }
 
-    fn split(&mut self, pc: Pc, first: Pc, second: Pc, position: usize) -> Option<At> {
+    /// The way to go first.
+    #[inline]
+    fn split(&mut self, pc: Pc, first: Pc, second: Pc, position: usize) -> Option<Pc> {
         let note = self.program.notes.get(pc)?;
         // Also where only one way is open: a long run of such choices would be walked again from every start.
         if self.machine.memo_on && self.was_tried(note, position) {
@@ -476,12 +538,12 @@ impl Run<'_> {
             }
         }
         match ways {
-            Some((true, false)) => Some((first, position)),
-            Some((false, true)) => Some((second, position)),
+            Some((true, false)) => Some(first),
+            Some((false, true)) => Some(second),
             Some((false, false)) => None,
             Some((true, true)) | None => {
                 self.machine.push(Way::Branch { pc: second, position });
-                Some((first, position))
+                Some(first)
             }
         }
     }

@@ -9,11 +9,30 @@ use crate::machine::{At, Run, Way, is_continuation};
 use crate::program::{Class, Inst, Loop, Note, Pc};
 
 impl Run<'_> {
-    pub(crate) fn enter_loop(&mut self, repeat: &Loop, pc: Pc, position: usize) -> Result<Option<At>, Overrun> {
+    /// The position behind what a loop takes first.
+    pub(crate) fn enter_loop(&mut self, repeat: &Loop, pc: Pc, position: usize) -> Result<Option<usize>, Overrun> {
         let program = self.program;
         let Some(class) = program.classes.get(repeat.class) else {
             return Ok(None);
         };
+        if !self.machine.memo_on
+            && let Some(taken) = self.ascii_run(repeat, class, position)
+        {
+            self.charge(taken)?;
+            if taken < repeat.min {
+                return Ok(None);
+            }
+            let (low, high) = (position + repeat.min, position + taken);
+            if repeat.kind == RepeatKind::Greedy && high > low {
+                self.machine.push(Way::GiveBack {
+                    pc,
+                    low,
+                    current: high,
+                    high,
+                });
+            }
+            return Ok(Some(high));
+        }
         let Some(low) = self.skip(repeat, class, position)? else {
             return Ok(None);
         };
@@ -33,7 +52,7 @@ impl Run<'_> {
                     left,
                 });
             }
-            return Ok(Some((pc + 1, low)));
+            return Ok(Some(low));
         }
         let high = self.extent(repeat, class, pc, low)?;
         if repeat.kind == RepeatKind::Greedy && high > low {
@@ -54,7 +73,25 @@ impl Run<'_> {
                 return Ok(None);
             }
         }
-        Ok(Some((pc + 1, high)))
+        Ok(Some(high))
+    }
+
+    /// How much a loop takes at first, where all of that and what stops it are single bytes: so are most texts.
+    #[inline]
+    fn ascii_run(&self, repeat: &Loop, class: &Class, position: usize) -> Option<usize> {
+        if repeat.kind == RepeatKind::Lazy || repeat.stop.is_some() {
+            return None;
+        }
+        let rest = self.bytes.get(position..)?;
+        let reach = rest.get(..repeat.max).unwrap_or(rest);
+        if let Some(byte) = class.all_but {
+            // To be told from the bytes where characters need not be counted.
+            let counted = repeat.max != usize::MAX || repeat.min > 1 || !reach.first()?.is_ascii();
+            return (!counted).then(|| memchr::memchr(byte, reach).unwrap_or(reach.len()));
+        }
+        let takes = |byte: &u8| class.ascii.get(usize::from(*byte)).is_some_and(|takes| *takes);
+        let taken = reach.iter().position(|byte| !takes(byte)).unwrap_or(reach.len());
+        reach.get(taken).is_none_or(u8::is_ascii).then_some(taken)
     }
 
     /// The memo's answer for leaving (or, if lazy and unbounded, also staying in) a loop at a position.
