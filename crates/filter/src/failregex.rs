@@ -1,5 +1,7 @@
 //! The rules of one jail, compiled: `prefregex`, `failregex`, `ignoreregex`.
 
+use std::sync::OnceLock;
+
 use stockade_regex::{Flags, Regex};
 
 use crate::closer;
@@ -20,6 +22,8 @@ pub(crate) struct Rule {
     /// Some field stands in for another, or adds to the id: seldom.
     pub(crate) has_special_fields: bool,
     pub(crate) overruns: Overruns,
+    /// Kept, as literals are chosen anew where a log changes, and to get them the pattern is read again.
+    literal_sets: OnceLock<Vec<Vec<Vec<u8>>>>,
 }
 
 /// Number of a field's name in [`Rules::names`].
@@ -203,6 +207,11 @@ impl Rules {
 }
 
 impl Rule {
+    /// [`Regex::literal_sets`]
+    pub(crate) fn literal_sets(&self) -> &[Vec<Vec<u8>>] {
+        self.literal_sets.get_or_init(|| self.regex.literal_sets())
+    }
+
     fn name_fields(&mut self, names: &mut Vec<Box<str>>) {
         let mut number = |name: &str| {
             names.iter().position(|known| &**known == name).unwrap_or_else(|| {
@@ -251,6 +260,7 @@ fn compile(option: &'static str, index: usize, rule: &str, settings: &FilterSett
             fields: Vec::new(),
             has_special_fields: false,
             overruns: Overruns::default(),
+            literal_sets: OnceLock::new(),
             regex,
             text,
         }),

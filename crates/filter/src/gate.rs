@@ -34,45 +34,30 @@ const PACKED_LIMIT: usize = 128;
 impl Gate {
     /// `None` if some rule has no literal: then every line has to be looked at.
     pub(crate) fn new(rules: &Rules) -> Option<Self> {
-        let of_failregex: Option<Vec<Vec<Vec<u8>>>> = rules
-            .failregex
-            .iter()
-            .map(|rule| rule.regex.required_literals())
-            .collect();
+        let of_failregex: Option<Vec<_>> = rules.failregex.iter().map(|rule| rule.literal_sets().first()).collect();
         Self::of(match of_failregex {
-            Some(sets) => sets.into_iter().flatten().collect(),
-            None => rules.prefregex.as_ref()?.regex.required_literals()?,
+            Some(sets) => sets.into_iter().flatten().cloned().collect(),
+            None => rules.prefregex.as_ref()?.literal_sets().first()?.clone(),
         })
     }
 
     /// The same rules by the literals that are rarest in a piece of the log: what is rare in general may be on every line of
     /// this one.
     pub(crate) fn tuned(rules: &Rules, sample: &[u8]) -> Option<Self> {
-        let mut counts: HashMap<Vec<u8>, usize> = HashMap::new();
-        let mut count = |set: &[Vec<u8>]| -> usize {
-            let each = set.iter().map(|literal| {
-                *counts
-                    .entry(literal.clone())
-                    .or_insert_with(|| memchr::memmem::find_iter(sample, piece(literal)).count())
-            });
-            each.sum()
-        };
-        let mut rarest = |rule: &Rule| {
-            let sets = rule.regex.literal_sets().into_iter().map(|set| (count(&set), set));
-            sets.min_by_key(|(count, _)| *count)
-        };
+        let mut counts: HashMap<&[u8], usize> = HashMap::new();
+        let mut rarest = |rule| rarest_set(rule, sample, &mut counts);
         let of_failregex: Option<Vec<_>> = rules.failregex.iter().map(&mut rarest).collect();
         let of_prefregex = rules.prefregex.as_ref().and_then(rarest);
         let (of_failregex, of_prefregex) = match (of_failregex, of_prefregex) {
-            (None, prefix) => return Self::of(prefix?.1),
-            (Some(rules), None) => (rules, (usize::MAX, Vec::new())),
+            (None, prefix) => return Self::of(prefix?.1.to_vec()),
+            (Some(rules), None) => (rules, (usize::MAX, [].as_slice())),
             (Some(rules), Some(prefix)) => (rules, prefix),
         };
         let hits: usize = of_failregex.iter().map(|(count, _)| *count).sum();
         Self::of(if of_prefregex.0 < hits {
-            of_prefregex.1
+            of_prefregex.1.to_vec()
         } else {
-            of_failregex.into_iter().flat_map(|(_, set)| set).collect()
+            of_failregex.into_iter().flat_map(|(_, set)| set).cloned().collect()
         })
     }
 
@@ -166,6 +151,23 @@ impl Gate {
         joint.extend_from_slice(after.get(..reach).unwrap_or(after));
         self.admits(joint)
     }
+}
+
+/// The literals of a rule that are rarest in a piece of a log, and how often they are there.
+fn rarest_set<'a>(
+    rule: &'a Rule,
+    sample: &[u8],
+    counts: &mut HashMap<&'a [u8], usize>,
+) -> Option<(usize, &'a [Vec<u8>])> {
+    let mut count = |literal: &'a Vec<u8>| {
+        let counted = || memchr::memmem::find_iter(sample, piece(literal)).count();
+        *counts.entry(literal).or_insert_with(counted)
+    };
+    let sets = rule.literal_sets().iter().map(|set| {
+        let sum: usize = set.iter().map(&mut count).sum();
+        (sum, set.as_slice())
+    });
+    sets.min_by_key(|(count, _)| *count)
 }
 
 /// The gate for one log, and how well it does.
