@@ -28,6 +28,10 @@ pub(crate) fn compile(ast: &Ast) -> Result<Program, PatternError> {
         let finder = |literal: String| Box::new(Finder::new(literal.as_bytes()).into_owned());
         program.needed = literals::required_one(&ast.root).map(finder);
     }
+    // A server keeps hundreds of programs, and a class alone has 400 bytes.
+    program.code.shrink_to_fit();
+    program.classes.shrink_to_fit();
+    program.first_sets.shrink_to_fit();
     Ok(program)
 }
 

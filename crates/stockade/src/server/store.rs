@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,7 @@ pub(crate) enum Order {
 
 /// The way to ask for earlier bans, for the threads of actions.
 #[derive(Clone)]
-pub(crate) struct Archive(SyncSender<Order>);
+pub(crate) struct Archive(Inbox);
 
 impl Archive {
     /// What is known of somebody, in one jail or in all; `None` if that does not come in time.
@@ -98,10 +98,44 @@ impl Archive {
     }
 }
 
+/// The way of orders to the thread. They are counted: a bounded channel keeps the memory for all that it may ever hold.
+#[derive(Clone)]
+struct Inbox {
+    orders: Sender<Order>,
+    /// How many of them wait.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Inbox {
+    /// Its end for the thread counts down what it takes.
+    fn new() -> (Self, Receiver<Order>) {
+        let (orders, receiver) = channel();
+        let waiting = Arc::default();
+        (Self { orders, waiting }, receiver)
+    }
+
+    /// Gives an order unless too many wait.
+    fn try_send(&self, order: Order) -> Result<(), TrySendError<Order>> {
+        if self.waiting.load(Ordering::Relaxed) >= WAITING {
+            return Err(TrySendError::Full(order));
+        }
+        self.send(order)
+            .map_err(|SendError(order)| TrySendError::Disconnected(order))
+    }
+
+    /// Gives an order however many wait: one of those of which there are few.
+    fn send(&self, order: Order) -> Result<(), SendError<Order>> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.orders.send(order).inspect_err(|_| {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        })
+    }
+}
+
 /// An open database.
 pub(crate) struct Database {
     place: Place,
-    inbox: SyncSender<Order>,
+    inbox: Inbox,
     thread: JoinHandle<()>,
     pub(crate) max_matches: i64,
     pub(crate) purge_age: i64,
@@ -115,7 +149,8 @@ pub(crate) struct Database {
 impl Database {
     /// Opens a database in a thread of its own; where reading of logs ended comes with it. Fails with a text for the operator.
     pub(crate) fn open(place: Place, log: &Arc<Log>) -> Result<(Self, Vec<LogRow>), String> {
-        let (inbox, orders) = sync_channel(WAITING);
+        let (inbox, orders) = Inbox::new();
+        let taken = Arc::clone(&inbox.waiting);
         let (opened, outcome) = sync_channel(1);
         let (at, writes) = (place.clone(), Arc::clone(log));
         let text_bytes: Arc<AtomicUsize> = Arc::default();
@@ -133,7 +168,7 @@ impl Database {
                         say_all(&writes, &notes);
                         // Whoever waited too long goes on without it, and so do we.
                         if opened.send(Ok(rows)).is_ok() {
-                            Thread::new(store, at, writes, waiting).run(&orders);
+                            Thread::new(store, at, writes, waiting).run(&orders, &taken);
                         }
                     }
                     Err(error) => {
@@ -224,10 +259,8 @@ impl Database {
     pub(crate) fn close(self) {
         let Self { inbox, thread, log, .. } = self;
         let deadline = Instant::now() + CLOSING;
-        // Actions may still hold the way to it, so its end is an order of its own. When it is full there is room soon, or never.
-        while inbox.try_send(Order::Close).is_err() && !thread.is_finished() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        // Actions may still hold the way to it, so its end is an order of its own. It fails if the thread has ended, which is looked at next.
+        let _ = inbox.send(Order::Close);
         while !thread.is_finished() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -291,7 +324,8 @@ impl Thread {
         }
     }
 
-    fn run(mut self, inbox: &Receiver<Order>) {
+    /// Works until the end; `waiting` is how many orders there are to take.
+    fn run(mut self, inbox: &Receiver<Order>, waiting: &AtomicUsize) {
         let mut gather_until: Option<Instant> = None;
         loop {
             let wake = [gather_until, self.retry_at, Some(self.next_purge)]
@@ -299,7 +333,11 @@ impl Thread {
                 .flatten()
                 .min();
             let wait = wake.map_or(PURGE, |at| at.saturating_duration_since(Instant::now()));
-            match inbox.recv_timeout(wait) {
+            let order = inbox.recv_timeout(wait);
+            if order.is_ok() {
+                waiting.fetch_sub(1, Ordering::Relaxed);
+            }
+            match order {
                 Ok(Order::Close) | Err(RecvTimeoutError::Disconnected) => {
                     self.write();
                     return;
@@ -511,7 +549,7 @@ mod tests {
             jiff::tz::TimeZone::UTC,
         )
         .unwrap();
-        let (inbox, waiting) = sync_channel(WAITING);
+        let (inbox, waiting) = Inbox::new();
         // Nobody takes what waits.
         let database = Database {
             place: Place::Memory,
