@@ -29,6 +29,8 @@ pub(crate) struct Sessions {
     held: Vec<Session>,
     /// What tells the keys of `held` apart nearly always; at the same places.
     hashes: Vec<u64>,
+    /// Which came first; at the same places.
+    births: Vec<u64>,
     /// Forgotten sessions, whose buffers serve new ones.
     spare: Vec<Session>,
     counter: u64,
@@ -40,7 +42,6 @@ struct Session {
     text: String,
     /// The key is the first so many bytes of it.
     key: usize,
-    born: u64,
     touched: i64,
     who: Option<Who>,
     fields: Vec<(Name, Range<usize>)>,
@@ -94,9 +95,11 @@ impl Sessions {
 
     /// Where the session is; one that was not touched for too long is forgotten.
     fn find(&mut self, key: &str, hash: u64, now: Timestamp) -> Option<usize> {
+        // By eights, most of which hold none: that needs no decision for each.
+        let near = self.hashes.chunks(8).enumerate();
+        let near = near.filter(|(_, hashes)| hashes.iter().filter(|held| **held == hash).count() > 0);
         let same = |place: &usize| self.held.get(*place).is_some_and(|session| session.key() == key);
-        let alike = self.hashes.iter().enumerate().filter(|(_, held)| **held == hash);
-        let place = alike.map(|(place, _)| place).find(same)?;
+        let place = near.flat_map(|(number, _)| 8 * number..8 * number + 8).find(same)?;
         let fresh = |session: &Session| now.micros().saturating_sub(session.touched) <= LIFETIME;
         if self.held.get(place).is_some_and(fresh) {
             return Some(place);
@@ -108,21 +111,23 @@ impl Sessions {
     /// A new session, for which the oldest give way.
     fn begin(&mut self, key: &str, hash: u64) -> usize {
         while self.held.len() >= SESSIONS {
-            let oldest = self.held.iter().enumerate().min_by_key(|(_, session)| session.born);
+            let oldest = self.births.iter().enumerate().min_by_key(|(_, born)| **born);
             let Some((place, _)) = oldest else { break };
             self.forget(place);
         }
         self.counter += 1;
         let mut session = self.spare.pop().unwrap_or_default();
-        session.reset(key, self.counter);
+        session.reset(key);
         self.held.push(session);
         self.hashes.push(hash);
+        self.births.push(self.counter);
         self.held.len() - 1
     }
 
     fn forget(&mut self, place: usize) {
-        if place < self.held.len() && place < self.hashes.len() {
+        if place < self.held.len() && place < self.hashes.len() && place < self.births.len() {
             self.hashes.swap_remove(place);
+            self.births.swap_remove(place);
             let session = self.held.swap_remove(place);
             // The buffers of a long session are not worth keeping.
             if session.text.capacity() <= TIDY_BYTES {
@@ -141,11 +146,10 @@ fn hash(key: &str) -> u64 {
 }
 
 impl Session {
-    fn reset(&mut self, key: &str, born: u64) {
+    fn reset(&mut self, key: &str) {
         self.text.clear();
         self.text.push_str(key);
         self.key = key.len();
-        self.born = born;
         self.who = None;
         self.fields.clear();
         self.users.clear();

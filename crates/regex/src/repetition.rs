@@ -76,7 +76,8 @@ impl Run<'_> {
         Ok(Some(high))
     }
 
-    /// How much a loop takes at first, where all of that and what stops it are single bytes: so are most texts.
+    /// How much a loop takes at first, where all of that and what stops it are single bytes: so are most texts. Not asked in long
+    /// searches, with which `the_memo_changes_no_answer` compares it.
     #[inline]
     fn ascii_run(&self, repeat: &Loop, class: &Class, position: usize) -> Option<usize> {
         if repeat.kind == RepeatKind::Lazy || repeat.stop.is_some() {
