@@ -143,7 +143,13 @@ impl Jails {
 
     fn message(&mut self, message: Message) {
         match message {
-            Message::Found(found) => found.into_iter().for_each(|(jail, found)| self.found(&jail, found)),
+            Message::Found(found) => {
+                let log = Arc::clone(&self.log);
+                let _gathering = log.gather();
+                for (jail, found) in found {
+                    self.found(&jail, found);
+                }
+            }
             Message::Read(places) => places.into_iter().for_each(|place| self.read_to(place)),
             Message::Closed(number) => self
                 .read_to

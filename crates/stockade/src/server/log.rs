@@ -24,6 +24,9 @@ use super::logtarget::{Place, Record, Target, thread_name};
 /// must not wait for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// So much is gathered at most before it is written.
+const GATHERED_BYTES: usize = 16 << 10;
+
 /// A pipe that has room takes so much without waiting.
 const PIPE_BYTES: usize = 4096;
 
@@ -59,6 +62,10 @@ struct Sink {
     lost: u64,
     /// The last line was written in part.
     torn: bool,
+    /// Lines for a file are not written at once.
+    gathering: bool,
+    /// Those to be written.
+    gathered: Vec<u8>,
 }
 
 enum Handle {
@@ -92,6 +99,8 @@ impl Log {
                 text: String::new(),
                 lost: 0,
                 torn: false,
+                gathering: false,
+                gathered: Vec::new(),
             }),
         })
     }
@@ -174,8 +183,25 @@ impl Log {
         sink.log(level, logger, text, (&self.zone, self.started));
     }
 
+    /// While this lives, lines for a file are written in one piece at its end: a write for each costs more than what it tells of.
+    pub(crate) fn gather(&self) -> Gathering<'_> {
+        self.lock().gathering = true;
+        Gathering(self)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Sink> {
         self.sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The time of [`Log::gather`].
+pub(crate) struct Gathering<'a>(&'a Log);
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        let mut sink = self.0.lock();
+        sink.gathering = false;
+        sink.write_gathered();
     }
 }
 
@@ -199,6 +225,15 @@ impl Sink {
 
     fn write(&mut self, level: Level, logger: &str, text: &str, zone: Zone<'_>, patience: Duration) -> bool {
         self.compose(level, logger, text, zone);
+        // What was lost is told before anything is gathered again.
+        if self.gathering && self.lost == 0 && matches!(self.handle, Handle::File { regular: true, .. }) {
+            self.torn = false;
+            self.gathered.extend_from_slice(self.line.as_bytes());
+            if self.gathered.len() >= GATHERED_BYTES {
+                self.write_gathered();
+            }
+            return true;
+        }
         match self.handle.write(self.line.as_bytes(), patience) {
             Ok(()) => {
                 self.torn = false;
@@ -213,6 +248,23 @@ impl Sink {
                 false
             }
         }
+    }
+
+    fn write_gathered(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        if let Err(written) = self.handle.write(&self.gathered, PATIENCE) {
+            let (there, missing) = self.gathered.split_at_checked(written).unwrap_or_default();
+            // One that was written in part counts: its end is missing.
+            let missing = memchr::memchr_iter(b'\n', missing.strip_prefix(b"\n").unwrap_or(missing)).count();
+            self.lost = self.lost.saturating_add(u64::try_from(missing).unwrap_or(u64::MAX));
+            self.torn = match there.last() {
+                Some(last) => *last != b'\n',
+                None => self.gathered.starts_with(b"\n"),
+            };
+        }
+        self.gathered.clear();
     }
 
     fn compose(&mut self, level: Level, logger: &str, text: &str, (zone, started): Zone<'_>) {
@@ -502,6 +554,43 @@ mod tests {
     }
 
     #[test]
+    fn gathered_lines_are_in_the_file_when_gathering_ends_and_count_as_missing_if_it_takes_none() {
+        let path = std::env::temp_dir().join(format!("stockade-gathered-{}", std::process::id()));
+        let log = Log::open(Target::plain(Place::File(path.clone())), "auto", "INFO", TimeZone::UTC).unwrap();
+        let text = || std::fs::read_to_string(&path).unwrap();
+        log.write(Level::Info, "x", "zero");
+        let gathering = log.gather();
+        log.write(Level::Info, "x", "one");
+        log.write(Level::Info, "x", "two");
+        assert_eq!(text().lines().count(), 1);
+        drop(gathering);
+        let ends = |text: &str| -> Vec<String> {
+            let last = |line: &str| line.rsplit(' ').next().unwrap().to_owned();
+            text.lines().map(last).collect()
+        };
+        assert_eq!(ends(&text()), ["zero", "one", "two"]);
+        // A file that cannot be written.
+        let unwritable = Handle::File {
+            file: File::open(&path).unwrap(),
+            regular: true,
+        };
+        let good = std::mem::replace(&mut log.lock().handle, unwritable);
+        let gathering = log.gather();
+        log.write(Level::Info, "x", "three");
+        log.write(Level::Info, "x", "four");
+        drop(gathering);
+        log.write(Level::Info, "x", "five");
+        log.lock().handle = good;
+        let gathering = log.gather();
+        log.write(Level::Info, "x", "six");
+        drop(gathering);
+        let text = text();
+        std::fs::remove_file(&path).unwrap();
+        assert!(text.contains("3 lines of this log are missing here"), "{text}");
+        assert_eq!(ends(&text), ["zero", "one", "two", "written", "six"]);
+    }
+
+    #[test]
     fn a_line_that_was_written_in_part_is_ended_before_the_next() {
         let mut sink = Sink {
             target: Target::plain(Place::Stdout),
@@ -512,6 +601,8 @@ mod tests {
             text: String::new(),
             lost: 0,
             torn: true,
+            gathering: false,
+            gathered: Vec::new(),
         };
         sink.compose(Level::Info, "x", "text", (&TimeZone::UTC, Timestamp::from_secs(0)));
         assert!(sink.line.starts_with("\n20"), "{}", sink.line);
