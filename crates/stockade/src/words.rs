@@ -43,6 +43,12 @@ pub const WORDS: &[Word] = &[
         run: |args| crate::explain::run(args),
     },
     Word {
+        name: "filter",
+        summary: "test a filter on samples, and say why one comes out otherwise",
+        help: Some(crate::filter_test::HELP),
+        run: |args| crate::filter_test::run(args),
+    },
+    Word {
         name: "server",
         summary: "as fail2ban-server: watch logs and ban",
         help: None,

@@ -1,7 +1,8 @@
 //! One line, jail by jail.
 
+use stockade_config::Place;
 use stockade_core::Timestamp;
-use stockade_filter::{Clock, Examination, Match, Memory, Verdict, Who};
+use stockade_filter::{Clock, Examination, Filter, FilterSettings, Match, Memory, Verdict, Who};
 
 use super::{Asked, SHOWN_CHARS, local, now, span, who};
 use crate::screen::{Screen, Style, shown};
@@ -214,14 +215,27 @@ fn counted(screen: &mut Screen, jail: &Asked, found: &Match) {
     );
 }
 
-/// The rule that got furthest, and where it stopped.
+/// The rule of the jail that got furthest, and where it stopped.
 fn nearly(screen: &mut Screen, jail: &Asked, line: &[u8], clock: Clock) {
-    let Some(near) = jail.filter.nearest(jail.settings(), line, clock) else {
-        fact(screen, "rule", "the jail has none that can be asked");
+    let place = |option: &str, index| crate::check::place_of_rule(&jail.config, option, index);
+    nearest(screen, &jail.filter, jail.settings(), &place, line, clock);
+}
+
+/// The rule that got furthest, where it stands and where it stopped; `settings` are those the filter was made of.
+pub(crate) fn nearest(
+    screen: &mut Screen,
+    filter: &Filter,
+    settings: &FilterSettings,
+    place: &dyn Fn(&str, usize) -> Place,
+    line: &[u8],
+    clock: Clock,
+) {
+    let Some(near) = filter.nearest(settings, line, clock) else {
+        fact(screen, "rule", "there is none that can be asked");
         return;
     };
-    let place = crate::check::place_of_rule(&jail.config, near.option, near.index);
-    let rules = jail.settings().failregex.len();
+    let place = place(near.option, near.index);
+    let rules = settings.failregex.len();
     let of = if near.option == "failregex" {
         format!("{} {} of {rules}", near.option, near.index + 1)
     } else {
@@ -229,8 +243,8 @@ fn nearly(screen: &mut Screen, jail: &Asked, line: &[u8], clock: Clock) {
     };
     fact(screen, "nearest", &format!("{of}, {place}"));
     let given = match near.option {
-        "failregex" => jail.settings().failregex.get(near.index).map(String::as_str),
-        _ => jail.settings().prefregex.as_deref(),
+        "failregex" => settings.failregex.get(near.index).map(String::as_str),
+        _ => settings.prefregex.as_deref(),
     };
     let given = given.unwrap_or_default();
     let split = |text: &str, at: usize| -> (String, String) {

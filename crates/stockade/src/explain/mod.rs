@@ -19,6 +19,8 @@ use crate::screen::shown;
 use crate::server::setup::JailSetup;
 use crate::terminal::{complain, say};
 
+pub(crate) use line::nearest;
+
 /// Exit code if no jail finds a failure.
 const NOTHING: u8 = 1;
 /// Exit code if the command line or the configuration is wrong.
