@@ -84,6 +84,13 @@ pub enum ActionError {
         /// The action.
         action: String,
     },
+    /// A mail was not taken.
+    Mail {
+        /// The mail server.
+        host: String,
+        /// What it did.
+        why: String,
+    },
     /// The kernel refused.
     Firewall {
         /// The action.
@@ -145,6 +152,11 @@ impl fmt::Display for ActionError {
                 id.to_string().escape_debug()
             ),
             Self::NoFirewall { action } => write!(f, "action `{action}` has no connection to the kernel's firewall"),
+            Self::Mail { host, why } => write!(
+                f,
+                "no mail by `{}`: {why}; mend: set `host` of the action to a mail server that takes mail from here without TLS",
+                host.escape_debug()
+            ),
             Self::Firewall { action, error } => write!(f, "action `{action}`: {error}"),
         }
     }

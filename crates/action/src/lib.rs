@@ -1,7 +1,8 @@
 //! The action.d life cycle: where attacker-controlled text meets a shell.
 //!
 //! An [`Action`] is one action of one jail, built from the properties that `addaction` brings over the wire. It runs the
-//! action's commands (`lifecycle`), or, if its property `native` says so, changes the kernel's sets itself (`native`).
+//! action's commands (`lifecycle`), or, if its property `native` says so, changes the kernel's sets itself (`native`) or sends
+//! mails (`mail`).
 //! Who is banned is not decided here. Every outcome is told through [`Context::report`] in Fail2Ban's words.
 //!
 //! Start reading at [`Action`]; the rules for the shell are in `shell`.
@@ -28,6 +29,7 @@ mod clients;
 mod error;
 mod ignore;
 mod lifecycle;
+mod mail;
 mod native;
 mod properties;
 mod run;
@@ -48,6 +50,7 @@ pub use ignore::IgnoreCommand;
 pub use shell::programs;
 
 use lifecycle::Commands;
+use mail::Mail;
 use native::Native;
 use properties::Properties;
 
@@ -136,6 +139,7 @@ pub struct Action {
 enum Kind {
     Commands(Box<Commands>),
     Native(Box<Native>),
+    Mail(Box<Mail>),
 }
 
 impl Action {
@@ -173,6 +177,11 @@ impl Action {
         &self.warnings
     }
 
+    /// True if the action sends mails, as Fail2Ban's `smtp.py` does.
+    pub fn is_mail(&self) -> bool {
+        matches!(self.kind, Kind::Mail(_))
+    }
+
     /// The value of a property, as `get JAIL action NAME PROPERTY` shows it.
     pub fn property(&self, key: &str) -> Option<&str> {
         self.properties.get(key)
@@ -200,6 +209,7 @@ impl Action {
         let fresh = build(&self.jail, &self.name, &properties, &mut warnings)?;
         match (&mut self.kind, fresh) {
             (Kind::Commands(old), Kind::Commands(new)) => old.adopt(*new),
+            (Kind::Mail(old), Kind::Mail(new)) => *old = new,
             (Kind::Native(old), Kind::Native(new)) if old.options() == new.options() => {}
             (Kind::Native(old), Kind::Native(new)) if old.is_idle() => old.adopt(*new),
             _ => {
@@ -217,7 +227,7 @@ impl Action {
     pub fn native_target(&self) -> Option<&Target> {
         match &self.kind {
             Kind::Native(native) => Some(native.target()),
-            Kind::Commands(_) => None,
+            Kind::Commands(_) | Kind::Mail(_) => None,
         }
     }
 
@@ -233,6 +243,7 @@ impl Action {
         match &mut self.kind {
             Kind::Commands(commands) => commands.start(context),
             Kind::Native(native) => native.start(context),
+            Kind::Mail(mail) => mail.start(context),
         }
     }
 
@@ -246,6 +257,7 @@ impl Action {
         match &self.kind {
             Kind::Commands(commands) => commands.works_in_bulk(),
             Kind::Native(_) => true,
+            Kind::Mail(_) => false,
         }
     }
 
@@ -254,6 +266,7 @@ impl Action {
         match &mut self.kind {
             Kind::Commands(commands) => commands.ban_many(bans, context),
             Kind::Native(native) => native.ban_many(bans, context),
+            Kind::Mail(mail) => mail.ban_many(bans, context),
         }
     }
 
@@ -267,6 +280,7 @@ impl Action {
         match &mut self.kind {
             Kind::Commands(commands) => commands.unban_many(bans, context),
             Kind::Native(native) => native.unban_many(bans, context),
+            Kind::Mail(_) => Ok(()),
         }
     }
 
@@ -275,6 +289,7 @@ impl Action {
         match &mut self.kind {
             Kind::Commands(commands) => commands.prolong(ban, context),
             Kind::Native(native) => native.ban_many(std::slice::from_ref(ban), context),
+            Kind::Mail(_) => Ok(()),
         }
     }
 
@@ -283,6 +298,7 @@ impl Action {
         match &mut self.kind {
             Kind::Commands(commands) => commands.already_banned(ban, context),
             Kind::Native(native) => native.ban_many(std::slice::from_ref(ban), context),
+            Kind::Mail(_) => Ok(()),
         }
     }
 
@@ -292,6 +308,7 @@ impl Action {
         match &mut self.kind {
             Kind::Commands(commands) => commands.check(context),
             Kind::Native(native) => native.check(context),
+            Kind::Mail(_) => Ok(()),
         }
     }
 
@@ -300,6 +317,7 @@ impl Action {
         match &mut self.kind {
             Kind::Commands(commands) => commands.flush(context),
             Kind::Native(native) => native.flush(context),
+            Kind::Mail(_) => Ok(()),
         }
     }
 
@@ -307,7 +325,7 @@ impl Action {
     pub fn reload(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
         match &mut self.kind {
             Kind::Commands(commands) => commands.reload(context),
-            Kind::Native(_) => Ok(()),
+            Kind::Native(_) | Kind::Mail(_) => Ok(()),
         }
     }
 
@@ -316,6 +334,7 @@ impl Action {
         match &self.kind {
             Kind::Native(native) => Some(native.standing()),
             Kind::Commands(commands) => commands.standing(),
+            Kind::Mail(_) => None,
         }
     }
 
@@ -324,6 +343,7 @@ impl Action {
         match &mut self.kind {
             Kind::Commands(commands) => commands.stop(context),
             Kind::Native(native) => native.leave(context),
+            Kind::Mail(mail) => mail.stop(context),
         }
     }
 
@@ -332,6 +352,7 @@ impl Action {
         match &mut self.kind {
             Kind::Commands(commands) => commands.stop(context),
             Kind::Native(native) => native.stop(context),
+            Kind::Mail(mail) => mail.stop(context),
         }
     }
 }
@@ -342,6 +363,13 @@ fn build(
     properties: &Properties,
     warnings: &mut Vec<ActionError>,
 ) -> Result<Kind, ActionError> {
+    if properties.is_mail() {
+        return Ok(Kind::Mail(Box::new(Mail::new(
+            jail,
+            name,
+            mail::Options::new(properties)?,
+        ))));
+    }
     Ok(match properties.native()? {
         Some(options) => Kind::Native(Box::new(Native::new(jail, name, options))),
         None => Kind::Commands(Box::new(Commands::new(jail, name, properties, warnings)?)),

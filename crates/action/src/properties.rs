@@ -118,10 +118,15 @@ impl Properties {
         self.get("native").map(str::trim) != Some("no")
     }
 
+    /// Whether the action sends mails, as Fail2Ban's `smtp.py` does.
+    pub(crate) fn is_mail(&self) -> bool {
+        self.get("native").map(str::trim) == Some("smtp")
+    }
+
     /// What a native action is to do; `None` if the action is made of commands.
     pub(crate) fn native(&self) -> Result<Option<Options>, ActionError> {
         match self.get("native").map(str::trim) {
-            None | Some("" | "yes" | "no") => return Ok(None),
+            None | Some("" | "yes" | "no" | "smtp") => return Ok(None),
             Some("nftables") => {}
             Some(other) => return Err(self.bad("native", other, "`nftables`, `yes` or `no`")),
         }
@@ -246,7 +251,7 @@ impl Properties {
         Ok(u8::try_from(number).unwrap_or(default))
     }
 
-    fn bad(&self, option: &str, value: &str, expected: &'static str) -> ActionError {
+    pub(crate) fn bad(&self, option: &str, value: &str, expected: &'static str) -> ActionError {
         ActionError::BadValue {
             action: self.action.clone(),
             option: option.to_owned(),

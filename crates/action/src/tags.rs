@@ -325,12 +325,12 @@ fn reverse_name(id: &FailureId) -> String {
     }
 }
 
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// The host's full name if it or `/etc/hosts` tells it; the network is not asked, for it may not answer.
-fn full_host_name() -> String {
+pub(crate) fn full_host_name() -> String {
     let short = host_name();
     if short.contains('.') {
         return short;

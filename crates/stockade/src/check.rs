@@ -16,6 +16,7 @@ use stockade_filter::{Filter, FilterError};
 use stockade_protocol::{JailSet, RemoteError, Request, Value, parse};
 
 use crate::client::stream;
+use crate::server::python;
 use crate::server::setup::{BackendFault, JailSetup, backend_fault};
 
 /// The Debian packages of programs that actions use.
@@ -243,15 +244,17 @@ fn examine_action(jail: &JailConfig, name: &JailName, action: &ActionConfig, fou
             about: None,
         });
     };
-    let ActionKind::Properties(properties) = &action.kind else {
-        tell(
-            Severity::Error,
-            format!("action `{}` is a Python file, which Stockade does not run", action.name),
-            &action.place,
-            "a plug-in would run as root within the daemon",
-            "use an action of commands, for mail sendmail-whois".into(),
-        );
-        return;
+    let properties = match &action.kind {
+        ActionKind::Properties(properties) => properties,
+        ActionKind::Python { path, options } => {
+            let built = python::properties(&action.name, &path.to_string_lossy(), options)
+                .and_then(|properties| Action::new(name, &action.name, &properties).map_err(|error| error.to_string()));
+            if let Err(error) = built {
+                let why = "a plug-in would run as root within the daemon";
+                tell(Severity::Error, error, &action.place, why, String::new());
+            }
+            return;
+        }
     };
     let texts: Vec<(String, String)> = properties
         .iter()

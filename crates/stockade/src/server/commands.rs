@@ -14,6 +14,7 @@ use super::calling::METHODS;
 use super::jails::{Jails, Running};
 use super::log::local;
 use super::logtarget::Target;
+use super::python;
 use super::setup::{JailSetup, answer_of, no_action, seconds, strings};
 use super::store::{Database, Order};
 
@@ -506,6 +507,9 @@ fn get_jail(running: &Running, get: &JailGet, log: &super::log::Log) -> Reply {
         ),
         JailGet::Action { action, property } => {
             let built = build(running, action)?;
+            if built.is_mail() {
+                return mail_property(&built, property);
+            }
             let unset = ALWAYS_SET.iter().find(|(name, _)| name == property);
             let value = built.property(property).or(unset.map(|(_, value)| *value));
             let value = value.ok_or_else(|| {
@@ -518,6 +522,9 @@ fn get_jail(running: &Running, get: &JailGet, log: &super::log::Log) -> Reply {
         }
         JailGet::ActionProperties(action) => {
             let built = build(running, action)?;
+            if built.is_mail() {
+                return Ok(strings(python::DEFAULTS.iter().map(|(name, _)| *name)));
+            }
             let names: BTreeSet<&str> = built
                 .properties()
                 .map(|(key, _)| key)
@@ -526,11 +533,25 @@ fn get_jail(running: &Running, get: &JailGet, log: &super::log::Log) -> Reply {
             strings(names.into_iter())
         }
         JailGet::ActionMethods(action) => {
-            running.setup.action(action).ok_or_else(|| no_action(action))?;
+            if build(running, action)?.is_mail() {
+                return Ok(strings(python::METHODS.iter().copied()));
+            }
             strings(METHODS.iter().copied())
         }
         _ => Value::None,
     })
+}
+
+/// A property of what Fail2Ban does in `smtp.py`.
+fn mail_property(action: &Action, property: &str) -> Result<Value, RemoteError> {
+    let Some((_, default)) = python::DEFAULTS.iter().find(|(name, _)| *name == property) else {
+        return Err(RemoteError::new(
+            ErrorClass::AttributeError,
+            format!("'SMTPAction' object has no attribute '{property}'"),
+        ));
+    };
+    let value = action.property(property).or(*default);
+    Ok(value.map_or(Value::None, Value::from))
 }
 
 /// A property as Fail2Ban keeps it: the time limit is a number.

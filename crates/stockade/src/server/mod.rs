@@ -16,6 +16,7 @@ mod later;
 mod log;
 mod logtarget;
 mod matching;
+pub(crate) mod python;
 mod resolve;
 pub(crate) mod setup;
 mod stopping;

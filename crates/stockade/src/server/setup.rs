@@ -11,6 +11,7 @@ use stockade_source::journal::{Matches, Options};
 use super::ignoring::CacheSettings;
 use super::increment::{self, GrowthOption};
 use super::journal::Wanted;
+use super::python;
 use super::watch::LogPath;
 
 /// Everything that makes a jail.
@@ -153,22 +154,20 @@ impl JailSetup {
             JailSet::MaxMatches(number) => self.settings.maxmatches = usize::try_from(*number).unwrap_or(0),
             JailSet::MaxRetry(number) => self.settings.maxretry = u32::try_from((*number).max(0)).unwrap_or(u32::MAX),
             JailSet::MaxLines(number) => self.filter.maxlines = u32::try_from(*number).unwrap_or(u32::MAX),
-            JailSet::AddAction {
-                action,
-                python: Some((file, _)),
-            } => {
-                return Err(value_error(format!(
-                    "action `{action}` is a Python file ({file}), which Stockade does not run; mend: use an action.d/*.conf instead, for mail for \
-                     example sendmail-whois"
-                )));
-            }
-            JailSet::AddAction { action, python: None } => {
+            JailSet::AddAction { action, python } => {
                 if self.action(action).is_some() {
                     return Err(value_error(format!("Action {action} already exists")));
                 }
+                let properties = match python {
+                    Some((file, json)) => {
+                        let options = python::arguments(json).map_err(value_error)?;
+                        python::properties(action, file, &options).map_err(value_error)?
+                    }
+                    None => Vec::new(),
+                };
                 self.actions.push(ActionSetup {
                     name: action.clone(),
-                    properties: Vec::new(),
+                    properties,
                 });
             }
             JailSet::DelAction(action) => {

@@ -17,6 +17,7 @@ mod increment;
 mod journal;
 mod live;
 mod logs;
+mod mail;
 mod names;
 mod properties;
 mod running;
