@@ -1,11 +1,11 @@
 //! Commands typed one after another (`-i`).
 
-use std::io::{BufRead, Write};
 use std::process::ExitCode;
 
 use stockade_config::shell_words;
 
 use super::Client;
+use super::editor::{Editor, Typed};
 
 /// Reads commands from standard input until `exit` or its end; what a command came to does not end it.
 pub(super) fn run(client: &Client) -> ExitCode {
@@ -14,15 +14,15 @@ pub(super) fn run(client: &Client) -> ExitCode {
         crate::VERSION,
         crate::FAIL2BAN_VERSION
     ));
-    let mut lines = std::io::stdin().lock().lines();
+    let mut editor = Editor::default();
     loop {
-        let mut out = std::io::stdout().lock();
-        // Nobody reads the prompt if this fails.
-        let _ = write!(out, "fail2ban> ").and_then(|()| out.flush());
-        drop(out);
-        let Some(Ok(line)) = lines.next() else {
-            crate::terminal::say("");
-            return ExitCode::SUCCESS;
+        let line = match editor.read("fail2ban> ") {
+            Typed::Line(line) => line,
+            Typed::Dropped => continue,
+            Typed::End => {
+                crate::terminal::say("");
+                return ExitCode::SUCCESS;
+            }
         };
         match shell_words::split(&line) {
             Some(words) => match words.first().map(String::as_str) {

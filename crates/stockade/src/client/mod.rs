@@ -5,6 +5,7 @@
 mod args;
 mod beautify;
 mod connection;
+mod editor;
 mod help;
 mod interactive;
 mod json;
