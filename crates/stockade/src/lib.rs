@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod regex_tool;
 mod screen;
 pub mod server;
+pub mod setup;
 mod terminal;
 pub mod words;
 

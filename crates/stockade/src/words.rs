@@ -25,6 +25,12 @@ pub const WORDS: &[Word] = &[
         run: |args| crate::demo::run(args),
     },
     Word {
+        name: "setup",
+        summary: "look at the machine, say which jails it needs, and enable them when told",
+        help: Some(crate::setup::HELP),
+        run: |args| crate::setup::run(args),
+    },
+    Word {
         name: "check",
         summary: "find everything that is wrong with a configuration",
         help: Some(crate::inspect::CHECK_HELP),

@@ -44,7 +44,7 @@ pub(crate) fn own() -> Vec<IpAddr> {
 }
 
 /// `|-- 192.0.2.10` followed by `/32 host LOCAL` is an address of this host.
-fn ipv4(text: &str) -> Vec<Ipv4Addr> {
+pub(crate) fn ipv4(text: &str) -> Vec<Ipv4Addr> {
     let mut last: Option<Ipv4Addr> = None;
     let mut found = Vec::new();
     for line in text.lines() {
@@ -59,7 +59,7 @@ fn ipv4(text: &str) -> Vec<Ipv4Addr> {
 }
 
 /// Each line begins with the address as 32 hexadecimal digits.
-fn ipv6(text: &str) -> Vec<Ipv6Addr> {
+pub(crate) fn ipv6(text: &str) -> Vec<Ipv6Addr> {
     text.lines()
         .filter_map(|line| line.split(' ').next())
         .filter(|digits| digits.len() == 32)

@@ -1,0 +1,175 @@
+//! `stockade setup` on three prepared machines: Asterisk, web and mail, nothing at all.
+
+#![expect(clippy::unwrap_used, reason = "test code")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use testkit::TempDir;
+
+fn stockade(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_stockade"))
+        .args(args)
+        .env("SSH_CONNECTION", "198.51.100.20 50000 192.0.2.10 22")
+        .output()
+        .unwrap()
+}
+
+/// What setup says of a machine, and the exit code.
+fn setup(root: &Path, more: &[&str]) -> (String, Option<i32>) {
+    let output = stockade(&[&["setup", "--root", root.to_str().unwrap()], more].concat());
+    (String::from_utf8(output.stdout).unwrap(), output.status.code())
+}
+
+/// What is in `jail.local` after `--apply`; `stockade check` finds no error in it, and a second time changes nothing.
+fn applied(root: &TempDir) -> String {
+    let (said, code) = setup(root.path(), &["--apply"]);
+    assert_eq!(code, Some(0), "{said}");
+    let read = || std::fs::read_to_string(root.join("etc/fail2ban/jail.local")).unwrap();
+    let text = read();
+    let (again, _) = setup(root.path(), &["--apply"]);
+    assert!(again.contains("is as it should be"), "{again}");
+    assert_eq!(read(), text);
+    let check = stockade(&["check", root.join("etc/fail2ban").to_str().unwrap()]);
+    assert_eq!(
+        check.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&check.stdout)
+    );
+    text
+}
+
+fn shown(root: &TempDir, jail: &str) -> String {
+    let output = stockade(&[
+        "config",
+        "show",
+        jail,
+        "-c",
+        root.join("etc/fail2ban").to_str().unwrap(),
+    ]);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn with_ssh(name: &str) -> TempDir {
+    let root = TempDir::new(name);
+    root.write("usr/lib/systemd/system/ssh.service", "");
+    root.write("etc/systemd/system/multi-user.target.wants/ssh.service", "");
+    root.write("var/log/journal/x", "");
+    root.write("etc/resolv.conf", "# x\nnameserver 192.0.2.53\nnameserver 127.0.0.53\n");
+    root.write(
+        "proc/net/route",
+        "Iface Destination Gateway Flags\neth0 00000000 010200C0 0003\neth0 000200C0 00000000 0001\n",
+    );
+    root.write(
+        "proc/net/ipv6_route",
+        "00000000000000000000000000000000 00 00000000000000000000000000000000 00 20010db8000000000000000000000001 0 0 0 0 eth0\n",
+    );
+    root.write("proc/net/fib_trie", "     |-- 192.0.2.10\n        /32 host LOCAL\n");
+    root.write("run/systemd/sessions/3", "UID=0\nREMOTE=1\nREMOTE_HOST=2001:db8::77\n");
+    root
+}
+
+#[test]
+fn nothing_is_changed_without_apply() {
+    let root = with_ssh("setup-dry");
+    let (said, code) = setup(root.path(), &[]);
+    assert_eq!(code, Some(0));
+    for piece in [
+        "Nothing was changed",
+        "sshd",
+        "started at boot; it writes to the journal",
+        "198.51.100.20",
+    ] {
+        assert!(said.contains(piece), "`{piece}` is not in\n{said}");
+    }
+    assert!(!root.join("etc/fail2ban").exists());
+}
+
+#[test]
+fn an_asterisk_server_has_the_jails_that_its_logger_asks_for() {
+    let root = with_ssh("setup-asterisk");
+    root.write("usr/sbin/asterisk", "");
+    root.write("etc/ssh/sshd_config", "#Port 22\nPort 2222\n");
+    root.write(
+        "etc/asterisk/logger.conf",
+        "[general]\ndateformat=%H.%M\n[logfiles]\nfull => notice,warning,security\nmessages => warning\n",
+    );
+    let (said, _) = setup(root.path(), &[]);
+    assert!(said.contains("dateformat `%H.%M` is not read"), "{said}");
+    let text = applied(&root);
+    let full = "[asterisk-full]\nenabled = true\nlogpath = /var/log/asterisk/full\nlogging = both\n";
+    for piece in [
+        full,
+        "[asterisk]\nenabled = false\n",
+        "[sshd]\nenabled = true\nport = 2222\n",
+    ] {
+        assert!(text.contains(piece), "`{piece}` is not in\n{text}");
+    }
+    let ignored = shown(&root, "sshd");
+    for friend in [
+        "198.51.100.20",
+        "2001:db8::77",
+        "192.0.2.53",
+        "192.0.2.1",
+        "2001:db8::1",
+        "192.0.2.10",
+    ] {
+        assert!(ignored.contains(friend), "{friend} is not in\n{ignored}");
+    }
+    assert!(!text.contains("127.0.0.53"), "{text}");
+}
+
+#[test]
+fn a_web_and_mail_server_keeps_its_own_settings() {
+    let root = with_ssh("setup-web");
+    let own = "[DEFAULT]\nbantime = 2h\nignoreip = 10.0.0.0/8\n\n[postfix]\nenabled = true\nmaxretry = 9\n";
+    root.write("etc/fail2ban/jail.local", own);
+    for program in ["nginx", "postfix", "dovecot"] {
+        root.write(format!("usr/sbin/{program}"), "");
+    }
+    root.write("var/log/nginx/site-error.log", "");
+    root.write("var/log/nginx/access.log", "");
+    root.write("var/log/mail.log", "");
+    root.write("etc/ufw/ufw.conf", "ENABLED=yes\n");
+    root.write("usr/bin/dockerd", "");
+    let (said, _) = setup(root.path(), &[]);
+    for piece in [
+        "firewall  ufw",
+        "dockerd",
+        "its log is /var/log/nginx/site-error.log",
+        "left as it is",
+    ] {
+        assert!(said.contains(piece), "`{piece}` is not in\n{said}");
+    }
+    let text = applied(&root);
+    for jail in ["nginx-http-auth", "postfix-sasl", "dovecot"] {
+        assert!(
+            text.contains(&format!("[{jail}]\nenabled = true\n")),
+            "{jail} is not in\n{text}"
+        );
+    }
+    for line in own.lines() {
+        assert!(text.contains(line), "`{line}` is not in\n{text}");
+    }
+    assert_eq!(text.matches("[postfix]").count(), 1, "{text}");
+    let ignored = shown(&root, "dovecot");
+    assert!(
+        ignored.contains("10.0.0.0/8") && ignored.contains("198.51.100.20"),
+        "{ignored}"
+    );
+    let kept = std::fs::read_to_string(root.join("etc/fail2ban/jail.local.before-setup")).unwrap();
+    assert_eq!(kept, own);
+}
+
+#[test]
+fn an_empty_machine_gets_no_jail() {
+    let root = TempDir::new("setup-nothing");
+    let output = stockade(&["setup", "--json", "--root", root.path().to_str().unwrap()]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let jails = report["jails"].as_array().unwrap();
+    assert!(jails.iter().all(|jail| jail["enable"] == false), "{report}");
+    let text = applied(&root);
+    assert!(text.contains("[sshd]\nenabled = false\n"), "{text}");
+    assert!(!text.contains("enabled = true"), "{text}");
+}
