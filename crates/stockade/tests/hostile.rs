@@ -7,8 +7,10 @@ use std::io::{Read, Write};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Output, Stdio};
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stockade_protocol::{END, Value, pickle};
 use testkit::{Daemon, Network, TempDir, requires, wait_until};
 
@@ -459,6 +461,87 @@ fn no_client_keeps_others_out_or_the_server_busy() {
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     world.fail("203.0.113.1");
     world.wait_for_ban("203.0.113.1");
+    world.stop(&mut daemon, SOON);
+}
+
+#[test]
+fn a_thousand_clients_at_once_and_messages_without_end_keep_nobody_out() {
+    const CLIENTS: usize = 1000;
+    if !requires(NEEDS) {
+        return;
+    }
+    let files = getrlimit(Resource::Nofile);
+    if files.maximum.is_some_and(|maximum| maximum < 1200) {
+        testkit::skip("a limit of 1,200 open files (`ulimit -Hn`)");
+        return;
+    }
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: files.maximum,
+            ..files
+        },
+    )
+    .unwrap();
+    let world = World::new("hostile-thousand", MINE);
+    let mut daemon = world.start();
+    // A text of 100 MB is announced, and half of it sent.
+    let mut half = b"\x80\x04]X".to_vec();
+    half.extend_from_slice(&100_000_000_u32.to_le_bytes());
+    half.resize(50_000_000, b'x');
+    for _ in 0..2 {
+        let mut stream = world.connect();
+        let taken = stream.write_all(&half);
+        let mut answer = Vec::new();
+        let ended = taken.and_then(|()| stream.read_to_end(&mut answer).map(drop));
+        let kind = ended.err().map(|error| error.kind());
+        assert_ne!(kind, Some(std::io::ErrorKind::WouldBlock), "the server hangs up");
+        assert_eq!(answer, b"");
+    }
+    assert!(resident(&daemon) < 200, "{} MiB", resident(&daemon));
+    let complaints = |log: String| {
+        log.lines()
+            .filter(|line| line.contains("is longer than 32 MiB"))
+            .count()
+    };
+    assert_eq!(complaints(world.log()), 1, "{}", world.log());
+
+    // Every tenth says nothing; all others are answered, and a ban is made meanwhile.
+    let ping = [pickle::encode(&Value::List(vec![Value::from("ping")])), END.to_vec()].concat();
+    let begin = Barrier::new(CLIENTS + 1);
+    let answered = std::thread::scope(|scope| {
+        let client = |number: usize| {
+            let (begin, world, ping) = (&begin, &world, &ping);
+            let work = move || {
+                begin.wait();
+                let mut stream = world.connect();
+                let mut answer = Vec::new();
+                if number.is_multiple_of(10) {
+                    // Longer than the server waits for it while others want its place.
+                    stream.set_read_timeout(Some(Duration::from_secs(4))).unwrap();
+                } else {
+                    stream.write_all(ping).unwrap();
+                }
+                while !answer.ends_with(END) {
+                    let mut block = [0; 256];
+                    match stream.read(&mut block) {
+                        Ok(count @ 1..) => answer.extend_from_slice(block.get(..count).unwrap()),
+                        _ => break,
+                    }
+                }
+                usize::from(answer.ends_with(END))
+            };
+            let small = std::thread::Builder::new().stack_size(128 * 1024);
+            small.spawn_scoped(scope, work).unwrap()
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(client).collect();
+        begin.wait();
+        world.fail("203.0.113.1");
+        world.wait_for_ban("203.0.113.1");
+        clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>()
+    });
+    assert_eq!(answered, CLIENTS / 10 * 9);
+    assert_eq!(world.ask(&["ping"]), "Server replied: pong");
     world.stop(&mut daemon, SOON);
 }
 
