@@ -51,6 +51,8 @@ struct Finding {
     jail: String,
     /// Whether it is to be enabled.
     enable: bool,
+    /// Whether it is to be switched off, if it is not to be enabled: another jail reads the same.
+    off: bool,
     options: Vec<(String, String)>,
     why: String,
 }
@@ -198,6 +200,7 @@ fn look(machine: &Machine, folder: &Path) -> Vec<Finding> {
                 service: service.name,
                 jail: (*jail).to_owned(),
                 enable,
+                off: false,
                 options,
                 why,
             });
@@ -208,6 +211,7 @@ fn look(machine: &Machine, folder: &Path) -> Vec<Finding> {
             service: "OpenSSH",
             jail: "sshd".to_owned(),
             enable: false,
+            off: false,
             options: Vec::new(),
             why: "not installed".to_owned(),
         });
@@ -249,6 +253,7 @@ fn look_at_asterisk(machine: &Machine, folder: &Path) -> Vec<Finding> {
             service: "Asterisk",
             jail,
             enable,
+            off: is_there && known,
             options,
             why,
         }
@@ -306,12 +311,9 @@ fn ssh_ports(machine: &Machine) -> Vec<(String, String)> {
     vec![("port".to_owned(), ports.join(","))]
 }
 
-/// The jails as they go into the file. Off is said only of those that the built-in configuration has on.
+/// The jails as they go into the file. What is not installed keeps its default: it may be where setup does not look, or come later.
 fn wanted_jails(findings: &[Finding]) -> Vec<(String, Vec<(String, String)>)> {
-    let is_on = |jail: &str| jail == "sshd" || ASTERISK.contains(&jail);
-    let wanted = findings
-        .iter()
-        .filter(|finding| finding.enable || (is_on(&finding.jail) && !finding.why.contains("no such jail")));
+    let wanted = findings.iter().filter(|finding| finding.enable || finding.off);
     let options = wanted.map(|finding| {
         let mut options = vec![("enabled".to_owned(), finding.enable.to_string())];
         options.extend(finding.options.iter().cloned());
@@ -354,7 +356,7 @@ fn report(machine: &Machine, findings: &[Finding], wanted: &Wanted, left: &[Stri
     if !containers.is_empty() {
         screen.fact("", "logs inside of containers are not looked at");
     }
-    for (title, enable) in [("Jails to enable", true), ("Not touched, or switched off", false)] {
+    for (title, enable) in [("Jails to enable", true), ("Left as they are, or switched off", false)] {
         screen.title(title);
         let mut any = false;
         for finding in findings.iter().filter(|finding| finding.enable == enable) {
