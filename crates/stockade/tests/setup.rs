@@ -175,3 +175,17 @@ fn an_empty_machine_gets_no_jail() {
         "only who runs it is kept from being banned: {text}"
     );
 }
+
+#[test]
+fn whoever_runs_it_by_sudo_which_takes_the_environment_away_is_known_by_its_parent() {
+    let root = TempDir::new("setup-sudo");
+    let command = "env -u SSH_CONNECTION \"$0\" setup --root \"$1\"; true";
+    let output = Command::new("sh")
+        .args(["-c", command, env!("CARGO_BIN_EXE_stockade")])
+        .arg(root.path())
+        .env("SSH_CONNECTION", "198.51.100.21 50000 192.0.2.10 22")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("198.51.100.21"), "{said}");
+}

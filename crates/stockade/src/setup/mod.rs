@@ -27,6 +27,8 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 /// The longest `jail.local` that is renewed.
 const LOCAL_LIMIT_BYTES: u64 = 4 << 20;
+/// So many programs that started this one are asked whose connection it is.
+const ANCESTORS_LIMIT: usize = 20;
 /// The jails of Asterisk that the built-in configuration has on.
 const ASTERISK: [&str; 3] = ["asterisk", "asterisk-full", "asterisk-security"];
 
@@ -85,7 +87,7 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     let machine = Machine::new(root);
     let folder = machine.path("etc/fail2ban");
     let findings = look(&machine, &folder);
-    let connection = std::env::var("SSH_CONNECTION").ok();
+    let connection = connection();
     let wanted = Wanted {
         inherited: inherited(&folder),
         friends: machine.friends(connection.as_deref()),
@@ -134,6 +136,27 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
         say(&format!("\n{} {done}.", path.display()));
     }
     ExitCode::SUCCESS
+}
+
+/// `SSH_CONNECTION` of this program or, as sudo takes it away, of one of those that started it.
+fn connection() -> Option<String> {
+    const NAME: &str = "SSH_CONNECTION";
+    if let Ok(own) = std::env::var(NAME) {
+        return Some(own);
+    }
+    let mut process = std::os::unix::process::parent_id().to_string();
+    for _ in 0..ANCESTORS_LIMIT {
+        let environment = fs::read(format!("/proc/{process}/environ")).unwrap_or_default();
+        let environment = String::from_utf8_lossy(&environment);
+        let mut variables = environment.split('\0').filter_map(|variable| variable.split_once('='));
+        if let Some((_, value)) = variables.find(|(name, _)| *name == NAME) {
+            return Some(value.to_owned());
+        }
+        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+        parent.trim().clone_into(&mut process);
+    }
+    None
 }
 
 fn misused(what: &str) -> ExitCode {
