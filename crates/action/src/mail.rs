@@ -119,13 +119,13 @@ impl Mail {
     }
 
     pub(crate) fn start(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
-        let text = format!("The jail {} has been started successfully.", self.jail);
+        let text = format!("The jail {} is up.", self.jail);
         let outcome = self.send("started on", &text, context);
         self.tell("start", outcome, context)
     }
 
     pub(crate) fn stop(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
-        let text = format!("The jail {} has been stopped.", self.jail);
+        let text = format!("The jail {} is down.", self.jail);
         let outcome = self.send("stopped on", &text, context);
         self.tell("stop", outcome, context)
     }
@@ -153,16 +153,16 @@ impl Mail {
         let value = |tag| tags::value(&tag, subject).map(|value| value.text).unwrap_or_default();
         let ip = value(Tag::Ip);
         let mut text = format!(
-            "The IP {ip} has just been banned for {} seconds\nby Fail2Ban after {} attempts against {jail}.",
+            "{ip} is banned for {} s after {} failures in the jail {jail}.",
             ban.bantime.0, ban.failures
         );
         if let Some(lines) = self.options.matches {
             let (head, tag) = match lines {
-                Lines::Ban => ("this ban".to_owned(), Tag::Matches),
-                Lines::All => (ip.clone(), Tag::IpMatches),
-                Lines::Jail => (format!("{ip} for jail {jail}"), Tag::IpJailMatches),
+                Lines::Ban => ("Lines of this ban".to_owned(), Tag::Matches),
+                Lines::All => (format!("Lines of {ip} in all jails"), Tag::IpMatches),
+                Lines::Jail => (format!("Lines of {ip} in the jail {jail}"), Tag::IpJailMatches),
             };
-            text.extend(["\n\nMatches for ", &head, ":\n", &value(tag)]);
+            text.extend(["\n\n", &head, ":\n", &value(tag)]);
         }
         let outcome = self.send(&format!("banned {ip} from"), &text, context);
         if let Err(error) = &outcome {
@@ -190,7 +190,7 @@ impl Mail {
             from: &self.options.from,
             to: &self.options.to,
             subject: &format!("[Fail2Ban] {}: {event} {}", self.jail, tags::host_name()),
-            body: &format!("Hi,\n\n{text}\n\nRegards,\nFail2Ban"),
+            body: text,
             date: context.now,
         };
         let since = Instant::now();

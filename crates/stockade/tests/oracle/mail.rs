@@ -165,5 +165,19 @@ fn decoded(data: &[String]) -> String {
             .unwrap();
         body = String::from_utf8(decoded.stdout).unwrap();
     }
-    format!("{}\n{body}", headers.join("\n"))
+    format!("{}\n{}", headers.join("\n"), facts(&body))
+}
+
+/// What a body says, without its words, which are each program's own: the lines of the log, and the addresses, numbers and times elsewhere.
+fn facts(body: &str) -> String {
+    let (log, prose): (Vec<&str>, Vec<&str>) = body.lines().partition(|line| line.contains(" bad "));
+    let words = prose.iter().flat_map(|line| line.split_whitespace());
+    let mut facts: Vec<&str> = words
+        .map(|word| word.trim_end_matches(['.', ',']).trim_end_matches(':'))
+        .filter(|word| word.contains(|c: char| c.is_ascii_digit()))
+        .filter(|word| !word.contains("ail2"))
+        .collect();
+    facts.sort_unstable();
+    facts.dedup();
+    format!("{}\n{}", facts.join(" "), log.join("\n"))
 }
