@@ -129,10 +129,11 @@ def banned_addresses(server):
 
 
 def caught_up(lib, program, jails, last, limit=300):
-    """Processor seconds and waiting time from the start of a server until `last`, the last failure of the logs, is banned."""
+    """Processor seconds and waiting time from the start of a server until all of `last`, the last failures of the logs, are banned."""
     server = lib.Server(program, jails, "dummy", maxretry=5, findtime=7200, bantime=86400, tag="figures")
     server.start(wait=False)
-    at = lib.wait_file_line(server.dummy, last, limit, step=.005)
+    times = [lib.wait_file_line(server.dummy, one, limit, step=.005) for one in last]
+    at = max(times) if all(times) else None
     cpu, memory = server.cpu(), lib.mem_of(server.pid)
     wall = at - server.t0 if at else None
     banned = banned_addresses(server)
@@ -143,25 +144,24 @@ def caught_up(lib, program, jails, last, limit=300):
 
 def daemon(lib):
     """A server that starts on logs within findtime, and is to catch up: one log, and ten logs with thirty jails."""
-    last = "198.51.100.77"
+    # The last failure of each log.
+    last = ["198.51.100.%d" % (77 + number) for number in range(10)]
     sets = [("sshd", .2, 1, {"fail2ban": 20_000, "stockade": 1_000_000}), ("asterisk", .2, 1, {"fail2ban": 20_000, "stockade": 1_000_000}),
-            ("sshd", .01, 1, {"fail2ban": 20_000, "stockade": 1_000_000}), ("ten", .01, 30, {"fail2ban": 20_000, "stockade": 1_000_000})]
+            ("sshd", .01, 1, {"fail2ban": 20_000, "stockade": 1_000_000}), ("ten", .01, 30, {"fail2ban": 40_000, "stockade": 1_000_000})]
     forms = ["sshd", "asterisk", "nginx-error", "nginx-access", "postfix"]
     for form, share, count, lines in sets:
         for program in lib.progs():
             figures = []
-            for n in (50, lines[program.name]):
+            wanted = [form] if count == 1 else forms * 2
+            for n in (1000 * len(wanted), lines[program.name]):
                 logs = []
-                wanted = [form] if count == 1 else forms * 2
                 for number, one in enumerate(wanted):
                     name = "daemon-%d-%s-%d" % (os.getpid(), one, number)
                     for old in glob.glob(os.path.join(WORK, "corpus", name + ".*")):
                         os.unlink(old)
-                    # The last failure stands in one log only, the last to be named.
-                    sentinel = ["--sentinel", last] if number == len(wanted) - 1 else []
-                    each = max(n // len(wanted), 10)
-                    logs.append(lib.corpus(name, "--format", one, "--lines", each, "--share", share, "--attackers", max(1, min(200, each // 50)), "--end", "now",
-                                           "--span", 3600, "--findtime", 900, "--maxretry", 5, "--seed", number + 1, *sentinel))
+                    each = n // len(wanted)
+                    logs.append(lib.corpus(name, "--format", one, "--lines", each, "--share", share, "--attackers", max(1, min(200, int(each * share / 10))), "--end", "now",
+                                           "--span", 3600, "--findtime", 900, "--maxretry", 5, "--seed", number + 1, "--sentinel", last[number]))
                 if count == 1:
                     jails = [("bench", logs[0][1]["filter"], logs[0][0])]
                 else:
@@ -172,7 +172,7 @@ def daemon(lib):
                     for number, (log, truth) in enumerate(logs):
                         jails.append(("own-%d" % number, truth["filter"], log))
                         jails += [("%s-%d" % (name, number), name, log) for name in (others[2 * number % len(others)], others[(2 * number + 1) % len(others)])]
-                cpu, wall, rss, banned = caught_up(lib, program, jails, last)
+                cpu, wall, rss, banned = caught_up(lib, program, jails, last[:len(wanted)])
                 must = {address for _, truth in logs for address in truth["must_ban"]}
                 figures.append((sum(truth["lines"] for _, truth in logs), cpu, wall, rss, len(must - banned)))
                 for log, _ in logs:
@@ -236,7 +236,7 @@ def growth(lib):
             os.unlink(old)
         log, truth = lib.corpus(path, "--format", "sshd", "--lines", 500_000, "--share", .01, "--attackers", 100, "--end", "now", "--span", 3600,
                                 "--findtime", 900, "--maxretry", 5, "--sentinel", last)
-        cpu, wall, rss, _ = caught_up(lib, ours, [("own", "sshd", log)] + [(name, name, log) for name in names[:jails - 1]], last)
+        cpu, wall, rss, _ = caught_up(lib, ours, [("own", "sshd", log)] + [(name, name, log) for name in names[:jails - 1]], [last])
         keep("growth", what="jails on one log", n=jails, cpu=cpu, rss_mb=rss)
     for addresses in (25_000, 50_000, 100_000, 200_000):
         path = "growth-%d" % os.getpid()
@@ -244,16 +244,16 @@ def growth(lib):
             os.unlink(old)
         log, truth = lib.corpus(path, "--format", "sshd", "--lines", addresses * 2, "--per", 1, "--attackers", addresses, "--end", "now", "--span", 3600,
                                 "--findtime", 86400, "--sentinel", last)
-        cpu, wall, rss, _ = caught_up(lib, ours, [("own", "sshd", log)], last)
+        cpu, wall, rss, _ = caught_up(lib, ours, [("own", "sshd", log)], [last])
         keep("growth", what="addresses", n=addresses, cpu=cpu, rss_mb=rss)
 
 
 PARTS = {
     "scan": scan, "grep": grep, "start": start, "daemon": daemon,
     "client": from_harness("b7_client.py", 100, 30, 1000),
-    "jails": from_harness("b6_jails.py", 3, 60, "auto"),
+    "jails": from_harness("b6_jails.py", 2, 30, "auto"),
     "memory": several(only("fail2ban", from_harness("b8_memory.py", 1, 100_000, 20_000, "auto")), only("stockade", from_harness("b8_memory.py", 1, 1_000_000, 200_000, "auto"))),
-    "latency": from_harness("b3_latency.py", "auto", "nftables-multiport,iptables-multiport", 50),
+    "latency": from_harness("b3_latency.py", "auto", "nftables-multiport,iptables-multiport", 40),
     "rate": several(only("fail2ban", from_harness("b4_rate.py", "nftables-multiport,iptables-multiport", 500, 1)), only("stockade", from_harness("b4_rate.py", "nftables-multiport,iptables-multiport", 10_000, 2))),
     "restart": several(only("fail2ban", from_harness("b5_restart.py", 1000, 1)), only("stockade", from_harness("b5_restart.py", 50_000, 2))),
     "growth": growth,
