@@ -51,7 +51,7 @@ pub(crate) fn interpolation(data: &[u8]) {
     let [first, second] = super::parts(data);
     for value in fuzzing::interpolate(first.as_bytes(), second.as_bytes()) {
         match value {
-            Ok(value) => assert!(value.len() <= 2 << 20, "a value of {} bytes", value.len()),
+            Ok(value) => assert!(value.len() <= 4 << 20, "a value of {} bytes", value.len()),
             Err(finding) => presentable(&finding),
         }
     }
