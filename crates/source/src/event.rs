@@ -114,7 +114,7 @@ pub enum Event<'a> {
         left: u64,
         /// For [`Position::first_line`].
         first_line: Option<FirstLine>,
-        /// Whether the end of the file had been reached before these lines came (behaviour spec 3.7).
+        /// Whether [`Event::CaughtUp`] was told of the file before these lines came (behaviour spec 3.7).
         caught_up: bool,
     },
     /// A file is being read from now on.

@@ -229,7 +229,7 @@ impl Tail {
         }
         Ok(Fetched::Bytes {
             length,
-            last: length < wanted || (wanted < BLOCK_BYTES && self.ends_behind(length)),
+            last: length < wanted || (wanted < BLOCK_BYTES && self.behind(length) == Some(0)),
         })
     }
 
@@ -244,9 +244,11 @@ impl Tail {
         }
     }
 
-    fn ends_behind(&self, length: usize) -> bool {
+    /// How many bytes stand behind the next `length`; `None` if the file does not tell.
+    fn behind(&self, length: usize) -> Option<u64> {
         let end = self.lines.position() + u64::try_from(length).unwrap_or(0);
-        self.file.metadata().is_ok_and(|metadata| metadata.len() <= end)
+        let metadata = self.file.metadata().ok()?;
+        Some(metadata.len().saturating_sub(end))
     }
 
     /// How much to read at once: what was there when the file was opened and what came after do not go into one block.
@@ -269,10 +271,7 @@ impl Tail {
         if !self.ready {
             return 0;
         }
-        let end = self.lines.position() + u64::try_from(length).unwrap_or(0);
-        self.file
-            .metadata()
-            .map_or(0, |metadata| metadata.len().saturating_sub(end))
+        self.behind(length).unwrap_or(0)
     }
 
     /// Hands on the lines among the bytes fetched.

@@ -536,9 +536,9 @@ impl Watcher {
         }
         if !tail.ready {
             tail.catch_up(id, out);
-        }
-        if !tail.ready && tail.twin {
-            self.merge(id, out);
+            if tail.twin {
+                self.merge(id, out);
+            }
         }
     }
 
