@@ -130,7 +130,7 @@ mod tests {
 
     fn ways_that_need(pattern: &str) -> usize {
         let regex = Regex::new(pattern, Flags::default()).unwrap();
-        let needs = regex.program.notes.iter().flat_map(|note| note.needs);
+        let needs = regex.program().unwrap().notes.iter().flat_map(|note| note.needs);
         needs.flatten().count()
     }
 
@@ -171,9 +171,11 @@ mod tests {
         ] {
             let regex = Regex::new(pattern, Flags::default()).unwrap();
             let mut plain = Regex::new(pattern, Flags::default()).unwrap();
-            for note in &mut plain.program.notes {
+            plain.program();
+            for note in &mut plain.program.get_mut().unwrap().as_mut().unwrap().notes {
                 note.needs = [None; 2];
             }
+            plain.quick = None;
             let mut found = |regex: &Regex, text: &str| {
                 let matched = regex.search(text, &mut scratch).unwrap();
                 matched.then(|| {

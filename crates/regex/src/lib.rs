@@ -41,11 +41,13 @@ mod machine;
 mod near_miss;
 mod parse;
 mod program;
+mod quick;
 mod regular;
 mod repetition;
 mod rest;
 pub mod review;
 mod rewrite;
+mod sprint;
 mod tables;
 mod tempered;
 mod token;
@@ -55,9 +57,12 @@ pub use error::{Overrun, PatternError};
 pub use lower::NotRegular;
 pub use near_miss::NearMiss;
 
-use ast::Node;
+use std::sync::OnceLock;
+
+use ast::{Ast, Node};
 use linear::Linear;
-use program::Program;
+use program::{Program, Start};
+use quick::Quick;
 
 /// What a search may cost. A step is about 5 to 20 ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,9 +108,13 @@ pub struct Flags {
 pub struct Regex {
     pattern: Box<str>,
     flags: Flags,
-    program: Program,
+    quick: Option<Quick>,
+    /// Made when first needed where there is `quick`.
+    program: OnceLock<Option<Program>>,
     linear: Linear,
     names: Vec<(Box<str>, usize)>,
+    /// Group 0 not counted.
+    groups: usize,
     budget: Budget,
 }
 
@@ -117,15 +126,20 @@ impl Regex {
 
     /// Compiles a pattern whose searches may cost something else than usual.
     pub fn with_budget(pattern: &str, flags: Flags, budget: Budget) -> Result<Self, PatternError> {
-        let mut ast = parse::parse(pattern, flags)?;
-        ast.root = rewrite::rewrite(ast.root);
+        let ast = read(pattern, flags)?;
         let program = compile::compile(&ast)?;
+        let quick = Quick::new(&program);
         Ok(Self {
             pattern: pattern.into(),
             flags,
-            program,
+            program: match quick {
+                Some(_) => OnceLock::new(),
+                None => OnceLock::from(Some(program)),
+            },
+            quick,
             linear: Linear::default(),
             names: ast.names,
+            groups: ast.groups,
             budget,
         })
     }
@@ -134,14 +148,32 @@ impl Regex {
     ///
     /// Fails if the step budget ran out and the pattern is not regular: nobody knows whether it matches.
     pub fn search(&self, text: &str, scratch: &mut Scratch) -> Result<bool, Overrun> {
+        let most = self.budget.steps.min(self.budget.steps_without_memo);
+        let decided = self
+            .quick
+            .as_ref()
+            .and_then(|quick| scratch.machine.sprint(quick, text, most));
+        match decided {
+            Some(found) => Ok(found),
+            None => self.search_plainly(text, scratch),
+        }
+    }
+
+    /// The same without the short way for texts of ASCII; for tests of it.
+    #[doc(hidden)]
+    pub fn search_plainly(&self, text: &str, scratch: &mut Scratch) -> Result<bool, Overrun> {
         let steps = self.steps_for(text);
-        match scratch
-            .machine
-            .search(&self.program, text, Budget { steps, ..self.budget })
-        {
+        let program = self.program().ok_or(Overrun)?;
+        match scratch.machine.search(program, text, Budget { steps, ..self.budget }) {
             Err(Overrun) => self.search_linear(text, scratch).ok_or(Overrun),
             decided => decided,
         }
+    }
+
+    fn program(&self) -> Option<&Program> {
+        // It was compiled before, so it can be again.
+        let again = || compile::compile(&read(&self.pattern, self.flags).ok()?).ok();
+        self.program.get_or_init(again).as_ref()
     }
 
     /// Whether the pattern matches, without its groups; `None` if that is not to be had more cheaply than by
@@ -153,8 +185,12 @@ impl Regex {
     /// Whether a text that begins so may match at all (`None`: an empty text). Tells the patterns that only match at the start
     /// of a text apart; any other may match whatever the text begins with.
     pub fn may_match_after(&self, first: Option<u8>) -> bool {
-        match &self.program.start {
-            program::Start::Text(leading) => leading.has(first),
+        let start = match &self.quick {
+            Some(quick) => Some(&quick.start),
+            None => self.program().map(|program| &program.start),
+        };
+        match start {
+            Some(Start::Text(leading)) => leading.has(first),
             _ => true,
         }
     }
@@ -168,7 +204,7 @@ impl Regex {
 
     /// The same, by the linear-time engine alone; `None` where it would not be exact for this pattern and text.
     pub fn search_linear(&self, text: &str, scratch: &mut Scratch) -> Option<bool> {
-        scratch.machine.reset(&self.program);
+        scratch.machine.make_ready(2 * (self.groups + 1), self.groups);
         self.linear.search(text, &mut scratch.machine, || self.tree())
     }
 
@@ -190,7 +226,7 @@ impl Regex {
 
     /// Number of groups, group 0 not counted.
     pub fn groups(&self) -> usize {
-        self.program.groups
+        self.groups
     }
 
     /// The pattern as it was given.
@@ -213,8 +249,13 @@ impl Regex {
     /// The tree again: kept, the classes of hundreds of patterns would take megabytes.
     fn tree(&self) -> Option<Node> {
         // It was accepted before, so it is accepted now.
-        parse::parse(&self.pattern, self.flags)
-            .ok()
-            .map(|ast| rewrite::rewrite(ast.root))
+        read(&self.pattern, self.flags).ok().map(|ast| ast.root)
     }
+}
+
+/// The tree of a pattern.
+fn read(pattern: &str, flags: Flags) -> Result<Ast, PatternError> {
+    let mut ast = parse::parse(pattern, flags)?;
+    ast.root = rewrite::rewrite(ast.root);
+    Ok(ast)
 }

@@ -16,8 +16,9 @@ use crate::ast::Assertion;
 use crate::charset::{Case, is_word, to_lower};
 use crate::error::Overrun;
 use crate::program::{Class, FirstSet, Inst, Note, Pc, Program, Start, SubKind};
+use crate::sprint::Track;
 
-const UNSET: usize = usize::MAX;
+pub(crate) const UNSET: usize = usize::MAX;
 /// 8 MiB of bits: a line of 64 KiB for a pattern of a thousand places.
 const MAX_MEMO_WORDS: usize = 1 << 20;
 /// Ways not tried yet; some 50 MB. A line that needs more is given up like one that needs too many steps.
@@ -51,6 +52,7 @@ pub(crate) struct Machine {
     hopeless: bool,
     groups: usize,
     matched: bool,
+    pub(crate) track: Track,
 }
 
 /// A way not tried yet.
@@ -105,8 +107,7 @@ impl Machine {
             && !leading.has(text.as_bytes().first().copied())
         {
             // Most lines are none of the pattern's business.
-            self.steps = 0;
-            self.matched = false;
+            self.found_nothing(0);
             return Ok(false);
         }
         self.reset(program);
@@ -125,11 +126,18 @@ impl Machine {
         found
     }
 
-    pub(crate) fn reset(&mut self, program: &Program) {
+    /// Forgets the last search.
+    pub(crate) fn make_ready(&mut self, registers: usize, groups: usize) {
         self.registers.clear();
-        self.registers.resize(program.registers, UNSET);
-        self.groups = program.groups;
+        self.registers.resize(registers, UNSET);
+        self.groups = groups;
         self.trail.clear();
+        self.steps = 0;
+        self.matched = false;
+    }
+
+    pub(crate) fn reset(&mut self, program: &Program) {
+        self.make_ready(program.registers, program.groups);
         self.stack.clear();
         self.parts.clear();
         self.memo_log.clear();
@@ -138,8 +146,21 @@ impl Machine {
         self.hopeless = false;
         self.behind_last.clear();
         self.behind_last.resize(program.ahead.len(), UNSET);
-        self.steps = 0;
+    }
+
+    /// Notes that a search found a match.
+    pub(crate) fn found(&mut self, start: usize, end: usize, steps: u64) {
+        self.matched = true;
+        self.steps = steps;
+        if let Some([first, second]) = self.registers.get_mut(..2) {
+            (*first, *second) = (start, end);
+        }
+    }
+
+    /// Notes that a search found none.
+    pub(crate) fn found_nothing(&mut self, steps: u64) {
         self.matched = false;
+        self.steps = steps;
     }
 
     /// Notes a group found by the other engine.
@@ -173,8 +194,14 @@ impl Machine {
     }
 
     fn set_register(&mut self, index: usize, value: usize) {
+        self.write_register(index, value, !self.stack.is_empty());
+    }
+
+    /// Sets a register; what it held is noted if the search may come back to before.
+    #[inline]
+    pub(crate) fn write_register(&mut self, index: usize, value: usize, comes_back: bool) {
         if let Some(register) = self.registers.get_mut(index) {
-            if !self.stack.is_empty() {
+            if comes_back {
                 self.trail.push((index, *register));
             }
             *register = value;
@@ -182,12 +209,17 @@ impl Machine {
     }
 
     /// Both ends of a group that took part. A group entered again has its new start and its old end until it is left.
-    fn span(&self, group: usize) -> Option<(usize, usize)> {
+    pub(crate) fn span(&self, group: usize) -> Option<(usize, usize)> {
         let (start, end) = (self.register(2 * group), self.register(2 * group + 1));
         (start != UNSET && end != UNSET && start <= end).then_some((start, end))
     }
 
-    fn undo_to(&mut self, length: usize) {
+    pub(crate) fn trail_length(&self) -> usize {
+        self.trail.len()
+    }
+
+    #[inline]
+    pub(crate) fn undo_to(&mut self, length: usize) {
         while self.trail.len() > length {
             let Some((index, value)) = self.trail.pop() else { break };
             if let Some(register) = self.registers.get_mut(index) {
@@ -229,10 +261,8 @@ impl Run<'_> {
         let mut position = 0;
         while let Some(start) = self.next_start(position) {
             if let Some(end) = self.attempt(start)? {
-                self.machine.matched = true;
-                if let Some([first, second]) = self.machine.registers.get_mut(..2) {
-                    (*first, *second) = (start, end);
-                }
+                let steps = self.machine.steps;
+                self.machine.found(start, end, steps);
                 return Ok(true);
             }
             self.charge(start.saturating_sub(position))?;
@@ -249,32 +279,12 @@ impl Run<'_> {
 
     /// The first position from `from` on where a match may begin.
     pub(crate) fn next_start(&self, from: usize) -> Option<usize> {
-        let rest = self.bytes.get(from..)?;
-        match &self.program.start {
-            Start::Text(_) => (from == 0).then_some(0),
-            Start::Line if from == 0 || self.bytes.get(from - 1) == Some(&b'\n') => Some(from),
-            Start::Line => memchr::memchr(b'\n', rest).map(|offset| from + offset + 1),
-            Start::Literal(finder) => finder.find(rest).map(|offset| from + offset),
-            Start::Bytes(bytes) => match *bytes.as_slice() {
-                [] => None,
-                [a] => memchr::memchr(a, rest),
-                [a, b] => memchr::memchr2(a, b, rest),
-                [a, b, c, ..] => memchr::memchr3(a, b, c, rest),
-            }
-            .map(|offset| from + offset),
-            Start::Set(set) => rest
-                .iter()
-                .position(|&byte| set.has(Some(byte)))
-                .map(|offset| from + offset),
-            Start::Anywhere => Some(from),
-        }
+        let start = self.program.start.next(self.bytes, from)?;
         // A set of leading bytes holds continuation bytes only where it holds everything; classes do.
-        .map(|start| {
-            if self.text.is_char_boundary(start) {
-                start
-            } else {
-                self.next_boundary(start)
-            }
+        Some(if self.text.is_char_boundary(start) {
+            start
+        } else {
+            self.next_boundary(start)
         })
     }
 

@@ -229,6 +229,31 @@ pub(crate) enum Start {
     Anywhere,
 }
 
+impl Start {
+    /// The first byte from `from` on where a match may begin.
+    pub(crate) fn next(&self, bytes: &[u8], from: usize) -> Option<usize> {
+        let rest = bytes.get(from..)?;
+        match self {
+            Self::Text(_) => (from == 0).then_some(0),
+            Self::Line if from == 0 || bytes.get(from - 1) == Some(&b'\n') => Some(from),
+            Self::Line => memchr::memchr(b'\n', rest).map(|offset| from + offset + 1),
+            Self::Literal(finder) => finder.find(rest).map(|offset| from + offset),
+            Self::Bytes(bytes) => match *bytes.as_slice() {
+                [] => None,
+                [a] => memchr::memchr(a, rest),
+                [a, b] => memchr::memchr2(a, b, rest),
+                [a, b, c, ..] => memchr::memchr3(a, b, c, rest),
+            }
+            .map(|offset| from + offset),
+            Self::Set(set) => rest
+                .iter()
+                .position(|&byte| set.has(Some(byte)))
+                .map(|offset| from + offset),
+            Self::Anywhere => Some(from),
+        }
+    }
+}
+
 /// The part of `\w` or `\W` beyond ASCII, which most classes have.
 fn words_beyond_ascii(negated: bool) -> &'static Vec<(u32, u32)> {
     static WORDS: [OnceLock<Vec<(u32, u32)>>; 2] = [OnceLock::new(), OnceLock::new()];

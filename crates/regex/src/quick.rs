@@ -1,0 +1,395 @@
+//! A program in a form that runs faster, for texts of ASCII: what nearly every search is done by.
+//!
+//! It goes the ways of `machine.rs` in the same order, without a memo and without characters of several bytes. Letters that no
+//! part of the program tells apart share a class, so that a set of letters is a bit for each class. A search that takes
+//! many steps, and any other text or program, is given to the machine, which begins anew: so this never has to give up.
+//! The whole program of the machine is made anew when it is needed, which spares memory. Run by `sprint.rs`.
+
+use memchr::memmem::{Finder, FinderRev};
+
+use crate::ast::{Assertion, RepeatKind};
+use crate::charset::Case;
+use crate::program::{Class, FirstSet, Inst, Loop, Program, Start, SubKind};
+
+/// One instruction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Op {
+    Byte(u8),
+    Literal(Span),
+    Letter(Letters),
+    /// Gives back what it took, from the end.
+    Greedy(Repeat),
+    /// Never gives anything back.
+    Possessive(Repeat),
+    Lazy(Repeat),
+    /// `(?:(?!stop).)*`: an index into [`Quick::tempered`].
+    Tempered(u32),
+    Split {
+        first: u32,
+        second: u32,
+        /// With which letters the ways may begin.
+        to_first: Letters,
+        to_second: Letters,
+    },
+    /// A choice whose ways may need a literal ahead: an index into [`Quick::needy`].
+    NeedySplit(u32),
+    Jump(u32),
+    Save(u32),
+    Clear(u32),
+    Assert(Assertion),
+    Sub {
+        kind: SubKind,
+        end: u32,
+    },
+    SubEnd,
+    LookLiteral {
+        literal: Span,
+        negative: bool,
+    },
+    Backreference(u32),
+    Conditional {
+        group: u32,
+        no: u32,
+    },
+    LoopHead {
+        mark: u32,
+        exit: u32,
+    },
+    CounterReset(u32),
+    /// An index into [`Quick::counters`].
+    CounterHead(u32),
+    CounterEnter {
+        counter: u32,
+        min: u32,
+        mark: u32,
+    },
+    Match,
+}
+
+/// A set of letters: a bit for each class, and one for the end of the text.
+pub(crate) type Letters = u64;
+
+/// The bit that stands for the end of the text.
+const END: u32 = 63;
+/// So many classes have a bit.
+const MOST_CLASSES: usize = 63;
+/// The number of repetitions that have no limit.
+pub(crate) const ENDLESS: u16 = u16::MAX;
+
+/// A piece of [`Quick::text`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// A repetition of letters.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeat {
+    pub(crate) letters: Letters,
+    /// With which letters what follows may begin.
+    pub(crate) follow: Letters,
+    pub(crate) min: u16,
+    /// Or [`ENDLESS`].
+    pub(crate) max: u16,
+    /// It takes all letters but this one: `memchr` finds the end.
+    pub(crate) but: Option<u8>,
+}
+
+/// A loop that stops before a text.
+#[derive(Clone, Debug)]
+pub(crate) struct Tempered {
+    pub(crate) repeat: Repeat,
+    pub(crate) stop: Finder<'static>,
+    pub(crate) kind: RepeatKind,
+}
+
+/// A choice whose ways may need a literal ahead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Needy {
+    pub(crate) first: u32,
+    pub(crate) second: u32,
+    pub(crate) to_first: Letters,
+    pub(crate) to_second: Letters,
+    /// Indexes into [`Quick::ahead`].
+    pub(crate) needs: [Option<u32>; 2],
+}
+
+/// Whether a repetition goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counter {
+    pub(crate) register: u32,
+    pub(crate) min: u32,
+    pub(crate) max: u32,
+    pub(crate) lazy: bool,
+    pub(crate) mark: u32,
+    pub(crate) exit: u32,
+}
+
+/// A program for texts of ASCII.
+#[derive(Clone, Debug)]
+pub(crate) struct Quick {
+    pub(crate) code: Box<[Op]>,
+    /// By letter the number of its class.
+    pub(crate) classes: Box<[u8; 128]>,
+    /// All literals.
+    text: Box<[u8]>,
+    pub(crate) tempered: Box<[Tempered]>,
+    pub(crate) needy: Box<[Needy]>,
+    pub(crate) counters: Box<[Counter]>,
+    pub(crate) ahead: Box<[FinderRev<'static>]>,
+    pub(crate) registers: usize,
+    pub(crate) groups: usize,
+    pub(crate) start: Start,
+    pub(crate) needed: Option<Box<Finder<'static>>>,
+}
+
+impl Quick {
+    /// `None` for the few programs that do what is not done here.
+    pub(crate) fn new(program: &Program) -> Option<Self> {
+        let classes = classes(program)?;
+        let mut made = Making {
+            program,
+            classes: &classes,
+            text: Vec::new(),
+            tempered: Vec::new(),
+            needy: Vec::new(),
+            counters: Vec::new(),
+        };
+        let code: Option<Box<[Op]>> = (0..program.code.len()).map(|pc| made.op(pc)).collect();
+        Some(Self {
+            code: code?,
+            text: made.text.into(),
+            tempered: made.tempered.into(),
+            needy: made.needy.into(),
+            counters: made.counters.into(),
+            classes: Box::new(classes),
+            ahead: program.ahead.clone().into(),
+            registers: program.registers,
+            groups: program.groups,
+            start: program.start.clone(),
+            needed: program.needed.clone(),
+        })
+    }
+
+    pub(crate) fn literal(&self, span: Span) -> &[u8] {
+        let range = usize::try_from(span.start).ok().zip(usize::try_from(span.end).ok());
+        range
+            .and_then(|(start, end)| self.text.get(start..end))
+            .unwrap_or_default()
+    }
+
+    /// The bit of the letter at a position, or of the end of the text.
+    #[inline]
+    pub(crate) fn bit(&self, bytes: &[u8], position: usize) -> Letters {
+        match bytes.get(position) {
+            Some(letter) => self.bit_of(*letter),
+            None => 1 << END,
+        }
+    }
+
+    /// The bit of a letter.
+    #[inline]
+    pub(crate) fn bit_of(&self, letter: u8) -> Letters {
+        // The text is ASCII; shifting by no more than 63 is what there are classes for.
+        let class = self.classes.get(usize::from(letter & 127)).copied().unwrap_or_default();
+        1 << (class & 63)
+    }
+}
+
+/// By letter the number of its class: letters of one are told apart by nothing. `None` if there are too many.
+fn classes(program: &Program) -> Option<[u8; 128]> {
+    let mut classes = [0_u8; 128];
+    let mut count = 1;
+    let mut divide = |has: &dyn Fn(u8) -> bool| {
+        // For each class before, where its letters go that are in the set or not.
+        let mut places = [[None; 2]; 128];
+        let mut next = 0_u8;
+        for (letter, class) in (0_u8..).zip(&mut classes) {
+            let place = places
+                .get_mut(usize::from(*class))
+                .and_then(|places| places.get_mut(usize::from(has(letter))));
+            if let Some(place) = place {
+                *class = *place.get_or_insert_with(|| {
+                    next += 1;
+                    next - 1
+                });
+            }
+        }
+        count = usize::from(next);
+    };
+    for class in &program.classes {
+        divide(&|letter| class.ascii.get(usize::from(letter)).is_some_and(|has| *has));
+    }
+    for set in &program.first_sets {
+        divide(&|letter| set.has(Some(letter)));
+    }
+    (count <= MOST_CLASSES).then_some(classes)
+}
+
+struct Making<'a> {
+    program: &'a Program,
+    classes: &'a [u8; 128],
+    text: Vec<u8>,
+    tempered: Vec<Tempered>,
+    needy: Vec<Needy>,
+    counters: Vec<Counter>,
+}
+
+impl Making<'_> {
+    fn op(&mut self, pc: usize) -> Option<Op> {
+        let number = |number: usize| u32::try_from(number).ok();
+        Some(match self.program.code.get(pc)? {
+            Inst::Byte(byte) => Op::Byte(*byte),
+            Inst::Literal(literal) => Op::Literal(self.keep(literal)?),
+            Inst::Class(class) => Op::Letter(self.letters(*class)?),
+            Inst::Loop(repeat) => self.repeat(repeat)?,
+            Inst::Split { first, second } => self.split(pc, *first, *second)?,
+            Inst::Jump(to) => Op::Jump(self.target(*to)?),
+            Inst::Save(register) => Op::Save(number(*register)?),
+            Inst::Clear(register) => Op::Clear(number(*register)?),
+            Inst::Assert(place) => Op::Assert(*place),
+            Inst::Sub { kind, end } => Op::Sub {
+                kind: *kind,
+                end: number(*end)?,
+            },
+            Inst::SubEnd { .. } => Op::SubEnd,
+            Inst::LookLiteral { literal, negative } => Op::LookLiteral {
+                literal: self.keep(literal)?,
+                negative: *negative,
+            },
+            Inst::Backreference {
+                group,
+                case: Case::Exact,
+            } => Op::Backreference(number(*group)?),
+            Inst::Backreference { .. } => return None,
+            Inst::Conditional { group, no } => Op::Conditional {
+                group: number(*group)?,
+                no: self.target(*no)?,
+            },
+            Inst::LoopHead { mark, exit } => Op::LoopHead {
+                mark: number(*mark)?,
+                exit: self.target(*exit)?,
+            },
+            Inst::CounterReset(counter) => Op::CounterReset(number(*counter)?),
+            Inst::CounterHead {
+                counter,
+                min,
+                max,
+                lazy,
+                mark,
+                exit,
+            } => {
+                self.counters.push(Counter {
+                    register: number(*counter)?,
+                    min: number(*min)?,
+                    max: u32::try_from(*max).unwrap_or(u32::MAX),
+                    lazy: *lazy,
+                    mark: number(*mark)?,
+                    exit: self.target(*exit)?,
+                });
+                Op::CounterHead(number(self.counters.len() - 1)?)
+            }
+            Inst::CounterEnter { counter, min, mark } => Op::CounterEnter {
+                counter: number(*counter)?,
+                min: number(*min)?,
+                mark: number(*mark)?,
+            },
+            Inst::Match => Op::Match,
+        })
+    }
+
+    fn repeat(&mut self, repeat: &Loop) -> Option<Op> {
+        let class = self.program.classes.get(repeat.class)?;
+        let mut missing = (0_u8..).zip(class.ascii).filter(|(_, has)| !has);
+        let letters = Repeat {
+            letters: self.letters_of(class),
+            follow: self.first_letters(repeat.follow)?,
+            min: u16::try_from(repeat.min).ok()?,
+            max: match repeat.max {
+                usize::MAX => ENDLESS,
+                max => u16::try_from(max).ok().filter(|max| *max < ENDLESS)?,
+            },
+            but: missing
+                .next()
+                .filter(|_| missing.next().is_none() && repeat.max == usize::MAX)
+                .map(|(letter, _)| letter),
+        };
+        if let Some(stop) = &repeat.stop {
+            self.tempered.push(Tempered {
+                repeat: letters,
+                stop: (**stop).clone(),
+                kind: repeat.kind,
+            });
+            return Some(Op::Tempered(u32::try_from(self.tempered.len() - 1).ok()?));
+        }
+        Some(match repeat.kind {
+            RepeatKind::Greedy => Op::Greedy(letters),
+            RepeatKind::Possessive => Op::Possessive(letters),
+            RepeatKind::Lazy => Op::Lazy(letters),
+        })
+    }
+
+    fn split(&mut self, pc: usize, first: usize, second: usize) -> Option<Op> {
+        let note = self.program.notes.get(pc)?;
+        let (to_first, to_second) = match note.ways {
+            Some([first, second]) => (self.first_letters(first)?, self.first_letters(second)?),
+            None => (Letters::MAX, Letters::MAX),
+        };
+        let (first, second) = (self.target(first)?, self.target(second)?);
+        if note.needs == [None; 2] {
+            return Some(Op::Split {
+                first,
+                second,
+                to_first,
+                to_second,
+            });
+        }
+        let [one, other] = note.needs.map(|need| need.map(u32::try_from));
+        self.needy.push(Needy {
+            first,
+            second,
+            to_first,
+            to_second,
+            needs: [one.transpose().ok()?, other.transpose().ok()?],
+        });
+        Some(Op::NeedySplit(u32::try_from(self.needy.len() - 1).ok()?))
+    }
+
+    /// Where a jump to an instruction leads in the end.
+    fn target(&self, mut pc: usize) -> Option<u32> {
+        // Jumps in a circle would be no program; they end here all the same.
+        for _ in 0..self.program.code.len() {
+            match self.program.code.get(pc) {
+                Some(Inst::Jump(to)) => pc = *to,
+                _ => break,
+            }
+        }
+        u32::try_from(pc).ok()
+    }
+
+    fn keep(&mut self, literal: &[u8]) -> Option<Span> {
+        let start = u32::try_from(self.text.len()).ok()?;
+        self.text.extend_from_slice(literal);
+        let end = u32::try_from(self.text.len()).ok()?;
+        Some(Span { start, end })
+    }
+
+    fn letters(&self, class: usize) -> Option<Letters> {
+        Some(self.letters_of(self.program.classes.get(class)?))
+    }
+
+    fn letters_of(&self, class: &Class) -> Letters {
+        self.bits(|letter| class.ascii.get(usize::from(letter)).is_some_and(|has| *has))
+    }
+
+    fn first_letters(&self, set: usize) -> Option<Letters> {
+        let set: &FirstSet = self.program.first_sets.get(set)?;
+        Some(self.bits(|letter| set.has(Some(letter))) | Letters::from(set.end) << END)
+    }
+
+    fn bits(&self, has: impl Fn(u8) -> bool) -> Letters {
+        let letters = (0_u8..).zip(self.classes).filter(|(letter, _)| has(*letter));
+        letters.fold(0, |bits, (_, class)| bits | 1 << (class & 63))
+    }
+}

@@ -1,0 +1,605 @@
+//! Runs the form of a program that `quick.rs` makes, on a text of ASCII.
+//!
+//! The ways are those of the machine and in its order, so what comes out is the same; `tests/quick.rs` holds it equal. Registers
+//! and their trail are the machine's own: the groups are where they always are.
+
+use memchr::memchr;
+
+use crate::ast::{Assertion, RepeatKind};
+use crate::machine::{Machine, UNSET};
+use crate::program::{Start, SubKind};
+use crate::quick::{Counter, ENDLESS, Letters, Op, Quick, Repeat};
+
+/// Memory of the runs.
+#[derive(Debug, Default)]
+pub(crate) struct Track {
+    stack: Vec<Frame>,
+    parts: Vec<Part>,
+    /// By number of [`Quick::ahead`], behind the last place of the literal in the text; 0 if it has none.
+    behind_last: Vec<usize>,
+}
+
+/// A way not tried yet.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    pc: u32,
+    position: u32,
+    /// Of a greedy loop the least it may keep; of a lazy one how many letters it may still take.
+    left: u32,
+    /// Length of the trail.
+    trail: u32,
+}
+
+/// [`Frame::left`] of a way that simply begins elsewhere.
+const BRANCH: u32 = u32::MAX;
+/// [`Frame::left`] of a lazy loop without limit.
+const NO_LIMIT: u32 = u32::MAX - 1;
+
+/// A look-around or atomic group being matched.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    pc: usize,
+    kind: SubKind,
+    end: usize,
+    position: usize,
+    stack: usize,
+    trail: usize,
+}
+
+/// Looking through this many bytes counts as one step.
+const BYTES_PER_STEP: usize = 32;
+/// A longer text is the machine's.
+const LONGEST: usize = 1 << 24;
+
+impl Machine {
+    /// Searches `text`; on `Some(true)` the groups are in the registers. `None` if the machine has to: the text is not ASCII, or
+    /// the search takes more than `most` steps.
+    pub(crate) fn sprint(&mut self, quick: &Quick, text: &str, most: u64) -> Option<bool> {
+        let bytes = text.as_bytes();
+        if let Start::Text(leading) = &quick.start
+            && !leading.has(bytes.first().copied())
+        {
+            // Most lines are none of the pattern's business.
+            self.found_nothing(0);
+            return Some(false);
+        }
+        if most == 0 || bytes.len() > LONGEST || !text.is_ascii() {
+            return None;
+        }
+        self.make_ready(quick.registers, quick.groups);
+        self.track.stack.clear();
+        self.track.parts.clear();
+        self.track.behind_last.clear();
+        self.track.behind_last.resize(quick.ahead.len(), UNSET);
+        let mut run = Sprint {
+            quick,
+            bytes,
+            machine: self,
+            steps: 0,
+            most,
+            asked: false,
+            hopeless: false,
+        };
+        let span = run.search().ok()?;
+        let steps = run.steps;
+        match span {
+            Some((start, end)) => self.found(start, end, steps),
+            None => self.found_nothing(steps),
+        }
+        Some(span.is_some())
+    }
+}
+
+/// One search.
+struct Sprint<'r> {
+    quick: &'r Quick,
+    bytes: &'r [u8],
+    machine: &'r mut Machine,
+    steps: u64,
+    most: u64,
+    /// Whether the text was asked for the literal every match needs.
+    asked: bool,
+    hopeless: bool,
+}
+
+/// The search takes too many steps to be done here.
+struct TooLong;
+
+/// An instruction and a position.
+type At = (usize, usize);
+
+impl Sprint<'_> {
+    /// Where the match begins and ends, if there is one.
+    fn search(&mut self) -> Result<Option<(usize, usize)>, TooLong> {
+        let mut position = 0;
+        while let Some(start) = self.quick.start.next(self.bytes, position) {
+            if let Some(end) = self.attempt(start)? {
+                return Ok(Some((start, end)));
+            }
+            self.charge(start.saturating_sub(position))?;
+            if matches!(self.quick.start, Start::Text(_)) || self.is_hopeless() || start >= self.bytes.len() {
+                break;
+            }
+            position = start + 1;
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn charge(&mut self, bytes: usize) -> Result<(), TooLong> {
+        self.steps += u64::try_from(bytes / BYTES_PER_STEP).unwrap_or(u64::MAX);
+        self.step_taken()
+    }
+
+    #[inline]
+    fn step_taken(&mut self) -> Result<(), TooLong> {
+        self.steps += 1;
+        if self.steps > self.most { Err(TooLong) } else { Ok(()) }
+    }
+
+    /// Matches from `start` on; the end of the match.
+    fn attempt(&mut self, start: usize) -> Result<Option<usize>, TooLong> {
+        let quick = self.quick;
+        let bytes = self.bytes;
+        let (mut pc, mut position) = (0, start);
+        loop {
+            self.step_taken()?;
+            // A program ends with `Match`, so there always is an instruction.
+            let op = quick.code.get(pc).ok_or(TooLong)?;
+            let goes_on = match op {
+                Op::Byte(byte) => {
+                    let fits = bytes.get(position) == Some(byte);
+                    pc += 1;
+                    position += 1;
+                    fits
+                }
+                Op::Literal(literal) => {
+                    let literal = quick.literal(*literal);
+                    let rest = bytes.get(position..).unwrap_or_default();
+                    let fits = rest.first() == literal.first() && rest.starts_with(literal);
+                    pc += 1;
+                    position += literal.len();
+                    fits
+                }
+                Op::Letter(letters) => {
+                    let fits = quick.bit(bytes, position) & letters != 0;
+                    pc += 1;
+                    position += 1;
+                    fits
+                }
+                Op::Split {
+                    first,
+                    second,
+                    to_first,
+                    to_second,
+                } => {
+                    let bit = quick.bit(bytes, position);
+                    let open = (bit & to_first != 0, bit & to_second != 0);
+                    self.choose(open, (*first, *second), position, &mut pc)
+                }
+                Op::Save(register) => {
+                    self.set(*register, position);
+                    pc += 1;
+                    true
+                }
+                Op::Jump(to) => {
+                    pc = at(*to);
+                    true
+                }
+                Op::Greedy(repeat) => {
+                    let taken = self.run_of(repeat, position)?;
+                    let low = position + usize::from(repeat.min);
+                    let high = position + taken;
+                    match if high < low {
+                        None
+                    } else {
+                        self.last_fit(repeat, low, high + 1)?
+                    } {
+                        Some(end) => {
+                            if end > low {
+                                self.push(pc, end, place(low));
+                            }
+                            pc += 1;
+                            position = end;
+                            true
+                        }
+                        None => false,
+                    }
+                }
+                Op::Possessive(repeat) => {
+                    let taken = self.run_of(repeat, position)?;
+                    pc += 1;
+                    position += taken;
+                    taken >= usize::from(repeat.min)
+                }
+                Op::Lazy(repeat) => {
+                    let min = usize::from(repeat.min);
+                    let fits = self.run_up_to(repeat, position, min) >= min;
+                    position += min;
+                    if fits && repeat.max > repeat.min {
+                        let left = match repeat.max {
+                            ENDLESS => NO_LIMIT,
+                            max => u32::from(max - repeat.min),
+                        };
+                        self.push(pc, position, left);
+                    }
+                    pc += 1;
+                    fits
+                }
+                Op::Match => return Ok(Some(position)),
+                _ => match self.step(op, pc, position)? {
+                    Some(next) => {
+                        (pc, position) = next;
+                        true
+                    }
+                    None => false,
+                },
+            };
+            if goes_on {
+                continue;
+            }
+            let Some(next) = self.back()? else {
+                self.machine.forget_attempt();
+                return Ok(None);
+            };
+            (pc, position) = next;
+        }
+    }
+
+    #[inline]
+    fn has_ways(&self) -> bool {
+        !self.machine.track.stack.is_empty()
+    }
+
+    #[inline]
+    fn set(&mut self, register: u32, value: usize) {
+        let comes_back = self.has_ways();
+        self.machine.write_register(at(register), value, comes_back);
+    }
+
+    /// Takes the first way that is open, and leaves the second for later.
+    #[inline]
+    fn choose(&mut self, open: (bool, bool), (first, second): (u32, u32), position: usize, pc: &mut usize) -> bool {
+        match open {
+            (true, true) => {
+                self.push(at(second), position, BRANCH);
+                *pc = at(first);
+            }
+            (true, false) => *pc = at(first),
+            (false, true) => *pc = at(second),
+            (false, false) => return false,
+        }
+        true
+    }
+
+    #[inline]
+    fn push(&mut self, pc: usize, position: usize, left: u32) {
+        let trail = place(self.machine.trail_length());
+        self.machine.track.stack.push(Frame {
+            pc: place(pc),
+            position: place(position),
+            left,
+            trail,
+        });
+    }
+
+    /// How many letters a loop takes at first.
+    #[inline]
+    fn run_of(&mut self, repeat: &Repeat, position: usize) -> Result<usize, TooLong> {
+        let rest = self.bytes.get(position..).unwrap_or_default();
+        let taken = match (repeat.but, repeat.max) {
+            (Some(letter), _) => memchr(letter, rest).unwrap_or(rest.len()),
+            (None, ENDLESS) => self.run_in(repeat.letters, rest),
+            (None, max) => self.run_in(repeat.letters, rest.get(..usize::from(max)).unwrap_or(rest)),
+        };
+        self.charge(taken).map(|()| taken)
+    }
+
+    #[inline]
+    fn run_in(&self, letters: Letters, text: &[u8]) -> usize {
+        let ends = |letter: &u8| self.quick.bit_of(*letter) & letters == 0;
+        text.iter().position(ends).unwrap_or(text.len())
+    }
+
+    fn run_up_to(&self, repeat: &Repeat, position: usize, most: usize) -> usize {
+        let rest = self.bytes.get(position..).unwrap_or_default();
+        self.run_in(repeat.letters, rest.get(..most).unwrap_or(rest))
+    }
+
+    /// The last position before `end`, and not before `low`, where what follows a loop may begin.
+    #[inline]
+    fn last_fit(&mut self, repeat: &Repeat, low: usize, end: usize) -> Result<Option<usize>, TooLong> {
+        let fits = |position: &usize| self.quick.bit(self.bytes, *position) & repeat.follow != 0;
+        let found = (low..end).rev().find(fits);
+        self.charge(end - found.unwrap_or(low))?;
+        Ok(found)
+    }
+
+    /// Runs one of the rarer instructions; `None` if it does not match.
+    fn step(&mut self, op: &Op, pc: usize, position: usize) -> Result<Option<At>, TooLong> {
+        let quick = self.quick;
+        let next = pc + 1;
+        Ok(match op {
+            Op::NeedySplit(number) => {
+                let needy = quick.needy.get(at(*number)).ok_or(TooLong)?;
+                let bit = quick.bit(self.bytes, position);
+                let [one, other] = needy.needs;
+                let first = bit & needy.to_first != 0 && one.is_none_or(|need| self.is_ahead(need, position));
+                let second = bit & needy.to_second != 0 && other.is_none_or(|need| self.is_ahead(need, position));
+                let mut pc = pc;
+                self.choose((first, second), (needy.first, needy.second), position, &mut pc)
+                    .then_some((pc, position))
+            }
+            Op::Tempered(number) => return self.tempered(at(*number), pc, position),
+            Op::Clear(register) => {
+                self.set(*register, UNSET);
+                Some((next, position))
+            }
+            Op::Assert(assertion) => self.holds(*assertion, position).then_some((next, position)),
+            Op::Sub { kind, end } => self.enter_part(pc, *kind, at(*end), position),
+            Op::SubEnd => self.leave_part(position),
+            Op::LookLiteral { literal, negative } => {
+                let rest = self.bytes.get(position..).unwrap_or_default();
+                (rest.starts_with(quick.literal(*literal)) != *negative).then_some((next, position))
+            }
+            Op::Backreference(group) => {
+                let Some((start, end)) = self.machine.span(at(*group)) else {
+                    return Ok(None);
+                };
+                self.charge(end - start)?;
+                let wanted = self.bytes.get(start..end).unwrap_or_default();
+                let rest = self.bytes.get(position..).unwrap_or_default();
+                rest.starts_with(wanted).then_some((next, position + wanted.len()))
+            }
+            Op::Conditional { group, no } => {
+                let took_part = self.machine.span(at(*group)).is_some();
+                Some((if took_part { next } else { at(*no) }, position))
+            }
+            Op::LoopHead { mark, exit } => {
+                let idle = self.machine.register(at(*mark)) == position;
+                Some((if idle { at(*exit) } else { next }, position))
+            }
+            Op::CounterReset(counter) => {
+                self.set(*counter, 0);
+                Some((next, position))
+            }
+            Op::CounterHead(number) => {
+                let head = quick.counters.get(at(*number)).ok_or(TooLong)?;
+                Some((self.count(head, next, position), position))
+            }
+            Op::CounterEnter { counter, min, mark } => {
+                let count = self.machine.register(at(*counter));
+                self.set(*counter, count + 1);
+                if count >= at(*min) {
+                    self.set(*mark, position);
+                }
+                Some((next, position))
+            }
+            // The others are done where most steps are.
+            _ => return Err(TooLong),
+        })
+    }
+
+    fn count(&mut self, head: &Counter, next: usize, position: usize) -> usize {
+        let count = self.machine.register(at(head.register));
+        let exit = at(head.exit);
+        if count < at(head.min) {
+            next
+        } else if count >= at(head.max) || self.machine.register(at(head.mark)) == position {
+            exit
+        } else {
+            let (first, second) = if head.lazy { (exit, next) } else { (next, exit) };
+            self.push(second, position, BRANCH);
+            first
+        }
+    }
+
+    fn tempered(&mut self, number: usize, pc: usize, position: usize) -> Result<Option<At>, TooLong> {
+        let tempered = self.quick.tempered.get(number).ok_or(TooLong)?;
+        let repeat = &tempered.repeat;
+        let rest = self.bytes.get(position..).unwrap_or_default();
+        // No letter is taken where the stop begins.
+        let stop = tempered.stop.find(rest).unwrap_or(rest.len());
+        self.charge(stop)?;
+        let room = rest.get(..stop).unwrap_or(rest);
+        let min = usize::from(repeat.min);
+        if tempered.kind == RepeatKind::Lazy {
+            if self.run_in(repeat.letters, room.get(..min).unwrap_or(room)) < min {
+                return Ok(None);
+            }
+            self.push(pc, position + min, NO_LIMIT);
+            return Ok(Some((pc + 1, position + min)));
+        }
+        let taken = self.run_in(repeat.letters, room);
+        if taken < min {
+            return Ok(None);
+        }
+        let (low, high) = (position + min, position + taken);
+        if tempered.kind == RepeatKind::Greedy && high > low {
+            self.push(pc, high, place(low));
+        }
+        Ok(Some((pc + 1, high)))
+    }
+
+    /// Whether a literal of [`Quick::ahead`] is at a position or behind it. The text is searched once.
+    fn is_ahead(&mut self, number: u32, position: usize) -> bool {
+        let number = at(number);
+        let known = self.machine.track.behind_last.get_mut(number);
+        let (Some(finder), Some(known)) = (self.quick.ahead.get(number), known) else {
+            return true;
+        };
+        if *known == UNSET {
+            *known = finder.rfind(self.bytes).map_or(0, |last| last + 1);
+        }
+        position < *known
+    }
+
+    fn holds(&self, assertion: Assertion, position: usize) -> bool {
+        let before = position.checked_sub(1).and_then(|index| self.bytes.get(index));
+        let rest = self.bytes.get(position..).unwrap_or_default();
+        match assertion {
+            Assertion::TextStart => position == 0,
+            Assertion::LineStart => before.is_none_or(|&byte| byte == b'\n'),
+            Assertion::TextEnd => rest.is_empty(),
+            Assertion::FinalLineEnd => matches!(rest, [] | [b'\n']),
+            Assertion::LineEnd => matches!(rest, [] | [b'\n', ..]),
+            // sre: in an empty text neither `\b` nor `\B` holds.
+            Assertion::WordBoundary { .. } if self.bytes.is_empty() => false,
+            Assertion::WordBoundary { negated, .. } => {
+                let word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+                (word(before) != word(rest.first())) != negated
+            }
+        }
+    }
+
+    fn enter_part(&mut self, pc: usize, kind: SubKind, end: usize, position: usize) -> Option<At> {
+        let mut from = position;
+        if let SubKind::Look {
+            behind: Some(width),
+            negative,
+        } = kind
+        {
+            match position.checked_sub(width) {
+                Some(start) => from = start,
+                None => return negative.then_some((end, position)),
+            }
+        }
+        let part = Part {
+            pc,
+            kind,
+            end,
+            position,
+            stack: self.machine.track.stack.len(),
+            trail: self.machine.trail_length(),
+        };
+        self.machine.track.parts.push(part);
+        // Everything inside has been tried when this is come to.
+        self.push(pc, position, 0);
+        Some((pc + 1, from))
+    }
+
+    /// The inmost part has matched: its other ways are dropped.
+    fn leave_part(&mut self, position: usize) -> Option<At> {
+        let part = self.machine.track.parts.pop()?;
+        self.machine.track.stack.truncate(part.stack);
+        match part.kind {
+            SubKind::Look { negative: true, .. } => {
+                self.machine.undo_to(part.trail);
+                None
+            }
+            SubKind::Look { negative: false, .. } => Some((part.end, part.position)),
+            SubKind::Round if position != part.position => Some((part.pc, position)),
+            SubKind::Atomic | SubKind::Round => Some((part.end, position)),
+        }
+    }
+
+    fn part_fails(&mut self) -> Option<At> {
+        let part = self.machine.track.parts.pop()?;
+        match part.kind {
+            SubKind::Look { negative: true, .. } | SubKind::Round => Some((part.end, part.position)),
+            SubKind::Look { negative: false, .. } | SubKind::Atomic => None,
+        }
+    }
+
+    /// Whether the text lacks a literal that every match has. Asked once, when the first way has failed.
+    fn is_hopeless(&mut self) -> bool {
+        if !self.asked {
+            self.asked = true;
+            let needed = self.quick.needed.as_ref();
+            self.hopeless = needed.is_some_and(|needed| needed.find(self.bytes).is_none());
+        }
+        self.hopeless
+    }
+
+    /// Takes the last way not tried yet.
+    fn back(&mut self) -> Result<Option<At>, TooLong> {
+        if self.has_ways() && self.is_hopeless() {
+            self.machine.track.stack.clear();
+            self.machine.track.parts.clear();
+        }
+        loop {
+            let Some(frame) = self.machine.track.stack.pop() else {
+                return Ok(None);
+            };
+            self.machine.undo_to(at(frame.trail));
+            let (pc, position) = (at(frame.pc), at(frame.position));
+            if frame.left == BRANCH {
+                return Ok(Some((pc, position)));
+            }
+            let next = match self.quick.code.get(pc).ok_or(TooLong)? {
+                Op::Greedy(repeat) => self.give_back(repeat, pc, at(frame.left), position)?,
+                Op::Lazy(repeat) => self.take_more(repeat, None, pc, position, frame.left)?,
+                Op::Tempered(number) => {
+                    let tempered = self.quick.tempered.get(at(*number)).ok_or(TooLong)?;
+                    if tempered.kind == RepeatKind::Lazy {
+                        self.take_more(&tempered.repeat, Some(tempered.stop.needle()), pc, position, frame.left)?
+                    } else {
+                        self.give_back(&tempered.repeat, pc, at(frame.left), position)?
+                    }
+                }
+                Op::Sub { .. } => self.part_fails(),
+                _ => return Err(TooLong),
+            };
+            if next.is_some() {
+                return Ok(next);
+            }
+        }
+    }
+
+    /// A greedy loop ends before `current`, at the last position where what follows may begin.
+    fn give_back(&mut self, repeat: &Repeat, pc: usize, low: usize, current: usize) -> Result<Option<At>, TooLong> {
+        let Some(end) = self.last_fit(repeat, low, current)? else {
+            return Ok(None);
+        };
+        if end > low {
+            self.push(pc, end, place(low));
+        }
+        Ok(Some((pc + 1, end)))
+    }
+
+    /// A lazy loop takes more, up to where what follows may begin.
+    fn take_more(
+        &mut self,
+        repeat: &Repeat,
+        stop: Option<&[u8]>,
+        pc: usize,
+        start: usize,
+        mut left: u32,
+    ) -> Result<Option<At>, TooLong> {
+        let mut position = start;
+        loop {
+            let rest = self.bytes.get(position..).unwrap_or_default();
+            let takes = rest
+                .first()
+                .is_some_and(|letter| self.quick.bit_of(*letter) & repeat.letters != 0);
+            if left == 0 || !takes || stop.is_some_and(|stop| rest.starts_with(stop)) {
+                self.charge(position - start)?;
+                return Ok(None);
+            }
+            position += 1;
+            if left != NO_LIMIT {
+                left -= 1;
+            }
+            if self.quick.bit(self.bytes, position) & repeat.follow != 0 {
+                break;
+            }
+        }
+        self.charge(position - start)?;
+        if left > 0 {
+            self.push(pc, position, left);
+        }
+        Ok(Some((pc + 1, position)))
+    }
+}
+
+/// As an index; no program or text is as long as the numbers reach.
+#[inline]
+fn at(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// A place in a text or program, none of which is longer than [`LONGEST`].
+#[inline]
+fn place(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(BRANCH)
+}
