@@ -30,34 +30,98 @@ pub struct LineText {
 
 /// Names and values captured by a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Fields(Vec<(Box<str>, Box<str>)>);
+pub struct Fields {
+    /// Each name with its value behind it.
+    text: String,
+    /// Lengths of the names and values.
+    lengths: Vec<(usize, usize)>,
+}
 
 impl Fields {
     /// The value of a field; names are lower-case (`user`, `ip4`).
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| &**key == name).map(|(_, value)| &**value)
+        self.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
     /// Sets a field, replacing an earlier value.
     pub fn set(&mut self, name: &str, value: &str) {
-        match self.0.iter_mut().find(|(key, _)| &**key == name) {
-            Some((_, old)) => *old = value.into(),
-            None => self.0.push((name.into(), value.into())),
+        let mut start = 0;
+        for (key, old) in &mut self.lengths {
+            let (middle, end) = (start + *key, start + *key + *old);
+            if self.text.get(start..middle) == Some(name) {
+                self.text.replace_range(middle..end, value);
+                *old = value.len();
+                return;
+            }
+            start = end;
         }
+        self.text.push_str(name);
+        self.text.push_str(value);
+        self.lengths.push((name.len(), value.len()));
+    }
+
+    /// Makes room for so many more fields, of so many bytes together.
+    pub fn reserve(&mut self, fields: usize, bytes: usize) {
+        self.text.reserve(bytes);
+        self.lengths.reserve(fields);
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.lengths.is_empty()
     }
 
     /// How many bytes the names and values have.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.iter().map(|(key, value)| key.len() + value.len()).sum()
+        self.text.len()
     }
 
     /// All fields, in the order they were set.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (&**key, &**value))
+        let mut start = 0;
+        self.lengths.iter().map(move |(key, value)| {
+            let (middle, end) = (start + key, start + key + value);
+            let pair = (self.text.get(start..middle), self.text.get(middle..end));
+            start = end;
+            (pair.0.unwrap_or_default(), pair.1.unwrap_or_default())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_set_again_keeps_its_place_and_the_others_their_values() {
+        let mut fields = Fields::default();
+        for (name, value) in [
+            ("user", "bob"),
+            ("ip4", "192.0.2.7"),
+            ("user", ""),
+            ("port", "22"),
+            ("", "no name"),
+            ("user", "a longer name"),
+            ("ip4", "192.0.2.77"),
+        ] {
+            fields.set(name, value);
+        }
+        let all: Vec<_> = fields.iter().collect();
+        let expected = [
+            ("user", "a longer name"),
+            ("ip4", "192.0.2.77"),
+            ("port", "22"),
+            ("", "no name"),
+        ];
+        assert_eq!(all, expected);
+        assert_eq!(fields.get("ip4"), Some("192.0.2.77"));
+        assert_eq!(fields.get("use"), None);
+        assert_eq!(
+            fields.bytes(),
+            expected
+                .iter()
+                .map(|(name, value)| name.len() + value.len())
+                .sum::<usize>()
+        );
     }
 }

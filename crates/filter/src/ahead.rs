@@ -214,7 +214,7 @@ impl Filter {
         }
         let step = Step {
             who: noted.who,
-            fields,
+            fields: &fields,
             lines: Lines::Several(Vec::new()),
             nofail: noted.nofail,
             gained: noted.gained,

@@ -20,6 +20,8 @@ pub(crate) struct Gate {
     searcher: Searcher,
     longest: usize,
     literals: Vec<Vec<u8>>,
+    /// A literal has a bracket that is not its last letter.
+    crosses_bracket: bool,
 }
 
 #[derive(Debug)]
@@ -79,10 +81,15 @@ impl Gate {
             let mut builder = AhoCorasick::builder();
             Searcher::Automaton(builder.kind(Some(AhoCorasickKind::DFA)).build(&literals).ok()?)
         };
+        let crosses_bracket = literals
+            .iter()
+            .filter_map(|literal| literal.split_last())
+            .any(|(_, before)| before.contains(&b'['));
         Some(Self {
             searcher,
             longest,
             literals,
+            crosses_bracket,
         })
     }
 
@@ -130,13 +137,16 @@ impl Gate {
 
     /// Whether a literal may arise where a date is cut out behind `before`: only then has it to be looked for there.
     pub(crate) fn may_cross(&self, before: Before<'_>) -> bool {
+        let before = match before {
+            // Nearly always: the date begins the line.
+            Before::This([]) => return false,
+            Before::UpToBracket => return self.crosses_bracket,
+            Before::This(before) => before,
+        };
         self.literals.iter().any(|literal| {
             // What of it stands before the cut.
             let mut beginnings = (1..literal.len()).filter_map(|length| literal.get(..length));
-            match before {
-                Before::This(before) => beginnings.any(|beginning| before.ends_with(beginning)),
-                Before::UpToBracket => beginnings.any(|beginning| beginning.ends_with(b"[")),
-            }
+            beginnings.any(|beginning| before.ends_with(beginning))
         })
     }
 

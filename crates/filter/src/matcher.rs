@@ -205,22 +205,17 @@ impl Filter {
             }
             return self.rules_closely(subject, content, &kept(text, cut), moment, memory, closer);
         }
-        let mut first: Option<Hit<'_>> = None;
+        let mut first = None;
         for (index, rule) in self.rules.candidates(content) {
             if search(rule, content, &mut memory.scratch, Some(index))? {
-                first = Some(Hit::new(
-                    index,
-                    rule,
-                    content,
-                    &memory.scratch,
-                    self,
-                    subject,
-                    &memory.prefix,
-                ));
+                first = Some((index, rule));
                 break;
             }
         }
-        let Some(hit) = first else { return Ok(Verdict::Miss) };
+        let Some((index, rule)) = first else {
+            return Ok(Verdict::Miss);
+        };
+        let hit = Hit::new(index, rule, content, &memory.scratch, self, subject, &memory.prefix);
         // The whole line was asked for first where that is cheap; asking after a match gives the same answer.
         for rule in &self.rules.ignoreregex {
             if search(rule, content, &mut memory.scratch, None)?
@@ -229,7 +224,7 @@ impl Filter {
                 return Ok(Verdict::Ignored);
             }
         }
-        Ok(self.conclude(hit, kept_line(text, cut), moment, &mut memory.sessions, None))
+        Ok(self.conclude(&hit, kept_line(text, cut), moment, &mut memory.sessions, None))
     }
 
     /// The `failregex` entries on a line of which everything is to be told.
@@ -254,7 +249,7 @@ impl Filter {
                 return Ok(first.unwrap_or(Verdict::Ignored));
             }
             let verdict =
-                self.conclude_closely(hit, groups, Lines::Several(vec![line.clone()]), moment, memory, closer);
+                self.conclude_closely(&hit, groups, Lines::Several(vec![line.clone()]), moment, memory, closer);
             first.get_or_insert(verdict);
             if !closer.check_all {
                 break;
@@ -319,7 +314,7 @@ impl Filter {
     /// [`Self::conclude`], and everything about it is told.
     pub(crate) fn conclude_closely(
         &self,
-        hit: Hit<'_>,
+        hit: &Hit<'_>,
         groups: Groups,
         lines: Lines<'_>,
         moment: Moment,
@@ -347,7 +342,7 @@ impl Filter {
     /// From what a rule captured to a verdict.
     pub(crate) fn conclude(
         &self,
-        hit: Hit<'_>,
+        hit: &Hit<'_>,
         lines: Lines<'_>,
         moment: Moment,
         sessions: &mut Sessions,
@@ -378,7 +373,7 @@ impl Filter {
         };
         let step = Step {
             who,
-            fields: hit.fields,
+            fields: &hit.fields,
             lines,
             nofail: hit.nofail,
             gained: hit.gained,

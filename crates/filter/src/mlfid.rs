@@ -3,6 +3,7 @@
 //! Most lines only add to a connection, and most connections come to nothing: so what is kept of one is text in a buffer that
 //! the next connection uses again, and becomes a failure's fields and lines only when there is one.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use stockade_core::{Fields, LineText, Timestamp};
@@ -26,18 +27,30 @@ const TIDY_BYTES: usize = 16 << 10;
 /// All connections one jail remembers.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    held: Vec<Session>,
-    /// What tells the keys of `held` apart nearly always; at the same places.
-    hashes: Vec<u64>,
-    /// Which came first; at the same places.
-    births: Vec<u64>,
-    /// Forgotten sessions, whose buffers serve new ones.
-    spare: Vec<Session>,
-    counter: u64,
+    /// Those remembered, and forgotten ones whose buffers serve new ones.
+    slots: Vec<Session>,
+    /// Where in `slots` the forgotten ones are.
+    free: Vec<Slot>,
+    /// By the beginning of the hash, the first of the sessions that have it; nothing before there is a session.
+    buckets: Vec<Option<Slot>>,
+    /// The ends of the list by age.
+    oldest: Option<Slot>,
+    newest: Option<Slot>,
 }
+
+/// A place in [`Sessions::slots`].
+type Slot = u8;
+
+/// Bits of a hash that tell the bucket.
+const BUCKET_BITS: u32 = 7;
 
 #[derive(Debug, Default)]
 struct Session {
+    hash: u64,
+    /// The next in its bucket.
+    next: Option<Slot>,
+    older: Option<Slot>,
+    newer: Option<Slot>,
     /// Everything kept as text: key, values, users, lines.
     text: String,
     /// The key is the first so many bytes of it.
@@ -60,7 +73,7 @@ struct Session {
 #[derive(Debug)]
 pub(crate) struct Step<'a> {
     pub(crate) who: Option<Who>,
-    pub(crate) fields: Named<'a>,
+    pub(crate) fields: &'a Named<'a>,
     /// The line; several if the rule spans several.
     pub(crate) lines: Lines<'a>,
     pub(crate) nofail: bool,
@@ -82,58 +95,113 @@ impl Sessions {
     /// Takes in a line of the connection `key`; a failure if somebody is now to be held responsible.
     pub(crate) fn step(&mut self, key: &str, step: Step<'_>, rules: &Rules, now: Timestamp) -> Option<Delivery> {
         let hash = hash(key);
-        let place = self.find(key, hash, now).unwrap_or_else(|| self.begin(key, hash));
-        let session = self.held.get_mut(place)?;
+        let slot = match self.find(key, hash, now) {
+            Some(slot) => slot,
+            None => self.begin(key, hash)?,
+        };
+        let session = self.get_mut(slot)?;
         session.touched = now.micros();
         let forget = step.forget;
         let delivery = session.take(step, rules);
         if forget {
-            self.forget(place);
+            self.forget(slot);
         }
         delivery
     }
 
+    fn get(&self, slot: Slot) -> Option<&Session> {
+        self.slots.get(usize::from(slot))
+    }
+
+    fn get_mut(&mut self, slot: Slot) -> Option<&mut Session> {
+        self.slots.get_mut(usize::from(slot))
+    }
+
+    fn bucket(&mut self, hash: u64) -> Option<&mut Option<Slot>> {
+        let number = usize::try_from(hash >> (u64::BITS - BUCKET_BITS)).ok()?;
+        self.buckets.get_mut(number)
+    }
+
     /// Where the session is; one that was not touched for too long is forgotten.
-    fn find(&mut self, key: &str, hash: u64, now: Timestamp) -> Option<usize> {
-        // By eights, most of which hold none: that needs no decision for each.
-        let near = self.hashes.chunks(8).enumerate();
-        let near = near.filter(|(_, hashes)| hashes.iter().filter(|held| **held == hash).count() > 0);
-        let same = |place: &usize| self.held.get(*place).is_some_and(|session| session.key() == key);
-        let place = near.flat_map(|(number, _)| 8 * number..8 * number + 8).find(same)?;
-        let fresh = |session: &Session| now.micros().saturating_sub(session.touched) <= LIFETIME;
-        if self.held.get(place).is_some_and(fresh) {
-            return Some(place);
+    fn find(&mut self, key: &str, hash: u64, now: Timestamp) -> Option<Slot> {
+        let mut slot = (*self.bucket(hash)?)?;
+        loop {
+            let session = self.get(slot)?;
+            if session.hash == hash && session.key() == key {
+                if now.micros().saturating_sub(session.touched) <= LIFETIME {
+                    return Some(slot);
+                }
+                self.forget(slot);
+                return None;
+            }
+            slot = session.next?;
         }
-        self.forget(place);
-        None
     }
 
     /// A new session, for which the oldest give way.
-    fn begin(&mut self, key: &str, hash: u64) -> usize {
-        while self.held.len() >= SESSIONS {
-            let oldest = self.births.iter().enumerate().min_by_key(|(_, born)| **born);
-            let Some((place, _)) = oldest else { break };
-            self.forget(place);
+    fn begin(&mut self, key: &str, hash: u64) -> Option<Slot> {
+        if self.buckets.is_empty() {
+            self.buckets.resize(1 << BUCKET_BITS, None);
         }
-        self.counter += 1;
-        let mut session = self.spare.pop().unwrap_or_default();
+        while self.len() >= SESSIONS {
+            self.forget(self.oldest?);
+        }
+        let slot = if let Some(slot) = self.free.pop() {
+            slot
+        } else {
+            self.slots.push(Session::default());
+            Slot::try_from(self.slots.len() - 1).ok()?
+        };
+        let next = self.bucket(hash)?.replace(slot);
+        let older = self.newest.replace(slot);
+        let session = self.get_mut(slot)?;
         session.reset(key);
-        self.held.push(session);
-        self.hashes.push(hash);
-        self.births.push(self.counter);
-        self.held.len() - 1
+        (session.hash, session.next) = (hash, next);
+        (session.older, session.newer) = (older, None);
+        match older.and_then(|older| self.get_mut(older)) {
+            Some(older) => older.newer = Some(slot),
+            None => self.oldest = Some(slot),
+        }
+        Some(slot)
     }
 
-    fn forget(&mut self, place: usize) {
-        if place < self.held.len() && place < self.hashes.len() && place < self.births.len() {
-            self.hashes.swap_remove(place);
-            self.births.swap_remove(place);
-            let session = self.held.swap_remove(place);
-            // The buffers of a long session are not worth keeping.
-            if session.text.capacity() <= TIDY_BYTES {
-                self.spare.push(session);
+    /// How many are remembered.
+    fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    fn forget(&mut self, slot: Slot) {
+        let Some(session) = self.get_mut(slot) else { return };
+        let (hash, next, older, newer) = (session.hash, session.next, session.older, session.newer);
+        // The buffers of a long session are not worth keeping.
+        if session.text.capacity() > TIDY_BYTES {
+            *session = Session::default();
+        }
+        match older.and_then(|older| self.get_mut(older)) {
+            Some(older) => older.newer = newer,
+            None => self.oldest = newer,
+        }
+        match newer.and_then(|newer| self.get_mut(newer)) {
+            Some(newer) => newer.older = older,
+            None => self.newest = older,
+        }
+        let first = self.bucket(hash).and_then(|first| *first);
+        if first == Some(slot) {
+            if let Some(first) = self.bucket(hash) {
+                *first = next;
+            }
+        } else {
+            let mut before = first.and_then(|first| self.get_mut(first));
+            while let Some(session) = before {
+                if session.next == Some(slot) {
+                    session.next = next;
+                    break;
+                }
+                let following = session.next;
+                before = following.and_then(|slot| self.get_mut(slot));
             }
         }
+        self.free.push(slot);
     }
 }
 
@@ -275,12 +343,23 @@ impl Session {
 
     fn fields(&self, rules: &Rules) -> Fields {
         let mut fields = Fields::default();
+        let bytes = self
+            .fields
+            .iter()
+            .map(|(name, value)| rules.name(*name).len() + value.len());
+        let users: usize = "users".len() + self.users.iter().map(|user| user.len() + ", ".len()).sum::<usize>();
+        fields.reserve(self.fields.len() + 1, bytes.sum::<usize>() + users);
         for (name, value) in &self.fields {
             fields.set(rules.name(*name), self.read(value));
         }
         if !self.users.is_empty() {
-            let users: Vec<&str> = self.users.iter().map(|user| self.read(user)).collect();
-            let users = users.join(", ");
+            let users: Cow<'_, str> = match self.users.as_slice() {
+                [user] => self.read(user).into(),
+                users => {
+                    let users: Vec<&str> = users.iter().map(|user| self.read(user)).collect();
+                    users.join(", ").into()
+                }
+            };
             fields.set("users", crate::hit::beginning(&users, crate::hit::FIELD_KEPT));
         }
         fields
@@ -308,8 +387,6 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
 
     #[test]
@@ -327,7 +404,7 @@ mod tests {
             fields.set(1, &port);
             let step = Step {
                 who: None,
-                fields,
+                fields: &fields,
                 lines: Lines::One(&line, 0..4),
                 nofail: round < 4_999,
                 gained: false,
@@ -336,12 +413,12 @@ mod tests {
             };
             assert!(sessions.step("key", step, &rules, now).is_none());
         }
-        let session = sessions.held.first().unwrap();
+        let session = sessions.slots.first().unwrap();
         assert!(session.text.len() < 3 * TIDY_BYTES, "{}", session.text.len());
         assert_eq!((session.lines.len(), session.key()), (KEPT, "key"));
         let step = Step {
             who: Some(Who::Name("example.org".into())),
-            fields: Named::default(),
+            fields: &Named::default(),
             lines: Lines::One("last", 0..0),
             nofail: false,
             gained: false,
@@ -360,23 +437,77 @@ mod tests {
                 .skip(1)
                 .all(|line| line.text.starts_with("line 49"))
         );
-        assert!(sessions.held.is_empty());
+        assert_eq!(sessions.len(), 0);
     }
 
     #[test]
     fn the_oldest_sessions_give_way_and_keys_of_one_hash_are_kept_apart() {
-        let mut sessions = Sessions::default();
-        for number in 0..250_u64 {
-            // All with the same hash.
-            sessions.begin(&format!("key {number}"), 7);
-        }
-        assert_eq!(sessions.held.len(), SESSIONS);
         let now = Timestamp::from_secs(0);
-        for number in 0..250 {
-            let found = sessions.find(&format!("key {number}"), 7, now);
-            assert_eq!(found.is_some(), number >= 150, "{number}");
+        for hash in [|_| 7, |number: u64| number << 57, |number: u64| number << 63] {
+            let mut sessions = Sessions::default();
+            for number in 0..250_u64 {
+                sessions.begin(&format!("key {number}"), hash(number)).unwrap();
+            }
+            assert_eq!(sessions.len(), SESSIONS);
+            for number in 0..250 {
+                let found = sessions.find(&format!("key {number}"), hash(number), now);
+                assert_eq!(found.is_some(), number >= 150, "{number}");
+            }
         }
-        let places: HashSet<&str> = sessions.held.iter().map(Session::key).collect();
-        assert_eq!(places.len(), SESSIONS);
+    }
+
+    #[test]
+    fn sessions_are_found_forgotten_and_begun_as_a_plain_list_does() {
+        let mut sessions = Sessions::default();
+        // Oldest first: key, hash, when touched.
+        let mut plain: Vec<(String, u64, i64)> = Vec::new();
+        let mut random = 1_u64;
+        let mut pick = |below: u64| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % below
+        };
+        let (mut hits, mut old) = (0, 0);
+        for round in 0..60_000_i64 {
+            let now = Timestamp::from_secs(2 * round);
+            let number = pick(160);
+            let (key, hash) = (format!("key {number}"), ((number % 40) << 58) | (number % 3));
+            let known = plain.iter().position(|(known, ..)| *known == key);
+            let fresh = known.filter(|place| now.micros() - plain[*place].2 <= LIFETIME);
+            hits += usize::from(fresh.is_some());
+            old += usize::from(known.is_some() && fresh.is_none());
+            let found = sessions.find(&key, hash, now);
+            assert_eq!(found.is_some(), fresh.is_some(), "{key} in round {round}");
+            if let (None, Some(place)) = (fresh, known) {
+                plain.remove(place);
+            }
+            if let (Some(slot), Some(place)) = (found, fresh) {
+                assert_eq!(sessions.get(slot).unwrap().key(), key);
+                if pick(3) == 0 {
+                    sessions.forget(slot);
+                    plain.remove(place);
+                }
+            } else {
+                let slot = sessions.begin(&key, hash).unwrap();
+                sessions.get_mut(slot).unwrap().touched = now.micros();
+                if plain.len() == SESSIONS {
+                    plain.remove(0);
+                }
+                plain.push((key, hash, now.micros()));
+            }
+            assert_eq!(sessions.len(), plain.len());
+            if round % 500 == 0 {
+                let mut by_age = Vec::new();
+                let mut slot = sessions.oldest;
+                while let Some(session) = slot.and_then(|slot| sessions.get(slot)) {
+                    by_age.push(session.key());
+                    slot = session.newer;
+                }
+                let expected: Vec<&str> = plain.iter().map(|(key, ..)| key.as_str()).collect();
+                assert_eq!(by_age, expected);
+            }
+        }
+        assert!(hits > 5_000 && old > 100, "{hits} {old}");
     }
 }

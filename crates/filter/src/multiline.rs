@@ -67,9 +67,9 @@ impl Filter {
                 return Ok(first.unwrap_or(Verdict::Ignored));
             }
             let Some(closer) = closer.as_deref_mut() else {
-                return Ok(self.conclude(hit, Lines::Several(taken.lines), moment, &mut memory.sessions, None));
+                return Ok(self.conclude(&hit, Lines::Several(taken.lines), moment, &mut memory.sessions, None));
             };
-            let verdict = self.conclude_closely(hit, groups, Lines::Several(taken.lines), moment, memory, closer);
+            let verdict = self.conclude_closely(&hit, groups, Lines::Several(taken.lines), moment, memory, closer);
             if !closer.check_all {
                 return Ok(verdict);
             }

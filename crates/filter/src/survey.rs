@@ -353,21 +353,22 @@ impl Filter {
         let Some(key) = hit.mlfid else {
             return glimpse(hit.nofail, who.map_or(Outcome::Unusable, Outcome::Match));
         };
-        let mut step = Step {
+        // Of the fields only the user has a say in what comes out.
+        let mut fields = Named::default();
+        if let Some(user) = self.rules.user
+            && let Some(name) = hit.fields.get(user)
+        {
+            fields.set(user, name);
+        }
+        let step = Step {
             who,
-            fields: Named::default(),
+            fields: &fields,
             lines: Lines::Several(Vec::new()),
             nofail: hit.nofail,
             gained: hit.gained,
             forget: hit.forget,
             closely: None,
         };
-        // Of the fields only the user has a say in what comes out.
-        if let Some(user) = self.rules.user
-            && let Some(name) = hit.fields.get(user)
-        {
-            step.fields.set(user, name);
-        }
         match later {
             Some(later) => later.note(hit.rule, key, step),
             None => self.step_briefly(hit.rule, key, step, clock, memory),

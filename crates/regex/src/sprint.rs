@@ -1,6 +1,6 @@
 //! Runs the form of a program that `quick.rs` makes, on a text of ASCII.
 //!
-//! The ways are those of the machine and in its order, so what comes out is the same; `tests/quick.rs` holds it equal. Registers
+//! The ways are those of the machine and in its order, so what comes out is the same; `tests/cpython` holds both equal with CPython. Registers
 //! and their trail are the machine's own: the groups are where they always are.
 
 use memchr::memchr;

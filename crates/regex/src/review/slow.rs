@@ -51,7 +51,12 @@ pub fn slow_text(regex: &Regex) -> Option<Slow> {
                 repeated: repeated.clone(),
                 end: end.clone(),
             };
-            let mut steps = |slow: &Slow| regex.search(&slow.text(), &mut scratch).ok().map(|_| scratch.steps());
+            let mut steps = |slow: &Slow| {
+                regex
+                    .search_plainly(&slow.text(), &mut scratch)
+                    .ok()
+                    .map(|_| scratch.steps())
+            };
             let (Some(few), Some(more)) = (steps(&slow(SHORT)), steps(&slow(4 * SHORT))) else {
                 return Some(slow(4 * SHORT));
             };

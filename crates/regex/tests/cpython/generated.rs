@@ -102,8 +102,16 @@ fn the_memo_changes_no_answer() {
                 continue;
             };
             if let Some(plain) = search(&without_memo, &text, &mut scratch) {
-                assert_eq!(ours, plain, "{pattern:?} on {text:?}");
+                assert_eq!(ours, plain, "{pattern:?} on {text:?}, short form");
                 compared += 1;
+            }
+            if let Ok(found) = without_memo.search_plainly(&text, &mut scratch) {
+                let plain = if found {
+                    spans(&without_memo, &scratch)
+                } else {
+                    "N".into()
+                };
+                assert_eq!(ours, plain, "{pattern:?} on {text:?}, machine");
             }
             if let Some(found) = with_memo.search_linear(&text, &mut scratch) {
                 let theirs = if found { spans(&with_memo, &scratch) } else { "N".into() };

@@ -196,16 +196,23 @@ impl Ourselves {
         };
         let scratch = &mut self.scratch;
         let mut answers = Vec::new();
-        for (name, regex) in regexes {
-            let answer = match regex.search(&question.text, scratch) {
+        let mut add = |name, regex: &Regex, found, scratch: &Scratch| {
+            let answer = match found {
                 Ok(true) => spans(regex, scratch),
                 Ok(false) => "N".into(),
                 // Exponential without memo; that is what the memo is for. Back-references do without one.
-                Err(_) if *name == "machine without memo" || refers(&question.pattern) => continue,
+                Err(_) if name != "machine with memo" || refers(&question.pattern) => return,
                 Err(_) => "overrun".into(),
             };
-            answers.push((*name, answer));
+            answers.push((name, answer));
+        };
+        for (name, regex) in regexes {
+            let found = regex.search_plainly(&question.text, scratch);
+            add(*name, regex, found, scratch);
         }
+        let [_, (_, without_memo)] = regexes;
+        let found = without_memo.search(&question.text, scratch);
+        add("short form for ASCII", without_memo, found, scratch);
         let [(_, regex), _] = regexes;
         match regex.search_linear(&question.text, scratch) {
             Some(true) => answers.push(("linear engine", spans(regex, scratch))),

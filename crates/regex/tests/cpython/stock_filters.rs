@@ -85,6 +85,15 @@ impl Counts {
             self.differences
                 .push(format!("{pattern:?} on {text:?}: CPython {theirs}, machine {ours:?}"));
         }
+        if also_linear {
+            let plain = regex.search_plainly(text, &mut scratch);
+            let plain = plain.map(|found| answer(found, &scratch));
+            if ours != plain {
+                self.differences.push(format!(
+                    "{pattern:?} on {text:?}: short form {ours:?}, machine {plain:?}"
+                ));
+            }
+        }
         if also_linear && let Some(found) = regex.search_linear(text, &mut scratch) {
             self.linear += 1;
             let linear = answer(found, &scratch);
