@@ -11,8 +11,9 @@ use crate::ast::{Assertion, RepeatKind};
 use crate::charset::Case;
 use crate::program::{Class, FirstSet, Inst, Loop, Program, Start, SubKind};
 
-/// One instruction.
+/// One instruction. The representation spares the machine the way through a niche, at every step.
 #[derive(Clone, Copy, Debug)]
+#[repr(u8)]
 pub(crate) enum Op {
     Byte(u8),
     Literal(Span),
@@ -31,16 +32,20 @@ pub(crate) enum Op {
         to_first: Letters,
         to_second: Letters,
     },
+    /// Choices in a row, as far as the next letter decides them: `ways` is an index into [`Quick::switches`].
+    Switch {
+        ways: u32,
+        first: u32,
+        second: u32,
+    },
     /// A choice whose ways may need a literal ahead: an index into [`Quick::needy`].
     NeedySplit(u32),
     Jump(u32),
     Save(u32),
     Clear(u32),
     Assert(Assertion),
-    Sub {
-        kind: SubKind,
-        end: u32,
-    },
+    /// An index into [`Quick::parts`].
+    Sub(u32),
     SubEnd,
     LookLiteral {
         literal: Span,
@@ -69,8 +74,8 @@ pub(crate) enum Op {
 /// A set of letters: a bit for each class, and one for the end of the text.
 pub(crate) type Letters = u64;
 
-/// The bit that stands for the end of the text.
-const END: u32 = 63;
+/// The class that stands for the end of the text.
+const END: u8 = 63;
 /// So many classes have a bit.
 const MOST_CLASSES: usize = 63;
 /// The number of repetitions that have no limit.
@@ -115,6 +120,29 @@ pub(crate) struct Needy {
     pub(crate) needs: [Option<u32>; 2],
 }
 
+/// A look-around, atomic group or possessive repetition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub(crate) kind: SubKind,
+    pub(crate) end: u32,
+}
+
+/// Where choices in a row lead, by class of the next letter, and last of all at the end of the text.
+type Ways = Box<[u16]>;
+
+/// Where a choice leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Neither way is open.
+    Nowhere,
+    /// Both are.
+    Both,
+    To(usize),
+}
+
+const NOWHERE: u16 = u16::MAX;
+const BOTH: u16 = u16::MAX - 1;
+
 /// Whether a repetition goes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counter {
@@ -130,12 +158,16 @@ pub(crate) struct Counter {
 #[derive(Clone, Debug)]
 pub(crate) struct Quick {
     pub(crate) code: Box<[Op]>,
+    /// The instruction to begin at.
+    pub(crate) begin: usize,
     /// By letter the number of its class.
     pub(crate) classes: Box<[u8; 128]>,
     /// All literals.
     text: Box<[u8]>,
     pub(crate) tempered: Box<[Tempered]>,
     pub(crate) needy: Box<[Needy]>,
+    pub(crate) switches: Box<[Ways]>,
+    pub(crate) parts: Box<[Part]>,
     pub(crate) counters: Box<[Counter]>,
     pub(crate) ahead: Box<[FinderRev<'static>]>,
     pub(crate) registers: usize,
@@ -154,14 +186,23 @@ impl Quick {
             text: Vec::new(),
             tempered: Vec::new(),
             needy: Vec::new(),
+            parts: Vec::new(),
             counters: Vec::new(),
         };
         let code: Option<Box<[Op]>> = (0..program.code.len()).map(|pc| made.op(pc)).collect();
+        let mut code = code?;
+        let switches = switches(&mut code, &classes);
         Some(Self {
-            code: code?,
+            begin: usize::from(
+                matches!(program.start, Start::Text(_))
+                    && matches!(code.first(), Some(Op::Assert(Assertion::TextStart))),
+            ),
+            code,
             text: made.text.into(),
             tempered: made.tempered.into(),
             needy: made.needy.into(),
+            switches,
+            parts: made.parts.into(),
             counters: made.counters.into(),
             classes: Box::new(classes),
             ahead: program.ahead.clone().into(),
@@ -172,29 +213,114 @@ impl Quick {
         })
     }
 
+    #[inline]
     pub(crate) fn literal(&self, span: Span) -> &[u8] {
-        let range = usize::try_from(span.start).ok().zip(usize::try_from(span.end).ok());
-        range
-            .and_then(|(start, end)| self.text.get(start..end))
-            .unwrap_or_default()
+        self.text.get(at(span.start)..at(span.end)).unwrap_or_default()
     }
 
-    /// The bit of the letter at a position, or of the end of the text.
+    /// The class of the letter at a position, or what stands for the end of the text.
     #[inline]
-    pub(crate) fn bit(&self, bytes: &[u8], position: usize) -> Letters {
-        match bytes.get(position) {
-            Some(letter) => self.bit_of(*letter),
-            None => 1 << END,
+    fn class(&self, bytes: &[u8], position: usize) -> u8 {
+        bytes.get(position).map_or(END, |letter| self.class_of(*letter))
+    }
+
+    #[inline]
+    fn class_of(&self, letter: u8) -> u8 {
+        // The text is ASCII.
+        self.classes.get(usize::from(letter & 127)).copied().unwrap_or_default() & 63
+    }
+
+    /// Whether a set has the letter at a position, or the end of the text.
+    #[inline]
+    pub(crate) fn has(&self, letters: Letters, bytes: &[u8], position: usize) -> bool {
+        letters >> self.class(bytes, position) & 1 != 0
+    }
+
+    /// Whether a set has a letter.
+    #[inline]
+    pub(crate) fn has_letter(&self, letters: Letters, letter: u8) -> bool {
+        letters >> self.class_of(letter) & 1 != 0
+    }
+
+    /// Where choices in a row lead.
+    #[inline]
+    pub(crate) fn way(&self, ways: u32, bytes: &[u8], position: usize) -> Way {
+        let ways: &[u16] = self.switches.get(at(ways)).map_or(&[], |ways| ways);
+        let way = match bytes.get(position) {
+            Some(letter) => ways.get(usize::from(self.class_of(*letter))),
+            None => ways.last(),
+        };
+        match way.copied().unwrap_or(NOWHERE) {
+            NOWHERE => Way::Nowhere,
+            BOTH => Way::Both,
+            way => Way::To(usize::from(way)),
         }
     }
+}
 
-    /// The bit of a letter.
-    #[inline]
-    pub(crate) fn bit_of(&self, letter: u8) -> Letters {
-        // The text is ASCII; shifting by no more than 63 is what there are classes for.
-        let class = self.classes.get(usize::from(letter & 127)).copied().unwrap_or_default();
-        1 << (class & 63)
+/// As an index; no program or text is as long as the numbers reach.
+#[inline]
+pub(crate) fn at(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// Puts choices in a row together where the next letter decides them: all the optional parts of a pattern that are not there
+/// take one step then.
+fn switches(code: &mut [Op], classes: &[u8; 128]) -> Box<[Ways]> {
+    let count = classes.iter().max().map_or(1, |most| most + 1);
+    let mut switches: Vec<Ways> = Vec::new();
+    if code.len() >= usize::from(BOTH) {
+        return switches.into();
     }
+    let mut made = Vec::new();
+    for (pc, op) in code.iter().enumerate() {
+        let Op::Split { first, second, .. } = *op else { continue };
+        let chooses = |pc: u32| matches!(code.get(at(pc)), Some(Op::Split { .. }));
+        if !chooses(first) && !chooses(second) {
+            continue;
+        }
+        let ways: Ways = (0..count).chain([END]).map(|class| lead(code, pc, class)).collect();
+        let known = switches.iter().position(|known| *known == ways);
+        let number = known.unwrap_or_else(|| {
+            switches.push(ways);
+            switches.len() - 1
+        });
+        if let Ok(ways) = u32::try_from(number) {
+            made.push((pc, Op::Switch { ways, first, second }));
+        }
+    }
+    for (pc, op) in made {
+        if let Some(place) = code.get_mut(pc) {
+            *place = op;
+        }
+    }
+    switches.into()
+}
+
+/// Where the choice at `pc` leads if the next letter is of a class, and the choices behind it.
+fn lead(code: &[Op], pc: usize, class: u8) -> u16 {
+    let mut way = pc;
+    // Choices in a circle would be no program.
+    for _ in 0..code.len() {
+        let Some(Op::Split {
+            first,
+            second,
+            to_first,
+            to_second,
+        }) = code.get(way)
+        else {
+            break;
+        };
+        let open = |letters: &Letters| letters >> class & 1 != 0;
+        way = match (open(to_first), open(to_second)) {
+            (true, false) => at(*first),
+            (false, true) => at(*second),
+            (false, false) => return NOWHERE,
+            (true, true) if way == pc => return BOTH,
+            (true, true) => break,
+        };
+    }
+    u16::try_from(way).unwrap_or(NOWHERE)
 }
 
 /// By letter the number of its class: letters of one are told apart by nothing. `None` if there are too many.
@@ -233,6 +359,7 @@ struct Making<'a> {
     text: Vec<u8>,
     tempered: Vec<Tempered>,
     needy: Vec<Needy>,
+    parts: Vec<Part>,
     counters: Vec<Counter>,
 }
 
@@ -249,10 +376,13 @@ impl Making<'_> {
             Inst::Save(register) => Op::Save(number(*register)?),
             Inst::Clear(register) => Op::Clear(number(*register)?),
             Inst::Assert(place) => Op::Assert(*place),
-            Inst::Sub { kind, end } => Op::Sub {
-                kind: *kind,
-                end: number(*end)?,
-            },
+            Inst::Sub { kind, end } => {
+                self.parts.push(Part {
+                    kind: *kind,
+                    end: number(*end)?,
+                });
+                Op::Sub(number(self.parts.len() - 1)?)
+            }
             Inst::SubEnd { .. } => Op::SubEnd,
             Inst::LookLiteral { literal, negative } => Op::LookLiteral {
                 literal: self.keep(literal)?,

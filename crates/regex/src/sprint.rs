@@ -8,13 +8,13 @@ use memchr::memchr;
 use crate::ast::{Assertion, RepeatKind};
 use crate::machine::{Machine, UNSET};
 use crate::program::{Start, SubKind};
-use crate::quick::{Counter, ENDLESS, Letters, Op, Quick, Repeat};
+use crate::quick::{Counter, ENDLESS, Letters, Op, Quick, Repeat, Way, at};
 
 /// Memory of the runs.
 #[derive(Debug, Default)]
 pub(crate) struct Track {
     stack: Vec<Frame>,
-    parts: Vec<Part>,
+    parts: Vec<OpenPart>,
     /// By number of [`Quick::ahead`], behind the last place of the literal in the text; 0 if it has none.
     behind_last: Vec<usize>,
 }
@@ -22,22 +22,22 @@ pub(crate) struct Track {
 /// A way not tried yet.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
-    pc: u32,
-    position: u32,
+    pc: usize,
+    position: usize,
     /// Of a greedy loop the least it may keep; of a lazy one how many letters it may still take.
-    left: u32,
+    left: usize,
     /// Length of the trail.
-    trail: u32,
+    trail: usize,
 }
 
 /// [`Frame::left`] of a way that simply begins elsewhere.
-const BRANCH: u32 = u32::MAX;
+const BRANCH: usize = usize::MAX;
 /// [`Frame::left`] of a lazy loop without limit.
-const NO_LIMIT: u32 = u32::MAX - 1;
+const NO_LIMIT: usize = usize::MAX - 1;
 
 /// A look-around or atomic group being matched.
 #[derive(Clone, Copy, Debug)]
-struct Part {
+struct OpenPart {
     pc: usize,
     kind: SubKind,
     end: usize,
@@ -48,9 +48,6 @@ struct Part {
 
 /// Looking through this many bytes counts as one step.
 const BYTES_PER_STEP: usize = 32;
-/// A longer text is the machine's.
-const LONGEST: usize = 1 << 24;
-
 impl Machine {
     /// Searches `text`; on `Some(true)` the groups are in the registers. `None` if the machine has to: the text is not ASCII, or
     /// the search takes more than `most` steps.
@@ -63,7 +60,7 @@ impl Machine {
             self.found_nothing(0);
             return Some(false);
         }
-        if most == 0 || bytes.len() > LONGEST || !text.is_ascii() {
+        if most == 0 || !text.is_ascii() {
             return None;
         }
         self.make_ready(quick.registers, quick.groups);
@@ -140,29 +137,29 @@ impl Sprint<'_> {
     /// Matches from `start` on; the end of the match.
     fn attempt(&mut self, start: usize) -> Result<Option<usize>, TooLong> {
         let quick = self.quick;
+        let code = &*quick.code;
         let bytes = self.bytes;
-        let (mut pc, mut position) = (0, start);
+        let (mut pc, mut position) = (quick.begin, start);
+        // What is not charged goes on in the text or the program.
         loop {
-            self.step_taken()?;
             // A program ends with `Match`, so there always is an instruction.
-            let op = quick.code.get(pc).ok_or(TooLong)?;
-            let goes_on = match op {
+            let op = code.get(pc).ok_or(TooLong)?;
+            let goes_on = match *op {
                 Op::Byte(byte) => {
-                    let fits = bytes.get(position) == Some(byte);
                     pc += 1;
+                    let fits = bytes.get(position) == Some(&byte);
                     position += 1;
                     fits
                 }
                 Op::Literal(literal) => {
-                    let literal = quick.literal(*literal);
+                    let literal = quick.literal(literal);
                     let rest = bytes.get(position..).unwrap_or_default();
-                    let fits = rest.first() == literal.first() && rest.starts_with(literal);
                     pc += 1;
                     position += literal.len();
-                    fits
+                    rest.first() == literal.first() && rest.starts_with(literal)
                 }
                 Op::Letter(letters) => {
-                    let fits = quick.bit(bytes, position) & letters != 0;
+                    let fits = quick.has(letters, bytes, position);
                     pc += 1;
                     position += 1;
                     fits
@@ -172,68 +169,81 @@ impl Sprint<'_> {
                     second,
                     to_first,
                     to_second,
-                } => {
-                    let bit = quick.bit(bytes, position);
-                    let open = (bit & to_first != 0, bit & to_second != 0);
-                    self.choose(open, (*first, *second), position, &mut pc)
-                }
+                } => match (
+                    quick.has(to_first, bytes, position),
+                    quick.has(to_second, bytes, position),
+                ) {
+                    (true, true) => {
+                        self.push(at(second), position, BRANCH);
+                        pc = at(first);
+                        true
+                    }
+                    (true, false) => {
+                        pc = at(first);
+                        true
+                    }
+                    (false, to_second) => {
+                        pc = at(second);
+                        to_second
+                    }
+                },
+                Op::Switch { ways, first, second } => match quick.way(ways, bytes, position) {
+                    Way::To(to) => {
+                        pc = to;
+                        true
+                    }
+                    Way::Both => {
+                        self.push(at(second), position, BRANCH);
+                        pc = at(first);
+                        true
+                    }
+                    Way::Nowhere => false,
+                },
                 Op::Save(register) => {
-                    self.set(*register, position);
+                    self.set(register, position);
                     pc += 1;
                     true
                 }
                 Op::Jump(to) => {
-                    pc = at(*to);
+                    self.charge(0)?;
+                    pc = at(to);
                     true
                 }
                 Op::Greedy(repeat) => {
-                    let taken = self.run_of(repeat, position)?;
                     let low = position + usize::from(repeat.min);
-                    let high = position + taken;
-                    match if high < low {
+                    let high = position + self.run_of(&repeat, position)?;
+                    let end = if high < low {
                         None
                     } else {
-                        self.last_fit(repeat, low, high + 1)?
-                    } {
-                        Some(end) => {
-                            if end > low {
-                                self.push(pc, end, place(low));
-                            }
-                            pc += 1;
-                            position = end;
-                            true
+                        self.last_fit(&repeat, low, high + 1)?
+                    };
+                    if let Some(end) = end {
+                        if end > low {
+                            self.push(pc, end, low);
                         }
-                        None => false,
+                        pc += 1;
+                        position = end;
                     }
+                    end.is_some()
                 }
                 Op::Possessive(repeat) => {
-                    let taken = self.run_of(repeat, position)?;
+                    let taken = self.run_of(&repeat, position)?;
                     pc += 1;
                     position += taken;
                     taken >= usize::from(repeat.min)
                 }
-                Op::Lazy(repeat) => {
-                    let min = usize::from(repeat.min);
-                    let fits = self.run_up_to(repeat, position, min) >= min;
-                    position += min;
-                    if fits && repeat.max > repeat.min {
-                        let left = match repeat.max {
-                            ENDLESS => NO_LIMIT,
-                            max => u32::from(max - repeat.min),
-                        };
-                        self.push(pc, position, left);
-                    }
+                Op::Assert(Assertion::FinalLineEnd) => {
                     pc += 1;
-                    fits
+                    matches!(bytes.get(position..), Some([] | [b'\n']))
                 }
                 Op::Match => return Ok(Some(position)),
-                _ => match self.step(op, pc, position)? {
-                    Some(next) => {
+                _ => {
+                    let next = self.step(op, pc, position)?;
+                    if let Some(next) = next {
                         (pc, position) = next;
-                        true
                     }
-                    None => false,
-                },
+                    next.is_some()
+                }
             };
             if goes_on {
                 continue;
@@ -257,27 +267,12 @@ impl Sprint<'_> {
         self.machine.write_register(at(register), value, comes_back);
     }
 
-    /// Takes the first way that is open, and leaves the second for later.
     #[inline]
-    fn choose(&mut self, open: (bool, bool), (first, second): (u32, u32), position: usize, pc: &mut usize) -> bool {
-        match open {
-            (true, true) => {
-                self.push(at(second), position, BRANCH);
-                *pc = at(first);
-            }
-            (true, false) => *pc = at(first),
-            (false, true) => *pc = at(second),
-            (false, false) => return false,
-        }
-        true
-    }
-
-    #[inline]
-    fn push(&mut self, pc: usize, position: usize, left: u32) {
-        let trail = place(self.machine.trail_length());
+    fn push(&mut self, pc: usize, position: usize, left: usize) {
+        let trail = self.machine.trail_length();
         self.machine.track.stack.push(Frame {
-            pc: place(pc),
-            position: place(position),
+            pc,
+            position,
             left,
             trail,
         });
@@ -297,7 +292,7 @@ impl Sprint<'_> {
 
     #[inline]
     fn run_in(&self, letters: Letters, text: &[u8]) -> usize {
-        let ends = |letter: &u8| self.quick.bit_of(*letter) & letters == 0;
+        let ends = |letter: &u8| !self.quick.has_letter(letters, *letter);
         text.iter().position(ends).unwrap_or(text.len())
     }
 
@@ -309,26 +304,30 @@ impl Sprint<'_> {
     /// The last position before `end`, and not before `low`, where what follows a loop may begin.
     #[inline]
     fn last_fit(&mut self, repeat: &Repeat, low: usize, end: usize) -> Result<Option<usize>, TooLong> {
-        let fits = |position: &usize| self.quick.bit(self.bytes, *position) & repeat.follow != 0;
+        let fits = |position: &usize| self.quick.has(repeat.follow, self.bytes, *position);
         let found = (low..end).rev().find(fits);
         self.charge(end - found.unwrap_or(low))?;
         Ok(found)
     }
 
     /// Runs one of the rarer instructions; `None` if it does not match.
+    #[inline(never)]
     fn step(&mut self, op: &Op, pc: usize, position: usize) -> Result<Option<At>, TooLong> {
         let quick = self.quick;
         let next = pc + 1;
         Ok(match op {
             Op::NeedySplit(number) => {
                 let needy = quick.needy.get(at(*number)).ok_or(TooLong)?;
-                let bit = quick.bit(self.bytes, position);
                 let [one, other] = needy.needs;
-                let first = bit & needy.to_first != 0 && one.is_none_or(|need| self.is_ahead(need, position));
-                let second = bit & needy.to_second != 0 && other.is_none_or(|need| self.is_ahead(need, position));
-                let mut pc = pc;
-                self.choose((first, second), (needy.first, needy.second), position, &mut pc)
-                    .then_some((pc, position))
+                let first = quick.has(needy.to_first, self.bytes, position)
+                    && one.is_none_or(|need| self.is_ahead(need, position));
+                let second = quick.has(needy.to_second, self.bytes, position)
+                    && other.is_none_or(|need| self.is_ahead(need, position));
+                if first && second {
+                    self.push(at(needy.second), position, BRANCH);
+                }
+                let way = if first { needy.first } else { needy.second };
+                (first || second).then_some((at(way), position))
             }
             Op::Tempered(number) => return self.tempered(at(*number), pc, position),
             Op::Clear(register) => {
@@ -336,7 +335,24 @@ impl Sprint<'_> {
                 Some((next, position))
             }
             Op::Assert(assertion) => self.holds(*assertion, position).then_some((next, position)),
-            Op::Sub { kind, end } => self.enter_part(pc, *kind, at(*end), position),
+            Op::Lazy(repeat) => {
+                let min = usize::from(repeat.min);
+                if self.run_up_to(repeat, position, min) < min {
+                    return Ok(None);
+                }
+                if repeat.max > repeat.min {
+                    let left = match repeat.max {
+                        ENDLESS => NO_LIMIT,
+                        max => usize::from(max - repeat.min),
+                    };
+                    self.push(pc, position + min, left);
+                }
+                Some((next, position + min))
+            }
+            Op::Sub(part) => {
+                let part = quick.parts.get(at(*part)).ok_or(TooLong)?;
+                self.enter_part(pc, part.kind, at(part.end), position)
+            }
             Op::SubEnd => self.leave_part(position),
             Op::LookLiteral { literal, negative } => {
                 let rest = self.bytes.get(position..).unwrap_or_default();
@@ -416,7 +432,7 @@ impl Sprint<'_> {
         }
         let (low, high) = (position + min, position + taken);
         if tempered.kind == RepeatKind::Greedy && high > low {
-            self.push(pc, high, place(low));
+            self.push(pc, high, low);
         }
         Ok(Some((pc + 1, high)))
     }
@@ -464,7 +480,7 @@ impl Sprint<'_> {
                 None => return negative.then_some((end, position)),
             }
         }
-        let part = Part {
+        let part = OpenPart {
             pc,
             kind,
             end,
@@ -512,6 +528,7 @@ impl Sprint<'_> {
     }
 
     /// Takes the last way not tried yet.
+    #[inline(never)]
     fn back(&mut self) -> Result<Option<At>, TooLong> {
         if self.has_ways() && self.is_hopeless() {
             self.machine.track.stack.clear();
@@ -521,23 +538,24 @@ impl Sprint<'_> {
             let Some(frame) = self.machine.track.stack.pop() else {
                 return Ok(None);
             };
-            self.machine.undo_to(at(frame.trail));
-            let (pc, position) = (at(frame.pc), at(frame.position));
-            if frame.left == BRANCH {
+            self.machine.undo_to(frame.trail);
+            let Frame { pc, position, left, .. } = frame;
+            if left == BRANCH {
+                self.charge(0)?;
                 return Ok(Some((pc, position)));
             }
             let next = match self.quick.code.get(pc).ok_or(TooLong)? {
-                Op::Greedy(repeat) => self.give_back(repeat, pc, at(frame.left), position)?,
-                Op::Lazy(repeat) => self.take_more(repeat, None, pc, position, frame.left)?,
+                Op::Greedy(repeat) => self.give_back(repeat, pc, left, position)?,
+                Op::Lazy(repeat) => self.take_more(repeat, None, pc, position, left)?,
                 Op::Tempered(number) => {
                     let tempered = self.quick.tempered.get(at(*number)).ok_or(TooLong)?;
                     if tempered.kind == RepeatKind::Lazy {
-                        self.take_more(&tempered.repeat, Some(tempered.stop.needle()), pc, position, frame.left)?
+                        self.take_more(&tempered.repeat, Some(tempered.stop.needle()), pc, position, left)?
                     } else {
-                        self.give_back(&tempered.repeat, pc, at(frame.left), position)?
+                        self.give_back(&tempered.repeat, pc, left, position)?
                     }
                 }
-                Op::Sub { .. } => self.part_fails(),
+                Op::Sub(_) => self.part_fails(),
                 _ => return Err(TooLong),
             };
             if next.is_some() {
@@ -552,7 +570,7 @@ impl Sprint<'_> {
             return Ok(None);
         };
         if end > low {
-            self.push(pc, end, place(low));
+            self.push(pc, end, low);
         }
         Ok(Some((pc + 1, end)))
     }
@@ -564,14 +582,14 @@ impl Sprint<'_> {
         stop: Option<&[u8]>,
         pc: usize,
         start: usize,
-        mut left: u32,
+        mut left: usize,
     ) -> Result<Option<At>, TooLong> {
         let mut position = start;
         loop {
             let rest = self.bytes.get(position..).unwrap_or_default();
             let takes = rest
                 .first()
-                .is_some_and(|letter| self.quick.bit_of(*letter) & repeat.letters != 0);
+                .is_some_and(|letter| self.quick.has_letter(repeat.letters, *letter));
             if left == 0 || !takes || stop.is_some_and(|stop| rest.starts_with(stop)) {
                 self.charge(position - start)?;
                 return Ok(None);
@@ -580,7 +598,7 @@ impl Sprint<'_> {
             if left != NO_LIMIT {
                 left -= 1;
             }
-            if self.quick.bit(self.bytes, position) & repeat.follow != 0 {
+            if self.quick.has(repeat.follow, self.bytes, position) {
                 break;
             }
         }
@@ -590,16 +608,4 @@ impl Sprint<'_> {
         }
         Ok(Some((pc + 1, position)))
     }
-}
-
-/// As an index; no program or text is as long as the numbers reach.
-#[inline]
-fn at(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-/// A place in a text or program, none of which is longer than [`LONGEST`].
-#[inline]
-fn place(position: usize) -> u32 {
-    u32::try_from(position).unwrap_or(BRANCH)
 }
