@@ -18,7 +18,7 @@ use stockade_store::Place;
 
 use super::acting::{About, Acting, Job, Lane};
 use super::ignoring::{Asking, Ignoring, Known};
-use super::log::{Log, local};
+use super::log::Log;
 use super::matching::{ReadTo, Rules, Upto};
 use super::resolve::{Question, Resolver};
 use super::setup::JailSetup;
@@ -525,7 +525,7 @@ pub(crate) fn carry_out(running: &mut Running, effects: Effects, log: &Log, data
         }
     }
     for line in lines {
-        let (logger, level, text) = logline::render(&line, &|at| local(at, log.zone()));
+        let (logger, level, text) = logline::render(&line, &|at| log.date(at));
         log.write(level, logger, &text);
     }
 }

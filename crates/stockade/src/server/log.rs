@@ -44,7 +44,8 @@ pub(crate) struct Log {
     /// The number below which nothing is written.
     level: AtomicU8,
     zone: TimeZone,
-    started: Timestamp,
+    /// Of the times that lines tell; asked by whoever writes, each for a moment.
+    told: Mutex<Dates>,
     sink: Mutex<Sink>,
 }
 
@@ -55,6 +56,8 @@ struct Sink {
     syslogsocket: String,
     /// `loglevel` as it was set.
     loglevel: String,
+    dates: Dates,
+    started: Timestamp,
     line: String,
     /// The text of the line, safe to show.
     text: String,
@@ -86,15 +89,20 @@ impl Log {
         let level =
             parse_level(loglevel).ok_or_else(|| format!("`loglevel` cannot be `{loglevel}`; mend: loglevel = INFO"))?;
         let handle = open(&target, syslogsocket)?;
+        let dates = || Dates {
+            zone: zone.clone(),
+            minute: None,
+        };
         Ok(Self {
             level: AtomicU8::new(level),
-            zone,
-            started: crate::server::now(),
+            told: Mutex::new(dates()),
             sink: Mutex::new(Sink {
                 target,
                 handle,
                 syslogsocket: syslogsocket.to_owned(),
                 loglevel: loglevel.to_uppercase(),
+                dates: dates(),
+                started: crate::server::now(),
                 line: String::new(),
                 text: String::new(),
                 lost: 0,
@@ -102,7 +110,16 @@ impl Log {
                 gathering: false,
                 gathered: Vec::new(),
             }),
+            zone,
         })
+    }
+
+    /// A time as lines tell it.
+    pub(crate) fn date(&self, at: Timestamp) -> String {
+        self.told
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .of(at)
     }
 
     /// The zone of dates in the log and of times in `Found …` lines.
@@ -180,7 +197,7 @@ impl Log {
             return;
         }
         let mut sink = self.lock();
-        sink.log(level, logger, text, (&self.zone, self.started));
+        sink.log(level, logger, text);
     }
 
     /// While this lives, lines for a file are written in one piece at its end: a write for each costs more than what it tells of.
@@ -206,7 +223,7 @@ impl Drop for Gathering<'_> {
 }
 
 impl Sink {
-    fn log(&mut self, level: Level, logger: &str, text: &str, zone: Zone<'_>) {
+    fn log(&mut self, level: Level, logger: &str, text: &str) {
         // A log that cannot be written (disk full, nobody reads) must not end protection; how much is missing is told once it can be.
         let patience = if self.lost == 0 { PATIENCE } else { Duration::ZERO };
         if self.lost > 0 {
@@ -214,17 +231,17 @@ impl Sink {
                 "{} lines of this log are missing here: it could not be written",
                 self.lost
             );
-            if self.write(Level::Warning, "fail2ban.server", &text, zone, patience) {
+            if self.write(Level::Warning, "fail2ban.server", &text, patience) {
                 self.lost = 0;
             }
         }
-        if self.lost > 0 || !self.write(level, logger, text, zone, patience) {
+        if self.lost > 0 || !self.write(level, logger, text, patience) {
             self.lost = self.lost.saturating_add(1);
         }
     }
 
-    fn write(&mut self, level: Level, logger: &str, text: &str, zone: Zone<'_>, patience: Duration) -> bool {
-        self.compose(level, logger, text, zone);
+    fn write(&mut self, level: Level, logger: &str, text: &str, patience: Duration) -> bool {
+        self.compose(level, logger, text);
         // What was lost is told before anything is gathered again.
         if self.gathering && self.lost == 0 && matches!(self.handle, Handle::File { regular: true, .. }) {
             self.torn = false;
@@ -267,8 +284,9 @@ impl Sink {
         self.gathered.clear();
     }
 
-    fn compose(&mut self, level: Level, logger: &str, text: &str, (zone, started): Zone<'_>) {
+    fn compose(&mut self, level: Level, logger: &str, text: &str) {
         let now = crate::server::now();
+        let (date, started) = (self.dates.of(now), self.started);
         self.text.clear();
         push_visible(&mut self.text, text);
         let Self { target, line, torn, .. } = self;
@@ -285,7 +303,6 @@ impl Sink {
             Place::Journal => line.push_str("MESSAGE="),
             _ => {}
         }
-        let date = local(now, zone);
         let record = Record {
             level,
             logger,
@@ -310,9 +327,6 @@ impl Sink {
         }
     }
 }
-
-/// The zone of dates, and since when the log is written.
-type Zone<'a> = (&'a TimeZone, Timestamp);
 
 impl Handle {
     /// Writes a line; if that fails, how much of it was written.
@@ -444,6 +458,10 @@ fn open_file(path: &Path) -> Result<File, String> {
 /// Shows control characters instead of sending them to whoever reads the log; newlines are kept as Fail2Ban does for multi-line messages
 /// only when they come from us, and text from logs is escaped before it gets here, so a newline is shown too.
 fn push_visible(line: &mut String, text: &str) {
+    if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        line.push_str(text);
+        return;
+    }
     for c in text.chars() {
         if c == '\n' {
             line.push_str("\\n");
@@ -454,6 +472,35 @@ fn push_visible(line: &mut String, text: &str) {
         } else {
             line.push(c);
         }
+    }
+}
+
+/// Dates of one zone as text. Those of a minute are worked out once: a log tells many things of the same time.
+#[derive(Debug)]
+struct Dates {
+    zone: TimeZone,
+    /// The last minute, counted from the epoch, and what all dates in it begin with.
+    minute: Option<(i64, String)>,
+}
+
+impl Dates {
+    /// What [`local`] says.
+    fn of(&mut self, at: Timestamp) -> String {
+        let (minute, second) = (at.secs().div_euclid(60), at.secs().rem_euclid(60));
+        if let Some((known, text)) = &self.minute
+            && *known == minute
+        {
+            let mut date = String::with_capacity(text.len() + 2);
+            date.push_str(text);
+            for digit in [second / 10, second % 10] {
+                date.push(u8::try_from(digit).map_or('0', |digit| char::from(b'0' + digit)));
+            }
+            return date;
+        }
+        let begin = local(Timestamp::from_secs(minute.saturating_mul(60)), &self.zone);
+        // Zones were off by seconds a hundred years ago, and some times are too far away to be written.
+        self.minute = begin.strip_suffix(":00").map(|text| (minute, format!("{text}:")));
+        local(at, &self.zone)
     }
 }
 
@@ -532,6 +579,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn dates_are_told_as_they_are_worked_out_one_by_one() {
+        for name in [
+            "UTC",
+            "Europe/Berlin",
+            "America/St_Johns",
+            "Asia/Kathmandu",
+            "Australia/Lord_Howe",
+        ] {
+            let zone = TimeZone::get(name).unwrap();
+            let mut dates = Dates {
+                zone: zone.clone(),
+                minute: None,
+            };
+            // Around changes of daylight saving, the epoch, times of local means, and the ends of what can be written.
+            for around in [
+                0,
+                1_774_746_000,
+                1_792_803_600,
+                1_775_316_600,
+                -3_600_000_000,
+                i64::MAX / 1_000_000,
+                -377_705_000_000,
+            ] {
+                for step in 0..4_000_i64 {
+                    let at = Timestamp::from_secs(around.saturating_add(step * 7 - 14_000));
+                    assert_eq!(dates.of(at), local(at, &zone), "{name} {}", at.secs());
+                    assert_eq!(dates.of(at), local(at, &zone), "{name} {} again", at.secs());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn writes_the_format_that_log_watchers_parse() {
         let path = std::env::temp_dir().join(format!("stockade-log-{}", std::process::id()));
         let log = Log::open(Target::plain(Place::File(path.clone())), "auto", "INFO", TimeZone::UTC).unwrap();
@@ -593,6 +673,11 @@ mod tests {
     #[test]
     fn a_line_that_was_written_in_part_is_ended_before_the_next() {
         let mut sink = Sink {
+            dates: Dates {
+                zone: TimeZone::UTC,
+                minute: None,
+            },
+            started: Timestamp::from_secs(0),
             target: Target::plain(Place::Stdout),
             handle: Handle::Stdout,
             syslogsocket: "auto".to_owned(),
@@ -604,7 +689,7 @@ mod tests {
             gathering: false,
             gathered: Vec::new(),
         };
-        sink.compose(Level::Info, "x", "text", (&TimeZone::UTC, Timestamp::from_secs(0)));
+        sink.compose(Level::Info, "x", "text");
         assert!(sink.line.starts_with("\n20"), "{}", sink.line);
         let mut room = 10;
         let outcome = whole(b"a line of some length", |rest| {

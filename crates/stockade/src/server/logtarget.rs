@@ -1,7 +1,9 @@
 //! What a `logtarget` means: where the lines of the log go, and how they look there.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use stockade_config::options;
 use stockade_core::Timestamp;
@@ -203,26 +205,34 @@ impl Field {
         })
     }
 
-    fn of(self, record: &Record<'_>, shape: Shape) -> String {
+    fn of<'a>(self, record: &Record<'a>, shape: Shape) -> Cow<'a, str> {
         let milliseconds = record.now.subsec_micros() / 1000;
         match self {
-            Self::Time => format!("{},{milliseconds:03}", record.date),
-            Self::Logger => record.logger.to_owned(),
-            Self::Level => level_name(record.level).to_owned(),
-            Self::LevelNumber => level_number(record.level).to_string(),
-            Self::Process => std::process::id().to_string(),
-            Self::ProcessName => "MainProcess".to_owned(),
-            Self::Thread => rustix::thread::gettid().as_raw_nonzero().to_string(),
-            Self::ThreadName => thread_name(),
-            Self::Message => record.text.to_owned(),
-            Self::Milliseconds => shape.decimals(i64::from(milliseconds).saturating_mul(1000), 1000),
-            Self::Created => shape.decimals(record.now.micros(), 1_000_000),
+            Self::Time => format!("{},{milliseconds:03}", record.date).into(),
+            Self::Logger => record.logger.into(),
+            Self::Level => level_name(record.level).into(),
+            Self::LevelNumber => level_number(record.level).to_string().into(),
+            Self::Process => process().into(),
+            Self::ProcessName => "MainProcess".into(),
+            Self::Thread => rustix::thread::gettid().as_raw_nonzero().to_string().into(),
+            Self::ThreadName => thread_name().into(),
+            Self::Message => record.text.into(),
+            Self::Milliseconds => shape
+                .decimals(i64::from(milliseconds).saturating_mul(1000), 1000)
+                .into(),
+            Self::Created => shape.decimals(record.now.micros(), 1_000_000).into(),
             Self::SinceStart => {
                 let micros = record.now.micros().saturating_sub(record.started.micros());
-                shape.decimals(micros, 1000)
+                shape.decimals(micros, 1000).into()
             }
         }
     }
+}
+
+/// The number of this process: to ask the kernel for it costs more than the rest of a line.
+fn process() -> &'static str {
+    static PROCESS: OnceLock<String> = OnceLock::new();
+    PROCESS.get_or_init(|| std::process::id().to_string())
 }
 
 /// The name of the thread that speaks.
@@ -264,11 +274,15 @@ impl Shape {
     }
 
     fn push(self, line: &mut String, text: &str) {
-        let cut = match self.precision {
+        let cut: Cow<'_, str> = match self.precision {
             Some(most) if !self.fixed && !self.whole => text.chars().take(most).collect(),
-            _ => text.to_owned(),
+            _ => text.into(),
         };
         let width = self.width;
+        if width == 0 {
+            line.push_str(&cut);
+            return;
+        }
         // Writing to a String cannot fail.
         let _ = match (self.left, self.zeros && (self.whole || self.fixed)) {
             (true, _) => write!(line, "{cut:<width$}"),
