@@ -9,10 +9,10 @@ use std::net::IpAddr;
 use stockade_core::effect::Ban;
 use stockade_core::logline::Level;
 use stockade_core::{IpNet, JailName, Timestamp, Until};
-use stockade_firewall::{Change, Conntrack, Firewall, FirewallError, Target};
+use stockade_firewall::{Change, Conntrack, Firewall, FirewallError, Target, Traffic};
 
 use crate::error::ActionError;
-use crate::{Context, Standing};
+use crate::{Account, Context, Standing};
 use bite::Bite;
 pub(crate) use options::Options;
 
@@ -85,6 +85,37 @@ impl Native {
         }
     }
 
+    /// Asks the kernel what it holds, and what that has blocked; what is known without asking if it does not say.
+    pub(crate) fn account(&mut self) -> Account {
+        let mut account = Account {
+            standing: self.standing(),
+            blocked: None,
+        };
+        let Ok(held) = self.held() else { return account };
+        let is_there = |net: &&IpNet| held.contains_key(&key_of(self.options.place(**net)));
+        account.standing.in_kernel = self.active.keys().filter(is_there).count();
+        account.blocked = held
+            .into_iter()
+            .map(|(net, blocked)| Some((net, blocked?)))
+            .collect::<Option<_>>();
+        account
+    }
+
+    /// What is in the kernel, with what it has blocked; nothing if the sets are not there.
+    fn held(&mut self) -> Result<BTreeMap<IpNet, Option<Traffic>>, ActionError> {
+        let target = self.options.target.clone();
+        let mut held = BTreeMap::new();
+        let listed = self.with(|firewall| {
+            let elements = firewall.list(&target)?;
+            held.extend(elements.into_iter().map(|element| (element.net, element.blocked)));
+            Ok(())
+        });
+        match listed {
+            Err(ActionError::Firewall { error, .. }) if error.is_missing() => Ok(BTreeMap::new()),
+            outcome => outcome.map(|()| held),
+        }
+    }
+
     pub(crate) fn attach(&mut self, firewall: Box<dyn Firewall>) {
         self.firewall = Some(firewall);
     }
@@ -116,14 +147,16 @@ impl Native {
 
     pub(crate) fn ban_many(&mut self, bans: &[Ban], context: &mut Context<'_>) -> Result<(), ActionError> {
         let mut outcome = Ok(());
-        let mut nets = Vec::with_capacity(bans.len());
+        let (mut nets, mut nets_again) = (Vec::with_capacity(bans.len()), Vec::new());
         let mut seen_again = Vec::new();
         for ban in bans {
             if let Some(net) = ban.id.as_net() {
                 if self.active.insert(net, ban.until) == Some(ban.until) {
                     seen_again.push(ban);
+                    nets_again.push(net);
+                } else {
+                    nets.push(net);
                 }
-                nets.push(net);
             } else {
                 let error = ActionError::NoAddress {
                     action: self.name.clone(),
@@ -133,10 +166,15 @@ impl Native {
                 outcome = outcome.and(Err(error));
             }
         }
-        if nets.is_empty() {
+        let mut changes = self.changes(&nets, context);
+        changes.extend(nets_again.into_iter().map(|net| {
+            let place = self.options.place(net);
+            let until = self.wanted(place).unwrap_or(Until::Forever);
+            Change::Keep(place, lasting(until, context.now))
+        }));
+        if changes.is_empty() {
             return outcome;
         }
-        let changes = self.changes(&nets, context);
         let applied = self.apply(&changes, context);
         if let Err(error) = &applied {
             self.report_failure("ban", bans, error, context);
@@ -144,11 +182,19 @@ impl Native {
         }
         self.cut_flows(bans, context);
         for ban in seen_again {
-            if let Some(text) = self.bite.diagnose(ban, &self.options, context.now) {
+            if self.bite.is_news(ban, context.now) {
+                let blocked = self.blocked(ban);
+                let text = bite::diagnosis(ban, blocked, &self.options, context.now);
                 context.say(ACTIONS, Level::Warning, format!("[{}] {text}", self.jail));
             }
         }
         outcome
+    }
+
+    /// What the kernel has blocked of somebody, if it counts that.
+    fn blocked(&mut self, ban: &Ban) -> Option<Traffic> {
+        let place = key_of(self.options.place(ban.id.as_net()?));
+        self.held().ok()?.remove(&place)?
     }
 
     pub(crate) fn unban_many(&mut self, bans: &[Ban], context: &mut Context<'_>) -> Result<(), ActionError> {

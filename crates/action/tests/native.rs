@@ -301,13 +301,42 @@ fn says_what_may_be_the_matter_when_a_ban_does_not_bite() {
         let (_, reports) = with(|context| action.ban_many(&[old("192.0.2.1"), old("10.0.0.1")], context));
         let told = texts(&reports);
         assert_eq!(reports.len(), 1, "once a minute: {told}");
-        assert!(told.contains("is banned since 60 s, the kernel has the ban"), "{told}");
+        assert!(
+            told.contains("is banned since 60 s, the kernel has the ban, no packet of it has come to the rules, and"),
+            "{told}"
+        );
         assert!(
             told.contains("`port` and `protocol`") && told.contains("`cut_flows = yes`"),
             "{told}"
         );
         let (_, reports) = with(|context| action.ban_many(&[old("192.0.2.1")], context));
         assert!(reports.is_empty(), "once per address");
+
+        // Of one whose packets are blocked, and who comes another way, too.
+        let mut action = native(&[("name", "other"), ("port", "9"), ("protocol", "udp")]);
+        do_bans(&mut action, &["127.0.0.2"]);
+        let socket = UdpSocket::bind("127.0.0.2:0").unwrap();
+        for _ in 0..3 {
+            socket.send_to(b"x", "127.0.0.1:9").unwrap();
+        }
+        let (_, reports) = with(|context| action.ban_many(&[old("127.0.0.2")], context));
+        let told = texts(&reports);
+        assert!(
+            told.contains("has the ban, 3 packet(s) of it were blocked, and its attempts still"),
+            "{told}"
+        );
+        let account = action.account().unwrap();
+        let blocked: Vec<_> = account
+            .blocked
+            .unwrap()
+            .into_iter()
+            .map(|(net, traffic)| (net.to_string(), traffic.packets))
+            .collect();
+        assert_eq!(
+            blocked,
+            [("127.0.0.2/32".to_owned(), 3)],
+            "being seen again does not reset the count"
+        );
     });
 }
 

@@ -57,9 +57,13 @@ pub enum FirewallError {
 }
 
 impl FirewallError {
-    /// Whether preparing the target again may help.
+    /// Whether preparing the target again may help: something is not there, or somebody has given a set a size.
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Missing { .. })
+        match self {
+            Self::Missing { .. } => true,
+            Self::Refused { cause, .. } => Errno::from_io_error(cause) == Some(Errno::NFILE),
+            _ => false,
+        }
     }
 
     /// The meaning of an error number that came for a step.
@@ -98,9 +102,8 @@ impl FirewallError {
                     "the table belongs to another process alone (flags owner): end that process, or choose another table"
                 }
                 Some(Errno::BUSY) => "a rule of somebody else uses it: delete that rule, or choose another name",
-                Some(Errno::NOMEM | Errno::NFILE | Errno::NOBUFS) => {
-                    "the kernel is out of memory for it: ban fewer addresses"
-                }
+                Some(Errno::NFILE) => "delete the set, or the size that somebody has given it",
+                Some(Errno::NOMEM | Errno::NOBUFS) => "the kernel is out of memory for it: ban fewer addresses",
                 Some(Errno::MSGSIZE) => "raise net.core.wmem_max",
                 _ => "see `nft list ruleset` for what is there",
             },
@@ -121,7 +124,14 @@ impl fmt::Display for FirewallError {
             Self::Denied { cause } => write!(f, "may not change the firewall: {cause}")?,
             Self::Unavailable { cause } => write!(f, "no nftables in this kernel: {cause}")?,
             Self::Name { what, name } => write!(f, "nftables cannot hold {what} `{}`", name.escape_debug())?,
-            Self::Refused { what, table, cause } => write!(f, "cannot {what} in table `inet {table}`: {cause}")?,
+            Self::Refused { what, table, cause } => {
+                write!(f, "cannot {what} in table `inet {table}`: ")?;
+                match Errno::from_io_error(cause) {
+                    // The words for this number speak of open files.
+                    Some(Errno::NFILE) => f.write_str("the set is full")?,
+                    _ => write!(f, "{cause}")?,
+                }
+            }
             Self::Answer {
                 what,
                 table,

@@ -125,6 +125,8 @@ pub enum Block {
 pub enum Change {
     /// Ban; the kernel itself ends it after this many seconds, `None` never. A ban of 0 seconds is over: it removes.
     Add(IpNet, Option<u64>),
+    /// Ban; one that is there stays, with what it has counted. It gets the new time only where the kernel can do that in place (from 6.12 on).
+    Keep(IpNet, Option<u64>),
     /// Lift the ban.
     Remove(IpNet),
 }
@@ -136,6 +138,17 @@ pub struct Element {
     pub net: IpNet,
     /// Seconds until the kernel ends the ban; `None` never.
     pub expires: Option<u64>,
+    /// What it has blocked since it was made or prolonged; `None` if that is not counted (kernels before 5.7).
+    pub blocked: Option<Traffic>,
+}
+
+/// Packets and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Traffic {
+    /// How many.
+    pub packets: u64,
+    /// Bytes of all, with their headers.
+    pub bytes: u64,
 }
 
 /// A place where bans take effect. Every call is idempotent; a batch is applied whole or not at all.

@@ -51,6 +51,8 @@ impl Firewall for Memory {
             match wish {
                 Wish::Present(0) => bans.insert(net, None),
                 Wish::Present(milliseconds) => bans.insert(net, Some(milliseconds / 1000)),
+                Wish::Kept(0) => Some(*bans.entry(net).or_insert(None)),
+                Wish::Kept(milliseconds) => Some(*bans.entry(net).or_insert(Some(milliseconds / 1000))),
                 Wish::Absent => bans.remove(&net).flatten().map(Some),
             };
         }
@@ -61,7 +63,11 @@ impl Firewall for Memory {
         Ok(self
             .bans(target)?
             .iter()
-            .map(|(&net, &expires)| Element { net, expires })
+            .map(|(&net, &expires)| Element {
+                net,
+                expires,
+                blocked: None,
+            })
             .collect())
     }
 

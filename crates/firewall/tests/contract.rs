@@ -167,6 +167,23 @@ fn keeps_the_contract(firewall: &mut dyn Firewall) {
     );
     firewall.apply(&sshd, &[]).unwrap();
 
+    // What is kept is there afterwards, whether or not it was before.
+    let kept = [
+        Change::Keep(net("192.0.2.1"), Some(700)),
+        Change::Keep(net("203.0.113.7"), Some(60)),
+        Change::Keep(net("203.0.113.64/26"), None),
+    ];
+    for _ in 0..2 {
+        firewall.apply(&sshd, &kept).unwrap();
+        let now = listed(firewall, &sshd);
+        assert!((690..=700).contains(&now["192.0.2.1/32"].unwrap()));
+        assert!((50..=60).contains(&now["203.0.113.7/32"].unwrap()));
+        assert_eq!((now["203.0.113.64/26"], now.len()), (None, 6));
+    }
+    firewall
+        .apply(&sshd, &[remove("203.0.113.7"), remove("203.0.113.64/26")])
+        .unwrap();
+
     // Networks in networks, and addresses in them, each for itself.
     let nested = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3/32", "0.0.0.0/0"];
     for ban in nested {
@@ -234,7 +251,10 @@ fn nft_lists_what_was_banned_and_what_not() {
         assert_eq!(nft_elements("addr6-set-sshd"), ["2001:db8::1"]);
         assert_eq!(nft_elements("addr-net24-set-sshd"), ["198.51.100.0"]);
         let set = nft(&["list", "set", "inet", "f2b-table", "addr-set-sshd"]);
-        assert!(set.contains("192.0.2.1 timeout 10m expires 9m5"), "{set}");
+        assert!(
+            set.contains("192.0.2.1 counter packets 0 bytes 0 timeout 10m expires 9m5"),
+            "{set}"
+        );
         assert!(!set.contains("192.0.2.2 timeout"), "{set}");
     });
 }
@@ -482,13 +502,102 @@ fn takes_over_sets_that_fail2ban_itself_left() {
             "f2b-chain",
             "tcp dport 22 ip saddr @addr-set-sshd reject",
         ]);
-        nft(&["add", "element", "inet", "f2b-table", "addr-set-sshd", "{ 192.0.2.1 }"]);
+        let two = "{ 192.0.2.1, 192.0.2.9 }";
+        nft(&["add", "element", "inet", "f2b-table", "addr-set-sshd", two]);
         let mut firewall = Nftables::open().unwrap();
         firewall.prepare(&sshd()).unwrap();
+        assert_eq!(nft_elements("addr-set-sshd"), ["192.0.2.1", "192.0.2.9"], "no hole");
         firewall.apply(&sshd(), &[add("192.0.2.1", 600)]).unwrap();
         assert_eq!(rules().iter().filter(|rule| rule.contains("@addr-set-sshd")).count(), 1);
         let set = nft(&["list", "set", "inet", "f2b-table", "addr-set-sshd"]);
-        assert!(set.contains("192.0.2.1 timeout 10m"), "{set}");
+        assert!(set.contains("192.0.2.1 counter packets 0 bytes 0 timeout 10m"), "{set}");
+    });
+}
+
+#[test]
+fn a_set_with_properties_of_somebody_else_is_made_anew_with_what_it_holds() {
+    in_private_network(|| {
+        for (name, properties, held) in [
+            ("without times", "type ipv4_addr;", "192.0.2.1, 192.0.2.2"),
+            (
+                "limited",
+                "type ipv4_addr; flags timeout; size 2; counter;",
+                "192.0.2.1, 192.0.2.2",
+            ),
+            (
+                "ending",
+                "type ipv4_addr; flags timeout; timeout 1h; counter;",
+                "192.0.2.1, 192.0.2.2",
+            ),
+            (
+                "without counters",
+                "type ipv4_addr; flags timeout;",
+                "192.0.2.1 timeout 1h, 192.0.2.2",
+            ),
+            ("of intervals", "type ipv4_addr; flags interval;", "192.0.2.0/24"),
+            ("of others", "type ipv6_addr;", "2001:db8::1"),
+        ] {
+            nft(&["add", "table", "inet", "f2b-table"]);
+            let properties = format!("{{ {properties} elements = {{ {held} }}; }}");
+            nft(&["add", "set", "inet", "f2b-table", "addr-set-sshd", &properties]);
+            let mut firewall = Nftables::open().unwrap();
+            firewall.prepare(&sshd()).unwrap();
+            let listing = nft(&["list", "set", "inet", "f2b-table", "addr-set-sshd"]);
+            let expected: &[&str] = if name.starts_with("of ") {
+                &[]
+            } else {
+                &["192.0.2.1", "192.0.2.2"]
+            };
+            assert_eq!(nft_elements("addr-set-sshd"), expected, "{name}: {listing}");
+            let has_time = ["without counters", "ending"].contains(&name);
+            assert_eq!(
+                listing.contains("192.0.2.1 counter packets 0 bytes 0 timeout"),
+                has_time
+            );
+            firewall
+                .apply(&sshd(), &[Change::Add(net("192.0.2.3"), None), add("192.0.2.4", 60)])
+                .unwrap();
+            let listing = nft(&["list", "set", "inet", "f2b-table", "addr-set-sshd"]);
+            assert!(!listing.contains("size"), "{name}: {listing}");
+            assert!(
+                !listing.contains("192.0.2.3 counter packets 0 bytes 0 timeout"),
+                "{name}: {listing}"
+            );
+            firewall.remove(&sshd()).unwrap();
+            assert_eq!(nft(&["list", "ruleset"]), "", "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_set_that_is_full_is_told_and_preparing_again_makes_room() {
+    in_private_network(|| {
+        let (mut firewall, sshd) = (Nftables::open().unwrap(), sshd());
+        firewall.prepare(&sshd).unwrap();
+        firewall
+            .apply(&sshd, &[add("192.0.2.1", 600), add("192.0.2.2", 600)])
+            .unwrap();
+        // Somebody loads the ruleset anew, and means well.
+        let listing = nft(&["list", "ruleset"]);
+        nft(&["flush", "ruleset"]);
+        let limited = listing.replacen("type ipv4_addr", "type ipv4_addr\n size 3", 1);
+        piped(Command::new("nft").args(["-f", "-"]), &limited);
+        let more: Vec<Change> = (3..100).map(|number| add(&format!("192.0.2.{number}"), 600)).collect();
+        let error = firewall.apply(&sshd, &more).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains("cannot add addresses to set `addr-set-sshd`") && text.contains("the set is full; mend: "),
+            "{text}"
+        );
+        assert!(error.is_missing(), "it helps to prepare");
+        assert_eq!(
+            nft_elements("addr-set-sshd"),
+            ["192.0.2.1", "192.0.2.2"],
+            "whole or not at all"
+        );
+        firewall.prepare(&sshd).unwrap();
+        firewall.apply(&sshd, &more).unwrap();
+        assert_eq!(nft_elements("addr-set-sshd").len(), 99);
     });
 }
 
@@ -590,7 +699,7 @@ fn tens_of_thousands_of_bans_are_one_batch() {
         let removals: Vec<Change> = bans
             .iter()
             .map(|change| match change {
-                Change::Add(net, _) | Change::Remove(net) => Change::Remove(*net),
+                Change::Add(net, _) | Change::Keep(net, _) | Change::Remove(net) => Change::Remove(*net),
             })
             .collect();
         for _ in 0..2 {

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use stockade_firewall::{Block, Change, Firewall, Nftables, PortRange, Protocol, Target};
-use testkit::{Network, requires};
+use stockade_firewall::{Block, Change, Firewall, NamedSet, Nftables, PortRange, Protocol, TableFamily, Target};
+use testkit::{Network, output_of, requires};
 
 fn address(number: u32) -> IpNet {
     IpAddr::from(number.to_be_bytes()).into()
@@ -101,4 +101,68 @@ fn measures_prepare_single_bans_and_batches() {
         firewall.remove(&target).unwrap();
         println!("remove: {:?}", start.elapsed());
     });
+}
+
+/// What our way of holding networks, a hash set for each prefix length, takes beside so many of them, and what a set of intervals does.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn measures_networks_in_hash_sets_and_in_sets_of_intervals() {
+    if !requires(&["root", "unshare", "nsenter", "ip", "nft"]) {
+        return;
+    }
+    let network = |number: u32| IpNet::new((number << 8).to_be_bytes().into(), 24).unwrap();
+    for count in [0_u32, 10_000, 100_000] {
+        Network::new().run(|| {
+            let target = Target {
+                table: "f2b-table".into(),
+                chain: "f2b-chain".into(),
+                priority: -1,
+                hooks: Vec::new(),
+                name: "j".into(),
+                ports: None,
+                protocols: Vec::new(),
+                verdict: Block::Drop,
+            };
+            let mut firewall = Nftables::open().unwrap();
+            firewall.prepare(&target).unwrap();
+            let there: Vec<_> = (0..count)
+                .map(|number| Change::Add(network(number * 7), None))
+                .collect();
+            firewall.apply(&target, &there).unwrap();
+            let mut timed = |what: &str, work: &mut dyn FnMut(&mut Nftables, u32)| {
+                let times = (0..1000).map(|number| {
+                    let start = Instant::now();
+                    work(&mut firewall, 900_000 + number * 3);
+                    start.elapsed()
+                });
+                let (median, slow) = median(times.collect());
+                println!("{what} beside {count}: median {median:?}, 99 % within {slow:?}");
+            };
+            timed("a network into a hash set", &mut |firewall, number| {
+                firewall.apply(&target, &[Change::Add(network(number), None)]).unwrap();
+            });
+            let set = NamedSet {
+                family: TableFamily::Inet,
+                table: "f2b-table".into(),
+                set: "intervals".into(),
+            };
+            output_of(
+                std::process::Command::new("nft")
+                    .args(["add set inet f2b-table intervals { type ipv4_addr; flags interval; }"]),
+            );
+            let addresses: Vec<IpAddr> = (0..count).map(|number| network(number * 7).addr()).collect();
+            let mut other = Nftables::open().unwrap();
+            if count > 0 {
+                other.change_elements(&set, &addresses, true).unwrap();
+            }
+            timed("one into a set of intervals, by netlink", &mut |firewall, number| {
+                firewall.change_elements(&set, &[network(number).addr()], true).unwrap();
+            });
+            let start = Instant::now();
+            output_of(
+                std::process::Command::new("nft").args(["add element inet f2b-table intervals { 250.0.0.0/24 }"]),
+            );
+            println!("the same by the program nft, beside {count}: {:?}", start.elapsed());
+        });
+    }
 }

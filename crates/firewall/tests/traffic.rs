@@ -174,6 +174,40 @@ fn rejected_the_banned_are_told_so_and_others_are_served() {
 }
 
 #[test]
+fn what_a_ban_blocks_is_counted_for_each_of_the_banned() {
+    let Some(site) = Site::new() else { return };
+    let (mut firewall, target) = site.firewall(Some((5060, 5061)), &[UDP], Block::Drop);
+    let blocked = |firewall: &mut Nftables, who: &str| {
+        let elements = firewall.list(&target).unwrap();
+        let element = elements.iter().find(|element| element.net == who.parse().unwrap());
+        let traffic = element.unwrap().blocked.unwrap();
+        (traffic.packets, traffic.bytes)
+    };
+    // An address, and a network, and somebody who stays away.
+    for who in [V4.2, "2001:db8:a::/64", "203.0.113.1"] {
+        ban(&mut firewall, &target, who);
+    }
+    for round in 1..=2 {
+        for addresses in [V4, V6] {
+            assert_eq!(site.udp(addresses, 5060), (vec!["phone".to_owned()], false));
+        }
+        // Eight bytes of text behind headers of 28 and 48.
+        assert_eq!(blocked(&mut firewall, "192.0.2.66/32"), (round, round * 36));
+        assert_eq!(blocked(&mut firewall, "2001:db8:a::/64"), (round, round * 56));
+        assert_eq!(blocked(&mut firewall, "203.0.113.1/32"), (0, 0));
+        // A ban that is only made sure of goes on counting.
+        let kept = Change::Keep("192.0.2.66/32".parse().unwrap(), Some(500));
+        firewall.apply(&target, &[kept]).unwrap();
+    }
+    ban(&mut firewall, &target, V4.2);
+    assert_eq!(
+        blocked(&mut firewall, "192.0.2.66/32"),
+        (0, 0),
+        "one that is made anew begins again"
+    );
+}
+
+#[test]
 fn dropped_the_banned_hear_nothing_on_any_port() {
     let Some(site) = Site::new() else { return };
     let (mut firewall, target) = site.firewall(None, &[], Block::Drop);

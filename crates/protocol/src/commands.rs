@@ -152,7 +152,7 @@ pub const COMMANDS: &[Command] = &[
     row(
         JailControl,
         "status <JAIL> [FLAVOR]",
-        "shows the state of a jail; FLAVOR is basic, short, stats or cymru",
+        "shows the state of a jail; FLAVOR is basic, short, stats, cymru or kernel (what the kernel holds, and what it has blocked)",
     ),
     row(JailSet, "set <JAIL> idle on|off", "sets whether the jail rests"),
     row(

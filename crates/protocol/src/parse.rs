@@ -78,6 +78,7 @@ fn status(words: Words<'_>) -> Parsed<Request> {
         Some(Value::Str(word)) if word == "short" => Flavor::Short,
         Some(Value::Str(word)) if word == "stats" => Flavor::Stats,
         Some(Value::Str(word)) if word == "cymru" => Flavor::Cymru,
+        Some(Value::Str(word)) if word == "kernel" => Flavor::Kernel,
         _ => Flavor::Basic,
     };
     Ok(match words.0 {

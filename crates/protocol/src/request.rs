@@ -88,6 +88,8 @@ pub enum Flavor {
     Short,
     /// Only numbers.
     Stats,
+    /// What the kernel holds of the bans, and what they have blocked; of one jail only.
+    Kernel,
     /// With networks and countries of the addresses.
     Cymru,
 }

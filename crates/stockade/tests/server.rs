@@ -10,6 +10,8 @@ use std::time::Duration;
 use testkit::{Daemon, Network, TempDir, requires, wait_until};
 
 const SOON: Duration = Duration::from_secs(20);
+/// For what is tried again every ten seconds only.
+const LATER: Duration = Duration::from_secs(60);
 
 /// What every test here needs.
 const NEEDS: &[&str] = &["root", "unshare", "nsenter", "ip", "nft"];
@@ -55,8 +57,14 @@ impl World {
     }
 
     fn start(&self) -> Daemon {
-        let mut command = self.net.command(&self.path("fail2ban-server"));
-        command.args([
+        self.start_by(&[&self.path("fail2ban-server")])
+    }
+
+    /// Starts the server by another program.
+    fn start_by(&self, words: &[&str]) -> Daemon {
+        let (program, words) = words.split_first().unwrap();
+        let mut command = self.net.command(program);
+        command.args(words).args([
             "-c",
             &self.path("etc"),
             "-s",
@@ -126,6 +134,11 @@ impl World {
             now.trim_end()
         );
         self.append(&line.repeat(count));
+    }
+
+    fn nft(&self, words: &[&str]) {
+        let output = self.net.command("nft").args(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
     }
 
     fn ruleset(&self) -> String {
@@ -231,6 +244,172 @@ fn commands_of_the_client_reach_the_kernel() {
     assert_eq!(world.ask(&["stop"]), "Shutdown successful");
     assert!(daemon.wait(SOON).success());
     assert_eq!(world.ruleset(), "", "`stop` answers when the firewall is as it was");
+}
+
+/// Datagrams to the service from an address of this machine.
+fn knock(from: &str, count: usize) {
+    let socket = std::net::UdpSocket::bind((from, 0)).unwrap();
+    for _ in 0..count {
+        socket.send_to(b"knock", "127.0.0.1:5060").unwrap();
+    }
+}
+
+#[test]
+fn status_with_kernel_tells_what_the_kernel_holds_and_whom_it_has_blocked_how_often() {
+    if !requires(NEEDS) {
+        return;
+    }
+    let world = World::new("server-kernel", &format!("{ONE_JAIL}ignoreself = false\n"));
+    let _daemon = world.start();
+    let ask = || world.ask(&["status", "asterisk", "kernel"]);
+    let nothing = "Status for the jail: asterisk\n`- nftables-native\n   |- In kernel:\t0\n   |- Should be:\t0\n   |- Put right:\t0\n   \
+                   |- Blocked packets:\t0\n   |- Blocked bytes:\t0\n   `- Most blocked:";
+    assert_eq!(ask(), nothing);
+    for address in ["127.0.0.2", "127.0.0.3", "2001:db8::1"] {
+        world.ask(&["set", "asterisk", "banip", address]);
+    }
+    world.wait_for_ban("2001:db8::1");
+    world.net.run(|| {
+        knock("127.0.0.2", 5);
+        knock("127.0.0.3", 7);
+        knock("127.0.0.4", 9);
+    });
+    let told = ask();
+    assert!(
+        told.contains(
+            "In kernel:\t3\n   |- Should be:\t3\n   |- Put right:\t0\n   |- Blocked packets:\t12\n   |- Blocked bytes:\t396\n   \
+             `- Most blocked:\t127.0.0.3 (7 packets, 231 bytes) 127.0.0.2 (5 packets, 165 bytes)"
+        ),
+        "{told}"
+    );
+    let json = world.ask(&["--json", "status", "asterisk", "kernel"]);
+    assert_eq!(
+        json,
+        r#"{"actions":{"nftables-native":{"blocked_bytes":396,"blocked_packets":12,"in_kernel":3,"most_blocked":[{"bytes":231,"id":"127.0.0.3","packets":7},{"bytes":165,"id":"127.0.0.2","packets":5}],"put_right":0,"should_be":3}},"jail":"asterisk"}"#
+    );
+    // Somebody flushes the ruleset: heard, put right, told once, counted.
+    world.nft(&["flush", "ruleset"]);
+    world.wait_for_log("it was `nft` that deleted from the firewall");
+    wait_until(SOON, "all is there again", || {
+        ask().contains("In kernel:\t3\n   |- Should be:\t3\n   |- Put right:\t1")
+    });
+    assert_eq!(
+        world.log().matches("made again with all bans").count(),
+        1,
+        "{}",
+        world.log()
+    );
+    // The other ways of asking say what they have always said.
+    let status = world.ask(&["status", "asterisk"]);
+    assert!(!status.contains("In the kernel"), "{status}");
+}
+
+#[test]
+fn an_address_banned_by_two_jails_stays_banned_until_both_have_lifted_it() {
+    if !requires(NEEDS) {
+        return;
+    }
+    for (name, action) in [
+        ("own", "nftables-native"),
+        ("shared", "nftables-native[name=shared]"),
+        ("stock", "nftables[type=multiport]"),
+    ] {
+        let jail =
+            |jail: &str| format!("[{jail}]\nenabled = true\nlogpath = LOG\nfilter = asterisk\naction = {action}\n");
+        let world = World::new("server-two", &format!("{}{}", jail("asterisk"), jail("asterisk-full")));
+        let _daemon = world.start();
+        for jail in ["asterisk", "asterisk-full"] {
+            world.ask(&["set", jail, "banip", "203.0.113.5", "203.0.113.6"]);
+        }
+        let held = || world.ruleset().matches("203.0.113.5").count();
+        wait_until(SOON, &format!("both are there: {}", world.log()), || held() == 2);
+        world.ask(&["set", "asterisk", "unbanip", "203.0.113.5"]);
+        wait_until(SOON, "one is gone", || held() == 1);
+        if name != "stock" {
+            // A look at the kernel leaves it at that, too.
+            world.nft(
+                &[
+                    "delete",
+                    "element",
+                    "inet",
+                    "f2b-table",
+                    "addr-set-NAME",
+                    "{ 203.0.113.6 }",
+                ]
+                .map(|word| word.replace("NAME", if name == "shared" { "shared-2" } else { "asterisk-full" }))
+                .each_ref()
+                .map(String::as_str),
+            );
+            world.wait_for_log("of 2 bans 1 were not in the kernel, and 0 were there that should not");
+            assert_eq!(held(), 1, "{}", world.ruleset());
+        }
+        assert_eq!(
+            world
+                .log()
+                .contains("`shared` are those of action 'nftables-native-shared' of jail 'asterisk'"),
+            name == "shared",
+            "{}",
+            world.log()
+        );
+        world.ask(&["set", "asterisk-full", "unbanip", "203.0.113.5"]);
+        wait_until(SOON, "none is there", || held() == 0);
+    }
+}
+
+#[test]
+fn without_the_right_to_change_the_firewall_it_says_so_and_goes_on() {
+    if !requires(NEEDS) || !requires(&["setpriv"]) {
+        return;
+    }
+    let world = World::new("server-rights", ONE_JAIL);
+    let server = world.path("fail2ban-server");
+    let _daemon = world.start_by(&["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", &server]);
+    world.wait_for_log("may not change the firewall: Operation not permitted (os error 1); mend: run as root, or with the capability CAP_NET_ADMIN");
+    world.fail("198.51.100.7", 3);
+    world.wait_for_log("Ban 198.51.100.7");
+    wait_until(SOON, "it is told where one would look", || {
+        world
+            .ask(&["status", "asterisk"])
+            .contains("In the kernel:\t0 of 1 by nftables-native")
+    });
+    let told = world.ask(&["status", "asterisk", "kernel"]);
+    assert!(told.contains("In kernel:\t0\n   |- Should be:\t1"), "{told}");
+    assert_eq!(world.ruleset(), "");
+}
+
+#[test]
+fn bans_wait_for_a_table_that_belongs_to_another_process_and_none_is_lost() {
+    if !requires(NEEDS) {
+        return;
+    }
+    let world = World::new("server-owner", ONE_JAIL);
+    let mut owner = world
+        .net
+        .command("nft")
+        .arg("-i")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = owner.stdin.take().unwrap();
+    writeln!(input, "add table inet f2b-table {{ flags owner; }}").unwrap();
+    wait_until(SOON, "the table is there", || world.ruleset().contains("f2b-table"));
+    let _daemon = world.start();
+    world.wait_for_log("in table `inet f2b-table`: Operation not permitted (os error 1); mend: the table belongs to another process alone (flags owner)");
+    for number in 1..100 {
+        world.ask(&["set", "asterisk", "banip", &format!("198.51.100.{number}")]);
+    }
+    world.wait_for_log("Ban 198.51.100.99");
+    drop(input);
+    owner.wait().unwrap();
+    wait_until(LATER, &format!("all are there: {}", world.log()), || {
+        world.ruleset().matches("198.51.100.").count() == 99
+    });
+    wait_until(SOON, "and counted", || {
+        world
+            .ask(&["status", "asterisk", "kernel"])
+            .contains("In kernel:\t99\n   |- Should be:\t99")
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use stockade_core::effect::Ban;
 use stockade_core::{FailureId, Timestamp};
-use stockade_firewall::Hook;
+use stockade_firewall::{Hook, Traffic};
 
 use super::Options;
 
@@ -29,8 +29,8 @@ pub(super) struct Bite {
 }
 
 impl Bite {
-    /// What may be the matter with a ban that is in the kernel and whose owner appears all the same; `None` if there is nothing new to tell.
-    pub(super) fn diagnose(&mut self, ban: &Ban, options: &Options, now: Timestamp) -> Option<String> {
+    /// Whether there is something new to tell of a ban whose owner appears all the same; it counts as told then.
+    pub(super) fn is_news(&mut self, ban: &Ban, now: Timestamp) -> bool {
         let age = seconds_between(ban.since, now);
         let is_recent = |told: &Timestamp, limit| seconds_between(*told, now) < limit;
         if ban.restored
@@ -38,21 +38,32 @@ impl Bite {
             || self.last.as_ref().is_some_and(|told| is_recent(told, ANYBODY_AGAIN))
             || self.told.get(&ban.id).is_some_and(|told| is_recent(told, AGAIN))
         {
-            return None;
+            return false;
         }
         if self.told.len() >= REMEMBERED {
             self.told.clear();
         }
         self.told.insert(ban.id.clone(), now);
         self.last = Some(now);
-        let forwards = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.trim() == "1");
-        let reasons = reasons(ban, options, forwards);
-        Some(format!(
-            "{} is banned since {age} s, the kernel has the ban, and its attempts still reach the log; {}",
-            ban.id.to_string().escape_debug(),
-            reasons.join("; or ")
-        ))
+        true
     }
+}
+
+/// What may be the matter with a ban that is in the kernel and whose owner appears all the same.
+pub(super) fn diagnosis(ban: &Ban, blocked: Option<Traffic>, options: &Options, now: Timestamp) -> String {
+    let age = seconds_between(ban.since, now);
+    let forwards = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.trim() == "1");
+    let reasons = reasons(ban, options, forwards);
+    let blocked = match blocked {
+        None => String::new(),
+        Some(Traffic { packets: 0, .. }) => ", no packet of it has come to the rules".to_owned(),
+        Some(Traffic { packets, .. }) => format!(", {packets} packet(s) of it were blocked"),
+    };
+    format!(
+        "{} is banned since {age} s, the kernel has the ban{blocked}, and its attempts still reach the log; {}",
+        ban.id.to_string().escape_debug(),
+        reasons.join("; or ")
+    )
 }
 
 fn seconds_between(from: Timestamp, to: Timestamp) -> i64 {

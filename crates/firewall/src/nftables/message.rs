@@ -6,6 +6,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::Traffic;
+
 /// Messages of the nf_tables subsystem.
 pub(crate) mod kind {
     const SUBSYSTEM: u16 = 10 << 8;
@@ -313,7 +315,10 @@ pub(crate) mod attribute {
     pub(crate) const SET_KEY_LENGTH: u16 = 5;
     pub(crate) const SET_DESCRIPTION: u16 = 9;
     pub(crate) const SET_ID: u16 = 10;
+    pub(crate) const SET_TIMEOUT: u16 = 11;
     pub(crate) const SET_USER_DATA: u16 = 13;
+    /// What each element of the set has: a counter.
+    pub(crate) const SET_EXPRESSION: u16 = 17;
     pub(crate) const DESCRIPTION_SIZE: u16 = 1;
     pub(crate) const ELEMENTS_SET: u16 = 2;
     pub(crate) const ELEMENTS_LIST: u16 = 3;
@@ -322,6 +327,9 @@ pub(crate) mod attribute {
     pub(crate) const ELEMENT_FLAGS: u16 = 3;
     pub(crate) const ELEMENT_TIMEOUT: u16 = 4;
     pub(crate) const ELEMENT_EXPIRATION: u16 = 5;
+    pub(crate) const ELEMENT_EXPRESSION: u16 = 7;
+    pub(crate) const COUNTER_BYTES: u16 = 1;
+    pub(crate) const COUNTER_PACKETS: u16 = 2;
     /// A list holds its items under this kind, a piece of data its value.
     pub(crate) const ITEM: u16 = 1;
     pub(crate) const EXPRESSION_NAME: u16 = 1;
@@ -338,6 +346,10 @@ pub(crate) struct SetRecord {
     pub(crate) key_type: u32,
     /// The program nft joins neighbours in it.
     pub(crate) is_merged: bool,
+    /// Packets that meet an element are counted there.
+    pub(crate) has_counters: bool,
+    /// It holds as many elements as there is memory for, and for ever those that have no time of their own.
+    pub(crate) is_unlimited: bool,
 }
 
 /// Reads a message about a set.
@@ -350,6 +362,13 @@ pub(crate) fn read_set(message: &Received<'_>) -> Option<SetRecord> {
         flags: attributes.number(attribute::SET_FLAGS).unwrap_or(0),
         key_type: attributes.number(attribute::SET_KEY_TYPE)?,
         is_merged: attributes.find(attribute::SET_USER_DATA).is_some_and(says_merge),
+        has_counters: attributes
+            .nested(attribute::SET_EXPRESSION)
+            .is_some_and(|expression| expression.text(attribute::EXPRESSION_NAME) == Some("counter")),
+        is_unlimited: attributes
+            .nested(attribute::SET_DESCRIPTION)
+            .is_none_or(|description| description.find(attribute::DESCRIPTION_SIZE).is_none())
+            && attributes.find(attribute::SET_TIMEOUT).is_none(),
     })
 }
 
@@ -409,6 +428,8 @@ pub(crate) struct ElementRecord {
     pub(crate) address: IpAddr,
     /// Milliseconds until the kernel removes it; `None` is never.
     pub(crate) expires: Option<u64>,
+    /// What met it; `None` if that is not counted.
+    pub(crate) traffic: Option<Traffic>,
 }
 
 /// Elements of one set: an answer to a listing, or an event.
@@ -443,7 +464,21 @@ pub(crate) fn read_elements(message: &Received<'_>) -> Option<ElementsRecord> {
             };
             let timeout = element.long_number(attribute::ELEMENT_TIMEOUT);
             let expires = element.long_number(attribute::ELEMENT_EXPIRATION).or(timeout);
-            Some(ElementRecord { address, expires })
+            let traffic = element
+                .nested(attribute::ELEMENT_EXPRESSION)
+                .filter(|expression| expression.text(attribute::EXPRESSION_NAME) == Some("counter"))
+                .and_then(|expression| {
+                    let counter = expression.nested(attribute::EXPRESSION_DATA)?;
+                    Some(Traffic {
+                        packets: counter.long_number(attribute::COUNTER_PACKETS)?,
+                        bytes: counter.long_number(attribute::COUNTER_BYTES)?,
+                    })
+                });
+            Some(ElementRecord {
+                address,
+                expires,
+                traffic,
+            })
         });
     Some(ElementsRecord {
         table: attributes.text(attribute::TABLE)?.to_owned(),
@@ -469,6 +504,13 @@ mod tests {
                     });
                     element.long_number(attribute::ELEMENT_TIMEOUT, 600_000);
                     element.long_number(attribute::ELEMENT_EXPIRATION, 599_500);
+                    element.nested(attribute::ELEMENT_EXPRESSION, |expression| {
+                        expression.text(attribute::EXPRESSION_NAME, "counter");
+                        expression.nested(attribute::EXPRESSION_DATA, |counter| {
+                            counter.long_number(attribute::COUNTER_BYTES, 720);
+                            counter.long_number(attribute::COUNTER_PACKETS, 12);
+                        });
+                    });
                 });
             });
         });
@@ -493,7 +535,11 @@ mod tests {
             elements.elements,
             [ElementRecord {
                 address,
-                expires: Some(599_500)
+                expires: Some(599_500),
+                traffic: Some(Traffic {
+                    packets: 12,
+                    bytes: 720
+                })
             }]
         );
     }

@@ -15,9 +15,11 @@ use rustix::io::Errno;
 use crate::netlink::{Failure, Socket};
 use crate::{Change, Element, Firewall, FirewallError, Target};
 pub use elements::{NamedSet, TableFamily};
-use message::{Encoder, INET, RuleRecord, attribute, flag, kind, read_elements, read_rule, read_set};
+use message::{
+    ElementRecord, Encoder, INET, RuleRecord, SetRecord, attribute, flag, kind, read_elements, read_rule, read_set,
+};
 use plan::{ADDRESS_SETS, SetId, Wish, conditions, is_name, wishes};
-use transaction::{Step, Transaction, set_properties};
+use transaction::{Step, Transaction, has_our_elements, is_as_ours};
 
 /// Bans in the kernel's nftables, over netlink, with no child process.
 ///
@@ -108,6 +110,7 @@ struct Elements {
     placeholders: Vec<(IpAddr, u64)>,
     removals: Vec<(IpAddr, u64)>,
     additions: Vec<(IpAddr, u64)>,
+    kept: Vec<(IpAddr, u64)>,
 }
 
 /// Up to so many changes the kernel is first asked for each element, 2 µs each. A transaction that it refuses costs a wait for
@@ -115,7 +118,8 @@ struct Elements {
 const ASK_FIRST: usize = 32;
 
 impl Firewall for Nftables {
-    /// What an earlier run left in the sets stays banned: the caller lists it, and takes out what is not to be there.
+    /// What an earlier run left in the sets stays banned: the caller lists it, and takes out what is not to be there. So does what is in a set
+    /// of other properties (made by Fail2Ban itself, without times; or given a size by somebody), which is made anew in the same transaction.
     fn prepare(&mut self, target: &Target) -> Result<(), FirewallError> {
         for (what, name) in [
             ("table", &target.table),
@@ -131,36 +135,33 @@ impl Firewall for Nftables {
         }
         let place = Place::from(target);
         let found = self.sets(place)?;
-        let mut sets: BTreeSet<SetId> = found.keys().copied().collect();
+        let mut replaced = BTreeMap::new();
+        for (id, set) in found.iter().filter(|(id, set)| !is_as_ours(**id, set)) {
+            let held = if has_our_elements(*id, set) {
+                self.held(place, *id)?
+            } else {
+                Vec::new()
+            };
+            let times = held.into_iter().map(|record| {
+                (
+                    record.address,
+                    record.expires.map_or(0, |milliseconds| milliseconds.max(1)),
+                )
+            });
+            replaced.insert(*id, times.collect());
+        }
+        let mut sets: BTreeSet<SetId> = found.into_keys().collect();
         sets.extend(ADDRESS_SETS);
-
-        let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
-        transaction.add_table();
-        for (chain, hook) in target.chains() {
-            transaction.add_chain(&chain, &hook, target.priority);
-        }
-        // The rules are written anew: old and new ones change places in one moment.
-        for rule in self.rules(target)? {
-            transaction.delete_rule(&rule.chain, rule.handle);
-        }
-        let foreign = |id: &SetId| {
-            found
-                .get(id)
-                .is_some_and(|properties| *properties != set_properties(*id))
-        };
-        for id in &sets {
-            let name = id.name(&target.name);
-            if foreign(id) {
-                // Made by Fail2Ban itself, without times.
-                transaction.delete_set(&name);
+        let rules = self.rules(target)?;
+        let outcome = match self.try_prepare(target, &sets, &rules, &replaced) {
+            // More than the send buffer takes: the owner of these bans makes them again.
+            Err((Failure::System(Errno::MSGSIZE), _)) => {
+                replaced.values_mut().for_each(Vec::clear);
+                self.try_prepare(target, &sets, &rules, &replaced)
             }
-            transaction.add_set(*id, &name);
-        }
-        for id in &sets {
-            add_rules(&mut transaction, target, *id);
-        }
-        self.transact(transaction, place)?;
-
+            outcome => outcome,
+        };
+        outcome.map_err(|(failure, step)| place.failure(&failure, &step))?;
         let key = (target.table.clone(), target.name.clone());
         self.prepared.insert(key, Prepared { sets });
         Ok(())
@@ -189,36 +190,13 @@ impl Firewall for Nftables {
         }
         let mut elements = Vec::new();
         for id in sets.into_keys() {
-            let name = id.name(&target.name);
-            let request = |sequence| {
-                request(
-                    kind::GET_ELEMENTS,
-                    flag::DUMP,
-                    sequence,
-                    &[(1, place.table), (attribute::ELEMENTS_SET, &name)],
-                )
-            };
-            let listed = self
-                .socket
-                .list(request, read_elements)
-                .map_err(|failure| match failure {
-                    Failure::Refused {
-                        errno: Errno::NOENT, ..
-                    } => place.missing(),
-                    failure => place.failure(&failure, &Step::List),
-                })?;
-            elements.extend(
-                listed
-                    .into_iter()
-                    .flat_map(|record| record.elements)
-                    .filter_map(|record| {
-                        let expires = record.expires.map(|milliseconds| milliseconds.div_ceil(1000));
-                        Some(Element {
-                            net: id.net(record.address)?,
-                            expires,
-                        })
-                    }),
-            );
+            elements.extend(self.held(place, id)?.into_iter().filter_map(|record| {
+                Some(Element {
+                    net: id.net(record.address)?,
+                    expires: record.expires.map(|milliseconds| milliseconds.div_ceil(1000)),
+                    blocked: record.traffic,
+                })
+            }));
         }
         Ok(elements)
     }
@@ -310,11 +288,55 @@ impl Nftables {
             .map_err(|failure| place.failure(&failure, &Step::List))
     }
 
+    /// The messages of [`Firewall::prepare`]; of the sets that are `replaced` what they hold is kept.
+    fn try_prepare(
+        &mut self,
+        target: &Target,
+        sets: &BTreeSet<SetId>,
+        rules: &[RuleRecord],
+        replaced: &BTreeMap<SetId, Vec<(IpAddr, u64)>>,
+    ) -> Result<(), (Failure, Step)> {
+        let mut transaction = Transaction::new(&target.table, self.socket.next_sequence());
+        transaction.add_table();
+        for (chain, hook) in target.chains() {
+            transaction.add_chain(&chain, &hook, target.priority);
+        }
+        // The rules are written anew: old and new ones change places in one moment.
+        for rule in rules {
+            transaction.delete_rule(&rule.chain, rule.handle);
+        }
+        for id in sets {
+            let name = id.name(&target.name);
+            let held = replaced.get(id);
+            if held.is_some() {
+                transaction.delete_set(&name);
+            }
+            transaction.add_set(*id, &name);
+            transaction.add_elements(&name, held.map_or(&[], Vec::as_slice), false);
+        }
+        for id in sets {
+            add_rules(&mut transaction, target, *id);
+        }
+        self.send(transaction)
+    }
+
+    /// What one set of a target holds.
+    fn held(&mut self, place: Place<'_>, id: SetId) -> Result<Vec<ElementRecord>, FirewallError> {
+        let name = id.name(place.name);
+        let names = [(attribute::TABLE, place.table), (attribute::ELEMENTS_SET, &name)];
+        let listed = self.socket.list(
+            |sequence| request(kind::GET_ELEMENTS, flag::DUMP, sequence, &names),
+            read_elements,
+        );
+        let records = none_if_absent(listed, place)?.ok_or_else(|| place.missing())?;
+        Ok(records.into_iter().flat_map(|record| record.elements).collect())
+    }
+
     fn apply_wishes(&mut self, target: &Target, wishes: &[((SetId, IpAddr), Wish)]) -> Result<(), FirewallError> {
         let place = Place::from(target);
         let way = if wishes.is_empty() {
             return Ok(());
-        } else if wishes.len() <= ASK_FIRST {
+        } else if wishes.len() <= ASK_FIRST && wishes.iter().any(|(_, wish)| !matches!(wish, Wish::Kept(_))) {
             let there = self.which_are_there(target, wishes)?;
             if wishes
                 .iter()
@@ -400,6 +422,7 @@ impl Nftables {
         for (position, &((id, address), wish)) in wishes.iter().enumerate() {
             let elements = by_set.entry(id).or_default();
             let is_there = match way {
+                _ if matches!(wish, Wish::Kept(_)) => false,
                 Way::Knowing(there) => there.get(position).copied().unwrap_or(false),
                 Way::Expecting => wish == Wish::Absent,
                 Way::Regardless => {
@@ -411,8 +434,10 @@ impl Nftables {
             if is_there {
                 elements.removals.push((address, 0));
             }
-            if let Wish::Present(milliseconds) = wish {
-                elements.additions.push((address, milliseconds));
+            match wish {
+                Wish::Present(milliseconds) => elements.additions.push((address, milliseconds)),
+                Wish::Kept(milliseconds) => elements.kept.push((address, milliseconds)),
+                Wish::Absent => {}
             }
         }
         let mut new_sets = Vec::new();
@@ -428,6 +453,7 @@ impl Nftables {
             transaction.add_elements(&name, &elements.placeholders, false);
             transaction.delete_elements(&name, &elements.removals);
             transaction.add_elements(&name, &elements.additions, true);
+            transaction.add_elements(&name, &elements.kept, false);
         }
         self.send(transaction)?;
         if let Some(prepared) = self.prepared.get_mut(&key) {
@@ -459,13 +485,13 @@ impl Nftables {
         })
     }
 
-    /// Our sets of a target that are in the kernel, with key type and flags.
-    fn sets(&mut self, place: Place<'_>) -> Result<BTreeMap<SetId, (u32, u32)>, FirewallError> {
+    /// Our sets of a target that are in the kernel.
+    fn sets(&mut self, place: Place<'_>) -> Result<BTreeMap<SetId, SetRecord>, FirewallError> {
         let request = |sequence| request(kind::GET_SET, flag::DUMP, sequence, &[(attribute::TABLE, place.table)]);
         let sets = self.socket.list(request, |message| {
             let set = read_set(message).filter(|set| set.table == place.table && message.family() == Some(INET))?;
             let (id, _) = SetId::parse(&set.name).filter(|(_, name)| *name == place.name)?;
-            Some((id, (set.key_type, set.flags)))
+            Some((id, set))
         });
         Ok(none_if_absent(sets, place)?.unwrap_or_default().into_iter().collect())
     }

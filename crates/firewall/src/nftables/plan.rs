@@ -142,6 +142,8 @@ pub(crate) fn key(address: IpAddr) -> ([u8; 16], usize) {
 pub(crate) enum Wish {
     /// There, for so many milliseconds; 0 is for ever, as in the kernel.
     Present(u64),
+    /// There; if it was not, for so many milliseconds.
+    Kept(u64),
     Absent,
 }
 
@@ -150,17 +152,34 @@ const LONGEST_SECONDS: u64 = 10_000_000_000;
 
 /// The outcome of a list of changes, each key once: a later change replaces an earlier one.
 pub(crate) fn wishes(changes: &[Change]) -> BTreeMap<(SetId, IpAddr), Wish> {
-    changes
-        .iter()
-        .map(|change| match *change {
+    let mut wishes = BTreeMap::new();
+    for change in changes {
+        match *change {
             // The kernel reads no time as for ever; a ban of no time is over.
-            Change::Add(net, Some(0)) | Change::Remove(net) => (SetId::of(net), Wish::Absent),
-            Change::Add(net, Some(seconds)) if seconds <= LONGEST_SECONDS => {
-                (SetId::of(net), Wish::Present(seconds.saturating_mul(1000)))
+            Change::Add(net, Some(0)) | Change::Keep(net, Some(0)) | Change::Remove(net) => {
+                wishes.insert(SetId::of(net), Wish::Absent);
             }
-            Change::Add(net, _) => (SetId::of(net), Wish::Present(0)),
-        })
-        .collect()
+            Change::Add(net, seconds) => {
+                wishes.insert(SetId::of(net), Wish::Present(milliseconds(seconds)));
+            }
+            Change::Keep(net, seconds) => {
+                let wish = wishes
+                    .entry(SetId::of(net))
+                    .or_insert(Wish::Kept(milliseconds(seconds)));
+                if *wish == Wish::Absent {
+                    *wish = Wish::Present(milliseconds(seconds));
+                }
+            }
+        }
+    }
+    wishes
+}
+
+/// A time as the kernel counts it; 0 is for ever.
+fn milliseconds(seconds: Option<u64>) -> u64 {
+    seconds
+        .filter(|seconds| *seconds <= LONGEST_SECONDS)
+        .map_or(0, |seconds| seconds.saturating_mul(1000))
 }
 
 /// Which packets a rule looks at.
@@ -314,6 +333,12 @@ mod tests {
         assert_eq!(wish(&[Change::Add(ban, Some(0))]), [Wish::Absent]);
         assert_eq!(wish(&[Change::Add(ban, None)]), [Wish::Present(0)]);
         assert_eq!(wish(&[Change::Add(ban, Some(u64::MAX))]), [Wish::Present(0)]);
+        assert_eq!(wish(&[Change::Keep(ban, Some(5))]), [Wish::Kept(5000)]);
+        assert_eq!(wish(&[Change::Keep(ban, None)]), [Wish::Kept(0)]);
+        let kept = Change::Keep(ban, Some(9));
+        assert_eq!(wish(&[Change::Add(ban, Some(5)), kept]), [Wish::Present(5000)]);
+        assert_eq!(wish(&[Change::Remove(ban), kept]), [Wish::Present(9000)]);
+        assert_eq!(wish(&[kept, Change::Remove(ban)]), [Wish::Absent]);
     }
 
     fn ranges(ports: &[(u16, u16)]) -> Vec<PortRange> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::message::{Encoder, INET, NFTABLES, attribute, flag, kind};
+use super::message::{Encoder, INET, NFTABLES, SetRecord, attribute, flag, kind};
 use super::plan::{Condition, Family, SetId, key};
 use crate::{Block, Hook, PortRange};
 
@@ -175,6 +175,10 @@ impl<'a> Transaction<'a> {
             message.number(attribute::SET_KEY_LENGTH, id.family.bytes());
             // Must be there; it is the name by which the rest of a transaction may speak of a set without one.
             message.number(attribute::SET_ID, 0);
+            // Kernels before 5.7 overlook it.
+            message.nested(attribute::SET_EXPRESSION, |expression| {
+                expression.text(attribute::EXPRESSION_NAME, "counter");
+            });
         });
     }
 
@@ -406,8 +410,19 @@ pub(crate) fn get_element(encoder: &mut Encoder, sequence: u32, table: &str, set
     );
 }
 
+/// Whether a set is as we make it, so that it can be used as it is.
+pub(crate) fn is_as_ours(id: SetId, set: &SetRecord) -> bool {
+    set_properties(id) == (set.key_type, set.flags) && set.has_counters && set.is_unlimited
+}
+
+/// Whether the elements of a set can be taken over into one as we make it.
+pub(crate) fn has_our_elements(id: SetId, set: &SetRecord) -> bool {
+    let (key_type, flags) = set_properties(id);
+    set.key_type == key_type && set.flags & !flags == 0
+}
+
 /// Key type and flags of a set of ours.
-pub(crate) const fn set_properties(id: SetId) -> (u32, u32) {
+const fn set_properties(id: SetId) -> (u32, u32) {
     match id.family {
         Family::V4 => (key_type::IPV4_ADDRESS, set_flag::TIMEOUT),
         Family::V6 => (key_type::IPV6_ADDRESS, set_flag::TIMEOUT),

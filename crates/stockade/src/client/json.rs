@@ -11,6 +11,10 @@ pub const ANSWERS: &[(&str, &str)] = &[
         r#"{"jail": "NAME", "filter": {"currently_failed": N, "total_failed": N, "file_list": ["PATH", …]}, "actions": {"currently_banned": N, "total_banned": N, "banned_ip_list": ["ID", …]}}; a jail of the journal has "journal_matches" in the place of "file_list""#,
     ),
     (
+        "status <JAIL> kernel",
+        r#"{"jail": "NAME", "actions": {"ACTION": {"in_kernel": N, "should_be": N, "put_right": N, "blocked_packets": N, "blocked_bytes": N, "most_blocked": [{"id": "ID", "packets": N, "bytes": N}, …]}, …}}; what is blocked is counted by native actions; of an action whose commands are run as written "in_kernel" is null"#,
+    ),
+    (
         "status --all [short]",
         r#"{"jails": {"NAME": {"filter": …, "actions": …}, …}}"#,
     ),
@@ -49,6 +53,7 @@ pub(crate) fn answer(words: &[String], value: &Value) -> String {
         ["status", jail, "stats", ..] if matches!(items(value).first(), Some(Value::Str(_))) => {
             with_name(jail, stats(value))
         }
+        ["status", jail, "kernel"] => json!({ "jail": jail, "actions": accounts(value) }),
         ["status", jail, ..] => with_name(jail, tree(value)),
         ["banned"] => Json::Object(items(value).iter().flat_map(entries).collect()),
         ["banned", ids @ ..] => {
@@ -136,18 +141,50 @@ fn names(value: &Value) -> Json {
 
 /// Of `status JAIL`: groups of named values, whose names become keys (`Currently failed` is `currently_failed`).
 fn tree(value: &Value) -> Json {
+    let groups = items(value).iter().filter_map(entries_of);
+    Json::Object(groups.map(|(name, members)| (name, Json::Object(members))).collect())
+}
+
+/// A group of named values.
+fn entries_of(group: &Value) -> Option<(String, Map<String, Json>)> {
     let key = |name: &Value| name.to_string().to_lowercase().replace(' ', "_");
-    let mut out = Map::new();
-    for group in items(value) {
-        if let [name, members] = items(group) {
-            let members = items(members).iter().filter_map(|member| match items(member) {
-                [name, value] => Some((key(name), plain(value))),
-                _ => None,
-            });
-            out.insert(key(name), Json::Object(members.collect()));
+    let [name, members] = items(group) else { return None };
+    let members = items(members).iter().filter_map(|member| match items(member) {
+        [name, value] => Some((key(name), plain(value))),
+        _ => None,
+    });
+    Some((key(name), members.collect()))
+}
+
+/// Of `status JAIL kernel`: what each action tells.
+fn accounts(value: &Value) -> Json {
+    let accounts = items(value).iter().filter_map(|account| match items(account) {
+        [name, _] => {
+            let (_, mut told) = entries_of(account)?;
+            if told.get("in_kernel").is_some_and(Json::is_string) {
+                told.insert("in_kernel".to_owned(), Json::Null);
+            }
+            if let Some(Json::Array(most)) = told.get_mut("most_blocked") {
+                for line in most {
+                    *line = blocked(line);
+                }
+            }
+            Some((name.to_string(), Json::Object(told)))
         }
-    }
-    Json::Object(out)
+        _ => None,
+    });
+    Json::Object(accounts.collect())
+}
+
+/// `192.0.2.7 (12 packets, 720 bytes)`
+fn blocked(line: &Json) -> Json {
+    let parts = line.as_str().and_then(|text| {
+        let (id, rest) = text.split_once(" (")?;
+        let (packets, rest) = rest.split_once(" packets, ")?;
+        let bytes = rest.strip_suffix(" bytes)")?;
+        Some(json!({ "id": id, "packets": packets.parse::<u64>().ok()?, "bytes": bytes.parse::<u64>().ok()? }))
+    });
+    parts.unwrap_or(Json::Null)
 }
 
 /// Of `stats`: `['polling', (1, 5), (1, 1)]`.
@@ -237,6 +274,25 @@ mod tests {
                 format!("{{\"jails\":{{\"j\":{{{tree}}}}}}}"),
             ),
             ("status j stats", stats.clone(), format!("{{{counted},\"jail\":\"j\"}}")),
+            (
+                "status j kernel",
+                Value::List(vec![
+                    pair(
+                        "Act 1",
+                        Value::List(vec![
+                            pair("In kernel", 2.into()),
+                            pair("Should be", 3.into()),
+                            pair("Most blocked", texts(&["192.0.2.0/24 (12 packets, 720 bytes)"])),
+                        ]),
+                    ),
+                    pair("b", Value::List(vec![pair("In kernel", Value::from("unknown: …"))])),
+                ]),
+                concat!(
+                    r#"{"actions":{"Act 1":{"in_kernel":2,"most_blocked":[{"bytes":720,"id":"192.0.2.0/24","packets":12}],"should_be":3},"#,
+                    r#""b":{"in_kernel":null}},"jail":"j"}"#
+                )
+                .to_owned(),
+            ),
             ("stats", jails(&stats), format!("{{\"jails\":{{\"j\":{{{counted}}}}}}}")),
             (
                 "banned",

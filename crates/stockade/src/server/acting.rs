@@ -21,9 +21,13 @@ use stockade_firewall::{Disturbance, Nftables, Watch};
 
 use super::log::Log;
 use super::store::Archive;
+use super::telling::Telling;
 
-/// How often the kernel is asked whether our sets and rules are still there, and hold what they should: some 50 µs and 0.4 µs for each ban.
+/// How often the kernel is asked whether our sets and rules are still there, and hold what they should: some 50 µs and 1 µs for each ban.
 const CHECK: Duration = Duration::from_secs(10);
+
+/// With very many bans it is asked so seldom that it takes no more than one part of so many of the time.
+const CHECK_SHARE: u32 = 50;
 
 /// Between two checks after somebody else has deleted something of ours: whoever does it all the time must not keep us busy.
 const CHECK_AGAIN: Duration = Duration::from_millis(200);
@@ -82,6 +86,8 @@ pub(crate) enum Job {
     Reload,
     /// A client calls a method; it is answered when that is done.
     Call(Box<Call>, SyncSender<Reply>),
+    /// A client asks what the kernel holds.
+    Tell(Telling),
     /// Lift all bans, leave the world as it was, and say so by dropping the sender.
     Stop(Sender<()>),
     /// Somebody has deleted something in a table that may be ours.
@@ -126,6 +132,7 @@ struct Work {
 pub(crate) struct Lane {
     key: Key,
     native: bool,
+    can_tell: bool,
     inbox: Sender<Work>,
     pub(super) shared: Arc<Shared>,
     log: Arc<Log>,
@@ -145,6 +152,11 @@ impl Lane {
     /// Whether it changes the kernel's sets itself.
     pub(crate) fn is_native(&self) -> bool {
         self.native
+    }
+
+    /// Whether it knows what the kernel holds.
+    pub(super) fn can_tell(&self) -> bool {
+        self.can_tell
     }
 
     /// Of an action that can tell: how many of its bans the kernel holds, and how many it should hold, if that differs.
@@ -330,6 +342,7 @@ impl Acting {
         let lane = Lane {
             key,
             native,
+            can_tell: action.standing().is_some(),
             inbox,
             shared: Arc::default(),
             log: Arc::clone(&self.log),
@@ -384,6 +397,7 @@ impl Acting {
             archive: self.archive.clone(),
             alone: alone.is_some(),
             checked: Instant::now(),
+            check_took: Duration::ZERO,
             has_ended: false,
             finished: Instant::now(),
             disturbed: None,
@@ -409,6 +423,8 @@ struct Thread {
     /// One action of commands only: the thread ends with it.
     alone: bool,
     checked: Instant,
+    /// How long the last check took.
+    check_took: Duration,
     /// When the last jobs were done, for an action that works in bulk.
     finished: Instant,
     /// The last action was stopped.
@@ -473,7 +489,11 @@ impl Thread {
     /// The time between two checks; `None` if there is nothing to be checked.
     fn pause(&self) -> Option<Duration> {
         if !self.alone {
-            return Some(if self.disturbed.is_some() { CHECK_AGAIN } else { CHECK });
+            return Some(if self.disturbed.is_some() {
+                CHECK_AGAIN
+            } else {
+                CHECK.max(self.check_took.saturating_mul(CHECK_SHARE))
+            });
         }
         let in_bulk = self.actions.values().any(Action::works_in_bulk);
         in_bulk.then(|| match self.disturbed.as_deref() {
@@ -501,6 +521,7 @@ impl Thread {
 
     /// Makes whole what somebody else has removed from the kernel, or what could not be done before.
     fn check(&mut self) {
+        let begun = Instant::now();
         let keys: Vec<Key> = self.actions.keys().cloned().collect();
         for key in keys {
             let repairs = |thread: &Self| {
@@ -523,6 +544,7 @@ impl Thread {
         }
         self.disturbed = None;
         self.checked = Instant::now();
+        self.check_took = self.checked.saturating_duration_since(begun);
     }
 
     /// One job of an action of commands, or what waits for it if it works in bulk.
@@ -545,7 +567,7 @@ impl Thread {
             shared.taken(&job);
             self.shared.insert(key.clone(), Arc::clone(&shared));
             let job = match job {
-                Job::Adopt(_) | Job::Stop(_) => job,
+                Job::Adopt(_) | Job::Stop(_) | Job::Tell(_) => job,
                 // All bans that were made are lifted at the end; those that were not need not be made.
                 _ if is_over => continue,
                 Job::Prolong(id, counters) => match shared.take_prolonged(&id) {
@@ -568,7 +590,8 @@ impl Thread {
                 self.with(key, counters, |action, context| action.unban_many(&bans, context));
             }
             Run::One(job) => match job {
-                Job::Adopt(action) => {
+                Job::Adopt(mut action) => {
+                    self.keep_apart(key, &mut action);
                     for warning in action.warnings() {
                         self.log
                             .write(Level::Warning, "fail2ban.action", &format!("[{}] {warning}", key.0));
@@ -605,6 +628,13 @@ impl Thread {
                     // A client that went away does not want the answer.
                     let _ = answer.map(|answer| reply.send(answer));
                 }
+                Job::Tell(mut telling) => {
+                    self.with(key, Counters::default(), |action, _| {
+                        telling.add(action);
+                        Ok(())
+                    });
+                    telling.go_on();
+                }
                 Job::Stop(done) => {
                     let shared = self.shared.remove(key);
                     let ends = if shared.is_some_and(|shared| shared.farewell.load(Ordering::Relaxed)) {
@@ -619,6 +649,38 @@ impl Thread {
                 }
             },
         }
+    }
+
+    /// Gives a native action sets of its own: where two share them, an unban by one lifts the ban of the other, and each takes what the other
+    /// has banned for something that should not be there.
+    fn keep_apart(&self, key: &Key, action: &mut Action) {
+        let Some(wanted) = action.native_target().cloned() else {
+            return;
+        };
+        let user_of = |name: &str| {
+            let mut others = self.actions.iter().filter(|(other, _)| *other != key);
+            others.find_map(|(other, action)| {
+                let target = action.native_target()?;
+                (target.table == wanted.table && target.name == name).then_some(other)
+            })
+        };
+        let Some((jail, other)) = user_of(&wanted.name) else {
+            return;
+        };
+        let names = (2..10_000).map(|number| format!("{}-{number}", wanted.name));
+        let Some(name) = names.into_iter().find(|name| user_of(name).is_none()) else {
+            return;
+        };
+        let outcome = match action.set_property("name", &name) {
+            Ok(()) => format!("its sets are called `{name}`"),
+            Err(error) => error.to_string(),
+        };
+        let text = format!(
+            "[{}] action '{}': sets of the name `{}` are those of action '{other}' of jail '{jail}'; {outcome}; why: an unban by one would lift the \
+             ban of the other; mend: give each a `name` of its own",
+            key.0, key.1, wanted.name
+        );
+        self.log.write(Level::Warning, "fail2ban.actions", &text);
     }
 
     fn with(
@@ -723,6 +785,7 @@ mod tests {
         let lane = Lane {
             key: (JailName::new("j").unwrap(), "a".to_owned()),
             native,
+            can_tell: native,
             inbox,
             shared: Arc::default(),
             log: Arc::new(log),

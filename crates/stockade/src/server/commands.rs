@@ -399,7 +399,8 @@ fn status_of(running: &Running, behind: &[String], flavor: Flavor) -> Reply {
                 "the flavor `cymru` is not supported: it would ask the network; mend: status JAIL",
             ));
         }
-        Flavor::Basic | Flavor::Short => {}
+        // What the kernel says of one jail is asked for aside, see `telling`.
+        Flavor::Basic | Flavor::Short | Flavor::Kernel => {}
     }
     let mut filter = vec![
         pair("Currently failed", count_value(counters.currently_failed)),
@@ -433,7 +434,7 @@ fn status_of(running: &Running, behind: &[String], flavor: Flavor) -> Reply {
         pair("Currently banned", count_value(counters.currently_banned)),
         pair("Total banned", number(counters.total_banned)),
     ];
-    if flavor == Flavor::Basic {
+    if flavor != Flavor::Short {
         actions.push(pair("Banned IP list", banned(running)));
     }
     // Only if there is something to say, as above, and last.
@@ -645,7 +646,7 @@ fn banned(running: &Running) -> Value {
     )
 }
 
-fn pair(name: &str, value: Value) -> Value {
+pub(super) fn pair(name: &str, value: Value) -> Value {
     Value::Tuple(vec![Value::from(name), value])
 }
 

@@ -13,7 +13,7 @@ use stockade_action::Counters;
 use stockade_core::logline::{self, Level};
 use stockade_core::{Effect, Effects, Failure, FailureId, Jail, JailName, Offenders, Timestamp};
 use stockade_filter::{Match, UseDns, Who};
-use stockade_protocol::{JailSet, Reply, Request};
+use stockade_protocol::{Flavor, JailSet, Reply, Request};
 use stockade_store::Place;
 
 use super::acting::{About, Acting, Job, Lane};
@@ -209,6 +209,11 @@ impl Jails {
                 request: Request::SetJail(jail, JailSet::ActionMethod { action, method, json }),
                 reply,
             } => self.call(&jail, &action, (&method, &json), reply),
+            // Answered by the threads of its actions.
+            Message::Command {
+                request: Request::StatusJail(jail, Flavor::Kernel),
+                reply,
+            } => self.tell(&jail, reply),
             Message::Command { request, reply } => {
                 let answer = self.command(request);
                 // A client that went away does not want the answer.

@@ -22,6 +22,7 @@ pub(crate) mod setup;
 mod stopping;
 mod store;
 mod systemd;
+mod telling;
 mod watch;
 
 use std::collections::HashMap;
