@@ -345,6 +345,60 @@ fn one_ban_that_the_kernel_refuses_does_not_cost_the_others() {
 }
 
 #[test]
+fn a_set_that_is_full_is_told_and_what_it_had_no_room_for_is_banned_when_there_is_some() {
+    if !requires(&NEEDS) {
+        return;
+    }
+    Network::new().run(|| {
+        let mut limited = properties("iptables-ipset-proto6[name=j, port=22]");
+        for (key, value) in &mut limited {
+            if key == "actionstart" {
+                *value = value.replace("hash:ip", "hash:ip hashsize 64 maxelem 40");
+            }
+        }
+        let mut action = built(&limited);
+        assert!(action.works_in_bulk());
+        let standing = |action: &Action| {
+            let standing = action.standing().unwrap();
+            (standing.in_kernel, standing.should_be)
+        };
+        let (outcome, reports) = with(|context| action.ban_many(&four(1..151), context));
+        assert!(outcome.is_err());
+        let told = texts(&reports);
+        assert!(
+            told.contains("full") && told.contains("more are not tried now"),
+            "{told}"
+        );
+        let room = held();
+        assert!((1..150).contains(&room), "{room}");
+        assert_eq!(standing(&action), (room, 150), "and it is known");
+        // Nothing changes while it is full, and it is not told again and again.
+        let (outcome, reports) = with(|context| action.check(context));
+        assert!(outcome.is_ok() && reports.is_empty(), "{}", texts(&reports));
+        assert_eq!(standing(&action), (held(), 150));
+        // Somebody raises the limit.
+        let saved = output_of(Command::new("ipset").arg("save"));
+        let higher = saved.replace("maxelem 40", "maxelem 4000").replace("f2b-j", "higher");
+        let directory = TempDir::new("full");
+        let file = directory.write("sets", higher);
+        output_of(Command::new("ipset").args(["-file", &file.display().to_string(), "restore"]));
+        output_of(Command::new("ipset").args(["swap", "f2b-j", "higher"]));
+        let (outcome, reports) = with(|context| action.check(context));
+        assert!(outcome.is_ok(), "{}", texts(&reports));
+        let left = 150 - room;
+        assert!(
+            texts(&reports).contains(&format!(
+                "of {left} bans that could not be made before {left} are made now"
+            )),
+            "{}",
+            texts(&reports)
+        );
+        output_of(Command::new("ipset").args(["destroy", "higher"]));
+        assert_eq!((held(), standing(&action)), (150, (150, 150)));
+    });
+}
+
+#[test]
 fn a_changed_command_is_run_as_written() {
     if !requires(&NEEDS) {
         return;

@@ -196,19 +196,34 @@ impl Commands {
                 continue;
             }
             self.make_up(family, context);
+            self.try_again(family, context);
         }
         Ok(())
+    }
+
+    /// Makes bans of a family that did not work before, as when a set was full, as far as they work now.
+    fn try_again(&mut self, family: Family, context: &mut Context<'_>) {
+        let failed = self
+            .failed
+            .values()
+            .filter(|ban| self.settings.family(&ban.id) == family);
+        let failed: Vec<Ban> = failed.filter(|ban| lasts(ban, context.now)).cloned().collect();
+        let count = failed.len();
+        let made = count.saturating_sub(self.perform(Kind::Ban, family, failed, context).len());
+        if made > 0 {
+            self.repairs += 1;
+            let text = format!(
+                "[{}] action '{}': of {count} bans that could not be made before {made} are made now",
+                self.settings.jail, self.settings.name
+            );
+            context.say(ACTIONS, Level::Notice, text);
+        }
     }
 
     /// Makes bans of a family again that are not in the kernel any more.
     fn make_up(&mut self, family: Family, context: &mut Context<'_>) {
         let now = context.now;
-        // What ends in this moment may be gone already.
-        let lasts = |ban: &Ban| match ban.until {
-            Until::Forever => true,
-            Until::At(end) => end.micros().saturating_sub(now.micros()) > 2_000_000,
-        };
-        let bans = self.active.values().filter(|ban| lasts(ban));
+        let bans = self.active.values().filter(|ban| lasts(ban, now));
         let bans: Vec<Ban> = bans
             .filter(|ban| self.settings.family(&ban.id) == family)
             .cloned()
@@ -329,6 +344,14 @@ impl Settings {
                 .and_then(|template| bulk.recognise(&template.complete(subject), &ban.id))
                 .is_some()
         })
+    }
+}
+
+/// Whether a ban goes on for a while: what ends in this moment may be gone already.
+fn lasts(ban: &Ban, now: Timestamp) -> bool {
+    match ban.until {
+        Until::Forever => true,
+        Until::At(end) => end.micros().saturating_sub(now.micros()) > 2_000_000,
     }
 }
 
