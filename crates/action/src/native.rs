@@ -92,13 +92,34 @@ impl Native {
             blocked: None,
         };
         let Ok(held) = self.held() else { return account };
-        let is_there = |net: &&IpNet| held.contains_key(&key_of(self.options.place(**net)));
+        let own = self.active.keys().map(|net| self.options.place(*net)).collect();
+        let Ok(absent) = self.absent_of(own, |place| held.contains_key(place)) else {
+            return account;
+        };
+        let is_there = |net: &&IpNet| !absent.contains(&self.options.place(**net));
         account.standing.in_kernel = self.active.keys().filter(is_there).count();
         account.blocked = held
             .into_iter()
             .map(|(net, blocked)| Some((net, blocked?)))
             .collect::<Option<_>>();
         account
+    }
+
+    /// Those of these places that the kernel does not have. A listing may miss some, so those that are not in it are asked for.
+    fn absent_of(
+        &mut self,
+        mut places: BTreeSet<IpNet>,
+        is_listed: impl Fn(&IpNet) -> bool,
+    ) -> Result<BTreeSet<IpNet>, ActionError> {
+        places.retain(|place| !is_listed(&key_of(*place)));
+        if places.is_empty() {
+            return Ok(places);
+        }
+        let (target, asked) = (self.options.target.clone(), Vec::from_iter(places));
+        let mut answers = Vec::new();
+        self.with(|firewall| firewall.holds(&target, &asked).map(|there| answers = there))?;
+        let absent = asked.into_iter().zip(answers).filter(|(_, is_there)| !is_there);
+        Ok(absent.map(|(place, _)| place).collect())
     }
 
     /// What is in the kernel, with what it has blocked; nothing if the sets are not there.
@@ -477,12 +498,14 @@ impl Native {
             Ok(())
         })?;
         let (mut difference, mut changes) = (Difference::default(), Vec::new());
-        for (place, until) in self.places() {
+        let places = self.places();
+        let absent = self.absent_of(places.keys().copied().collect(), |place| held.contains_key(place))?;
+        for (place, until) in places {
             let wanted = lasting(until, now);
             // What ends in this moment may be gone already.
             let is_ending = wanted.is_some_and(|seconds| seconds <= 2);
             match held.remove(&key_of(place)) {
-                None if is_ending => continue,
+                None if is_ending || !absent.contains(&place) => continue,
                 None => difference.added += 1,
                 Some(expires) if is_near(expires, wanted) => continue,
                 Some(_) => difference.corrected += 1,

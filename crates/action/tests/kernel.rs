@@ -1,17 +1,15 @@
 //! What the firewall actions of Fail2Ban's package leave in the kernel, when their commands are run as written and when they are done in bulk:
 //! the same, after every step.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 mod common;
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use common::{ban, texts, with};
+use common::{ban, built, properties, texts, with};
 use stockade_action::Action;
-use stockade_config::{ActionKind, Overrides, Value};
-use stockade_core::JailName;
 use stockade_core::effect::Ban;
 use testkit::{Network, TempDir, output_of, requires};
 
@@ -51,55 +49,6 @@ const RECOGNISED: [&str; 20] = [
     "iptables-ipset-proto6-allports[name=j]",
     "iptables-ipset-proto6[name=j, port=ssh, blocktype=DROP]",
 ];
-
-/// The properties of an action as the client would send them.
-pub(crate) fn properties(action: &str) -> Vec<(String, String)> {
-    let directory = TempDir::new("kernel");
-    std::os::unix::fs::symlink("/etc/fail2ban/action.d", directory.join("action.d")).unwrap();
-    directory.write("filter.d/f.conf", "[Definition]\nfailregex = ^x <HOST>$\n");
-    let log = directory.write("log", "");
-    directory.write(
-        "jail.conf",
-        format!(
-            "[j]\nenabled = true\nfilter = f\nlogpath = {}\naction = {action}\n",
-            log.display()
-        ),
-    );
-    let config = stockade_config::load(directory.path(), &Overrides::default());
-    let [jail] = config.jails.as_slice() else {
-        panic!("{action}")
-    };
-    let [loaded] = jail.actions.as_slice() else {
-        panic!("{action}: {:?}", jail.problem)
-    };
-    let ActionKind::Properties(properties) = &loaded.kind else {
-        panic!("{action} is Python")
-    };
-    properties
-        .iter()
-        .map(|property| {
-            let value = match &property.value {
-                Value::Text(text) => text.clone(),
-                Value::Int(number) => number.to_string(),
-                Value::Bool(truth) => truth.to_string(),
-                other => panic!("{action}: {other:?}"),
-            };
-            (property.name.clone(), value)
-        })
-        .map(|(name, value)| match value.strip_suffix("tables <lockingopt>") {
-            Some(family) if action.contains("legacy") => (name, format!("{family}tables-legacy <lockingopt>")),
-            _ if action.contains("interval") => (
-                name,
-                value.replace(r"type <addr_type>\;", r"type <addr_type>\; flags interval\;"),
-            ),
-            _ => (name, value),
-        })
-        .collect()
-}
-
-fn built(properties: &[(String, String)]) -> Action {
-    Action::new(&JailName::new("j").unwrap(), "act", properties).unwrap()
-}
 
 /// Everything in the kernel that has to do with firewalls, without what differs from run to run: counters, and the seeds and
 /// remaining times of sets. Elements of sets are in order, as the kernel gives them in that of their hashes.

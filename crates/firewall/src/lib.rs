@@ -42,7 +42,11 @@ pub use memory::Memory;
 pub use nftables::{NamedSet, Nftables, TableFamily};
 pub use watch::{Disturbance, Watch};
 
+use std::collections::HashSet;
+
 use ipnet::IpNet;
+
+use nftables::plan::SetId;
 
 /// Where bans of one jail's action take effect: which sets, and which packets they stop.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -158,8 +162,18 @@ pub trait Firewall: Send {
     /// Applies changes in one transaction; of several changes of the same ban the last counts. Fails with
     /// [`FirewallError::Missing`] if the sets are not there: then prepare, and apply all bans.
     fn apply(&mut self, target: &Target, changes: &[Change]) -> Result<(), FirewallError>;
-    /// What is banned now, as the kernel says.
+    /// What is banned now, as the kernel says. While the kernel makes room in a set that has just grown by tens of thousands, a listing
+    /// may miss some of them, and have others twice.
     fn list(&mut self, target: &Target) -> Result<Vec<Element>, FirewallError>;
+    /// Whether each of these is banned now. The kernel's answer is exact, where its listing may miss some.
+    fn holds(&mut self, target: &Target, nets: &[IpNet]) -> Result<Vec<bool>, FirewallError> {
+        let listed: HashSet<IpNet> = self.list(target)?.into_iter().map(|element| element.net).collect();
+        let is_listed = |net: &IpNet| {
+            let (id, address) = SetId::of(*net);
+            id.net(address).is_some_and(|net| listed.contains(&net))
+        };
+        Ok(nets.iter().map(is_listed).collect())
+    }
     /// Whether sets and rules are still there; fails with [`FirewallError::Missing`] if not. `apply` does not notice
     /// that only rules are gone.
     fn check(&mut self, target: &Target) -> Result<(), FirewallError> {

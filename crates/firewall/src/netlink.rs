@@ -259,6 +259,14 @@ impl Socket {
     }
 }
 
+#[cfg(test)]
+impl Socket {
+    /// Sets how many bytes of answers may wait.
+    pub(crate) fn set_room(&self, bytes: usize) -> Result<(), Errno> {
+        set_socket_recv_buffer_size(&self.descriptor, bytes)
+    }
+}
+
 /// An error of the system; other numbers belong to a subsystem.
 fn known(number: i32) -> Result<Errno, Failure> {
     if (1..=4095).contains(&number) {

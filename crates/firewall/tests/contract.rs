@@ -167,6 +167,19 @@ fn keeps_the_contract(firewall: &mut dyn Firewall) {
     );
     firewall.apply(&sshd, &[]).unwrap();
 
+    let asked = [
+        "192.0.2.1",
+        "192.0.2.2",
+        "198.51.100.7/24",
+        "198.51.100.0/25",
+        "2001:db8::1",
+        "::ffff:192.0.2.3",
+    ];
+    assert_eq!(
+        firewall.holds(&sshd, &asked.map(net)).unwrap(),
+        [true, false, true, false, true, true]
+    );
+
     // What is kept is there afterwards, whether or not it was before.
     let kept = [
         Change::Keep(net("192.0.2.1"), Some(700)),

@@ -6,10 +6,14 @@ use std::net::IpAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use stockade_firewall::{Block, Firewall as _, Ipset, NamedSet, Nftables, TableFamily, Target, Watch};
+use stockade_firewall::{
+    Block, Change, Disturbance, Firewall as _, Ipset, NamedSet, Nftables, TableFamily, Target, Watch,
+};
 use testkit::{Network, output_of, requires, wait_for};
 
 const NEEDS: [&str; 6] = ["root", "unshare", "nsenter", "ip", "nft", "ipset"];
+
+const SOON: Duration = Duration::from_secs(60);
 
 fn in_private_network(test: impl FnOnce() + Send) {
     if requires(&NEEDS) {
@@ -30,6 +34,19 @@ fn set(name: &str) -> NamedSet {
         family: TableFamily::Inet,
         table: "t".into(),
         set: name.into(),
+    }
+}
+
+fn target() -> Target {
+    Target {
+        table: "f2b-table".into(),
+        chain: "f2b-chain".into(),
+        priority: -1,
+        hooks: Vec::new(),
+        name: "j".into(),
+        ports: None,
+        protocols: Vec::new(),
+        verdict: Block::Drop,
     }
 }
 
@@ -177,6 +194,42 @@ fn hears_who_deletes_something_and_not_what_we_do() {
 }
 
 #[test]
+fn a_flood_of_which_not_all_is_heard_may_have_deleted_anything() {
+    in_private_network(|| {
+        let target = target();
+        let mut kernel = Nftables::open().unwrap();
+        kernel.prepare(&target).unwrap();
+        let bans: Vec<Change> = (0..60_000_u32)
+            .map(|number| Change::Add(IpAddr::from((0x0a00_0000 + number).to_be_bytes()).into(), Some(600)))
+            .collect();
+        let mut watch = Watch::open().unwrap();
+        // Each element makes a notice; nobody reads them meanwhile, and the buffer is full.
+        for _ in 0..4 {
+            kernel.apply(&target, &bans).unwrap();
+            run("nft", &["flush", "set", "inet", "f2b-table", "addr-set-j"]);
+        }
+        let anything = Disturbance {
+            tables: Vec::new(),
+            program: None,
+        };
+        let patience = Duration::from_millis(100);
+        wait_for(SOON, "it is told that not all was heard", || {
+            let heard = watch.next(patience, Nftables::is_ours).unwrap();
+            heard.contains(&anything).then_some(())
+        });
+        // It goes on hearing: what was kept, and, when there is room again, what is new.
+        wait_for(SOON, "the next is heard", || {
+            make("marker", "{ type ipv4_addr; }");
+            run("nft", &["delete", "table", "inet", "t"]);
+            let heard: Vec<Disturbance> = (0..200)
+                .flat_map(|_| watch.next(Duration::from_millis(1), Nftables::is_ours).unwrap())
+                .collect();
+            heard.iter().any(|heard| heard.tables == ["t"]).then_some(())
+        });
+    });
+}
+
+#[test]
 fn a_table_that_belongs_to_another_process_is_told_so() {
     in_private_network(|| {
         let mut owner = Command::new("nft")
@@ -190,24 +243,14 @@ fn a_table_that_belongs_to_another_process_is_told_so() {
         wait_for(Duration::from_secs(5), "the table is there", || {
             run("nft", &["list", "tables"]).contains("f2b-table").then_some(())
         });
-        let target = Target {
-            table: "f2b-table".into(),
-            chain: "f2b-chain".into(),
-            priority: -1,
-            hooks: Vec::new(),
-            name: "j".into(),
-            ports: None,
-            protocols: Vec::new(),
-            verdict: Block::Drop,
-        };
         let mut kernel = Nftables::open().unwrap();
-        let error = kernel.prepare(&target).unwrap_err().to_string();
+        let error = kernel.prepare(&target()).unwrap_err().to_string();
         assert!(
             error.contains("belongs to another process") && error.contains("f2b-table"),
             "{error}"
         );
         drop(input);
         owner.wait().unwrap();
-        kernel.prepare(&target).unwrap();
+        kernel.prepare(&target()).unwrap();
     });
 }

@@ -159,7 +159,29 @@ impl Bulk {
                 absent.push(position);
             }
         }
-        Some(absent)
+        self.without_those_not_listed(steps, absent)
+    }
+
+    /// The kernel's listing of a large set that has just grown may miss some: those that are not in it are asked for.
+    fn without_those_not_listed(&mut self, steps: &[Step], absent: Vec<usize>) -> Option<Vec<usize>> {
+        let mut left = Vec::new();
+        let mut asked: HashMap<&NamedSet, Vec<(usize, IpAddr)>> = HashMap::new();
+        for position in absent {
+            let step = steps.get(position)?;
+            match &step.place {
+                Place::Set(set) => asked.entry(set).or_default().push((position, step.entry.0)),
+                Place::Ipset(_) | Place::Chain(_) => left.push(position),
+            }
+        }
+        for (set, some) in asked {
+            let addresses: Vec<IpAddr> = some.iter().map(|(_, address)| *address).collect();
+            // Nothing is in a set that is not there.
+            let there = self.nftables()?.holds_elements(set, &addresses).ok()?;
+            let absent = some.into_iter().zip(there).filter(|(_, is_there)| !is_there);
+            left.extend(absent.map(|((position, _), _)| position));
+        }
+        left.sort_unstable();
+        Some(left)
     }
 
     fn elements(&mut self, place: &Place, limit: Duration) -> Option<HashSet<IpAddr>> {

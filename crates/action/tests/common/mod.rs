@@ -1,9 +1,10 @@
 //! What the tests of actions share: bans, and actions whose commands write down that they were called.
 
-#![expect(clippy::unwrap_used, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 #![expect(dead_code, reason = "each test file uses its part")]
 
 use stockade_action::{Action, ActionError, Context, Counters, Report};
+use stockade_config::{ActionKind, Overrides, Value};
 use stockade_core::effect::Ban;
 use stockade_core::{FailureId, Fields, JailName, LineText, Seconds, Timestamp, Until};
 use testkit::TempDir;
@@ -41,6 +42,56 @@ pub(crate) fn action(properties: &[(&str, &str)]) -> Result<Action, ActionError>
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
     Action::new(&JailName::new("j").unwrap(), "act", &properties)
+}
+
+/// The properties of an action as the client would send them.
+pub(crate) fn properties(action: &str) -> Vec<(String, String)> {
+    let directory = TempDir::new("kernel");
+    std::os::unix::fs::symlink("/etc/fail2ban/action.d", directory.join("action.d")).unwrap();
+    directory.write("filter.d/f.conf", "[Definition]\nfailregex = ^x <HOST>$\n");
+    let log = directory.write("log", "");
+    directory.write(
+        "jail.conf",
+        format!(
+            "[j]\nenabled = true\nfilter = f\nlogpath = {}\naction = {action}\n",
+            log.display()
+        ),
+    );
+    let config = stockade_config::load(directory.path(), &Overrides::default());
+    let [jail] = config.jails.as_slice() else {
+        panic!("{action}")
+    };
+    let [loaded] = jail.actions.as_slice() else {
+        panic!("{action}: {:?}", jail.problem)
+    };
+    let ActionKind::Properties(properties) = &loaded.kind else {
+        panic!("{action} is Python")
+    };
+    properties
+        .iter()
+        .map(|property| {
+            let value = match &property.value {
+                Value::Text(text) => text.clone(),
+                Value::Int(number) => number.to_string(),
+                Value::Bool(truth) => truth.to_string(),
+                other => panic!("{action}: {other:?}"),
+            };
+            (property.name.clone(), value)
+        })
+        .map(|(name, value)| match value.strip_suffix("tables <lockingopt>") {
+            Some(family) if action.contains("legacy") => (name, format!("{family}tables-legacy <lockingopt>")),
+            _ if action.contains("interval") => (
+                name,
+                value.replace(r"type <addr_type>\;", r"type <addr_type>\; flags interval\;"),
+            ),
+            _ => (name, value),
+        })
+        .collect()
+}
+
+/// An action of these properties.
+pub(crate) fn built(properties: &[(String, String)]) -> Action {
+    Action::new(&JailName::new("j").unwrap(), "act", properties).unwrap()
 }
 
 /// Calls something of an action, and gives its outcome with what it reported.

@@ -133,6 +133,17 @@ impl Nftables {
         Ok(elements.map(|element| element.address).collect())
     }
 
+    /// Whether each of these addresses is an element of a set, also where [`Nftables::elements`] misses some (see [`crate::Firewall::list`]).
+    pub fn holds_elements(&mut self, set: &NamedSet, addresses: &[IpAddr]) -> Result<Vec<bool>, FirewallError> {
+        let place = Place {
+            table: &set.table,
+            name: &set.set,
+        };
+        let elements: Vec<_> = addresses.iter().map(|address| (set.set.clone(), *address)).collect();
+        self.which_are_there((set.family.number(), &set.table), &elements)
+            .map_err(|failure| place.failure(&failure, &Step::List))
+    }
+
     fn try_elements(
         &mut self,
         set: &NamedSet,

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use rustix::io::Errno;
 
 use crate::netlink::{Failure, Socket};
@@ -117,6 +118,9 @@ struct Elements {
 /// all its processors, 16 ms: nothing for a large batch, too much for each unban of what the kernel has already ended.
 const ASK_FIRST: usize = 32;
 
+/// So many questions go together: their answers have to fit into the smallest buffer for them, of 200 KB.
+const ASKED_AT_ONCE: usize = 50;
+
 impl Firewall for Nftables {
     /// What an earlier run left in the sets stays banned: the caller lists it, and takes out what is not to be there. So does what is in a set
     /// of other properties (made by Fail2Ban itself, without times; or given a size by somebody), which is made anew in the same transaction.
@@ -167,7 +171,7 @@ impl Firewall for Nftables {
         Ok(())
     }
 
-    /// One transaction, whatever the length of the batch. Only where the send buffer cannot be made large enough for a
+    /// One transaction, whatever the length of the batch. Only where the buffers cannot be made large enough for a
     /// batch (in a container without rights on the machine, from about 10,000 addresses) it is cut in halves.
     fn apply(&mut self, target: &Target, changes: &[Change]) -> Result<(), FirewallError> {
         let place = Place::from(target);
@@ -180,6 +184,16 @@ impl Firewall for Nftables {
             .filter(|((id, _), wish)| *wish != Wish::Absent || prepared.sets.contains(id))
             .collect();
         self.apply_wishes(target, &wishes)
+    }
+
+    fn holds(&mut self, target: &Target, nets: &[IpNet]) -> Result<Vec<bool>, FirewallError> {
+        let elements = nets.iter().map(|net| {
+            let (id, address) = SetId::of(*net);
+            (id.name(&target.name), address)
+        });
+        let elements: Vec<_> = elements.collect();
+        self.which_are_there((INET, &target.table), &elements)
+            .map_err(|failure| Place::from(target).failure(&failure, &Step::List))
     }
 
     fn list(&mut self, target: &Target) -> Result<Vec<Element>, FirewallError> {
@@ -337,7 +351,13 @@ impl Nftables {
         let way = if wishes.is_empty() {
             return Ok(());
         } else if wishes.len() <= ASK_FIRST && wishes.iter().any(|(_, wish)| !matches!(wish, Wish::Kept(_))) {
-            let there = self.which_are_there(target, wishes)?;
+            let elements: Vec<_> = wishes
+                .iter()
+                .map(|((id, address), _)| (id.name(&target.name), *address))
+                .collect();
+            let there = self
+                .which_are_there((INET, &target.table), &elements)
+                .map_err(|failure| place.failure(&failure, &Step::List))?;
             if wishes
                 .iter()
                 .zip(&there)
@@ -370,7 +390,8 @@ impl Nftables {
                 },
                 _,
             )) => Err(place.missing()),
-            Err((Failure::System(Errno::MSGSIZE), _)) if wishes.len() > 1 => {
+            // Too long for the one buffer, or its answers for the other.
+            Err((Failure::System(Errno::MSGSIZE) | Failure::Lost, _)) if wishes.len() > 1 => {
                 let (first, second) = wishes.split_at(wishes.len() / 2);
                 self.apply_wishes(target, first)?;
                 self.apply_wishes(target, second)
@@ -382,16 +403,19 @@ impl Nftables {
     /// Asks the kernel which elements are there. Those of a set that is not there are not.
     fn which_are_there(
         &mut self,
-        target: &Target,
-        wishes: &[((SetId, IpAddr), Wish)],
-    ) -> Result<Vec<bool>, FirewallError> {
-        let first = self.socket.next_sequence();
-        let mut encoder = Encoder::default();
-        for (sequence, ((id, address), _)) in (first..).zip(wishes) {
-            transaction::get_element(&mut encoder, sequence, &target.table, &id.name(&target.name), *address);
+        (family, table): (u8, &str),
+        elements: &[(String, IpAddr)],
+    ) -> Result<Vec<bool>, Failure> {
+        let mut answers = Vec::with_capacity(elements.len());
+        for some in elements.chunks(ASKED_AT_ONCE) {
+            let first = self.socket.next_sequence();
+            let mut encoder = Encoder::default();
+            for (sequence, (set, address)) in (first..).zip(some) {
+                transaction::get_element(&mut encoder, sequence, (family, table, set), *address);
+            }
+            answers.extend(self.socket.ask(encoder.bytes(), first, some.len())?);
         }
-        let answers = self.socket.ask(encoder.bytes(), first, wishes.len());
-        answers.map_err(|failure| Place::from(target).failure(&failure, &Step::List))
+        Ok(answers)
     }
 
     /// Fails with [`FirewallError::Missing`] if the sets are not there.
@@ -569,5 +593,50 @@ fn none_if_absent<T>(listed: Result<T, Failure>, place: Place<'_>) -> Result<Opt
             errno: Errno::NOENT, ..
         }) => Ok(None),
         Err(failure) => Err(place.failure(&failure, &Step::List)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::{Network, requires};
+
+    use super::*;
+    use crate::Block;
+
+    #[test]
+    fn where_answers_get_lost_a_batch_is_cut_until_they_fit_and_no_ban_is_lost() {
+        if !requires(&["root", "unshare", "nsenter", "ip"]) {
+            return;
+        }
+        Network::new().run(|| {
+            let target = Target {
+                table: "t".into(),
+                chain: "c".into(),
+                priority: 0,
+                hooks: Vec::new(),
+                name: "j".into(),
+                ports: None,
+                protocols: Vec::new(),
+                verdict: Block::Drop,
+            };
+            let mut firewall = Nftables::open().unwrap();
+            firewall.prepare(&target).unwrap();
+            // Twenty answers do not fit.
+            firewall.socket.set_room(8 << 10).unwrap();
+            let mut other = Nftables::open().unwrap();
+            // A quarter of what everybody gets.
+            other.socket.set_room(50_000).unwrap();
+            let nets: Vec<IpNet> = (0..20_000_u32)
+                .map(|number| IpAddr::from((0x0a00_0000 + number).to_be_bytes()).into())
+                .collect();
+            for time in [600, 60] {
+                let bans: Vec<Change> = nets.iter().map(|net| Change::Add(*net, Some(time))).collect();
+                firewall.apply(&target, &bans).unwrap();
+                assert_eq!(other.holds(&target, &nets).unwrap(), vec![true; nets.len()]);
+            }
+            let unbans: Vec<Change> = nets.iter().copied().map(Change::Remove).collect();
+            firewall.apply(&target, &unbans).unwrap();
+            assert_eq!(other.holds(&target, &nets).unwrap(), vec![false; nets.len()]);
+        });
     }
 }

@@ -389,13 +389,18 @@ fn next_address(address: IpAddr) -> Option<IpAddr> {
 }
 
 /// A question for one element; its answer is an acknowledgement or "no such file".
-pub(crate) fn get_element(encoder: &mut Encoder, sequence: u32, table: &str, set: &str, address: IpAddr) {
+pub(crate) fn get_element(
+    encoder: &mut Encoder,
+    sequence: u32,
+    (family, table, set): (u8, &str, &str),
+    address: IpAddr,
+) {
     let (bytes, length) = key(address);
     encoder.message(
         kind::GET_ELEMENTS,
         flag::REQUEST | flag::ACK,
         sequence,
-        (INET, 0),
+        (family, 0),
         |message| {
             message.text(attribute::TABLE, table);
             message.text(attribute::ELEMENTS_SET, set);
