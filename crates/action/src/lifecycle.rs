@@ -287,6 +287,9 @@ impl Commands {
     fn try_ban(&mut self, family: Family, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
         if !self.started.contains(&family) {
             if !self.settings.run(Kind::Start, family, Some(ban), context) {
+                if self.works_in_bulk() {
+                    self.remember(ban, false);
+                }
                 return Err(self.settings.command_error("starting action", None));
             }
             self.started.insert(family);
@@ -548,7 +551,11 @@ impl Commands {
         for ban in self.perform(kind, family, bans, context) {
             if !self.settings.run(kind, family, Some(&ban), context) {
                 let error = self.settings.command_error("banning", Some(&ban.id));
-                self.active.remove(&ban.id);
+                if self.works_in_bulk() {
+                    self.remember(&ban, false);
+                } else {
+                    self.active.remove(&ban.id);
+                }
                 self.report_failure("reban", &ban, &error, context);
             }
         }

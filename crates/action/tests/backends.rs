@@ -240,3 +240,50 @@ fn the_stock_iptables_action_in_bulk_keeps_the_contract() {
 fn the_stock_ipset_action_in_bulk_keeps_the_contract() {
     try_all(BackEnd::Ipset);
 }
+
+#[test]
+fn no_ban_is_lost_when_the_firewall_is_wiped_while_batches_are_under_way() {
+    if !requires(&NEEDS) {
+        return;
+    }
+    for (back_end, wipe) in [
+        (BackEnd::Native, "nft flush ruleset"),
+        (BackEnd::Nftables, "nft flush ruleset"),
+        (BackEnd::Iptables, "iptables -F; iptables -X"),
+        (BackEnd::Ipset, "iptables -F; ipset destroy"),
+    ] {
+        Network::new().run(|| {
+            let mut action = back_end.action();
+            let (outcome, reports) = with(|context| action.start(context));
+            assert!(outcome.is_ok(), "{back_end:?}: {}", texts(&reports));
+            let wiping = format!("i=0; while [ $i -lt 12 ]; do {wipe}; sleep 0.0$i; i=$((i+1)); done >/dev/null 2>&1");
+            let mut wiping = Command::new("sh").args(["-c", &wiping]).spawn().unwrap();
+            let mut all = BTreeSet::new();
+            let mut told = String::new();
+            while wiping.try_wait().unwrap().is_none() {
+                let more = addresses(Family::Four, u32::try_from(all.len()).unwrap() + 50);
+                let batch: BTreeSet<IpAddr> = more.difference(&all).copied().collect();
+                // A batch may fail; what it was to do is made up for.
+                let (_, reports) = with(|context| action.ban_many(&bans(&batch), context));
+                told.push_str(&texts(&reports));
+                all = more;
+            }
+            // The second look is for what could not be repaired in the first, as something was left of a wipe.
+            for _ in 0..2 {
+                let (_, reports) = with(|context| action.check(context));
+                told.push_str(&texts(&reports));
+            }
+            let held = back_end.held(Family::Four);
+            let lost = all.difference(&held).count();
+            assert_eq!((lost, held.len()), (0, all.len()), "{back_end:?}: {told}");
+            let standing = action.standing().unwrap();
+            assert_eq!(
+                (standing.in_kernel, standing.should_be),
+                (all.len(), all.len()),
+                "{back_end:?}"
+            );
+            let (outcome, reports) = with(|context| action.stop(context));
+            assert!(outcome.is_ok(), "{back_end:?}: {}", texts(&reports));
+        });
+    }
+}

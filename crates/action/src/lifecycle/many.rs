@@ -4,6 +4,8 @@ use super::{
     ACTIONS, Ban, COMMAND_ACTION, Commands, Context, FAILURES_IN_A_ROW, Family, Kind, Level, Settings, Step, Subject,
     shown,
 };
+use std::collections::BTreeSet;
+
 use crate::error::ActionError;
 use stockade_core::{FailureId, Fields, Seconds, Timestamp, Until};
 
@@ -184,21 +186,35 @@ impl Commands {
         if !self.works_in_bulk() {
             return Ok(());
         }
-        for family in self.started.clone() {
+        let mut outcome = Ok(());
+        let banned = self.active.keys().chain(self.failed.keys());
+        let mut families: BTreeSet<Family> = banned.map(|id| self.settings.family(id)).collect();
+        families.extend(&self.started);
+        for family in families {
+            if !self.started.contains(&family) {
+                // The start, or a repair, failed before.
+                if !self.settings.run(Kind::Start, family, None, context) {
+                    outcome = Err(self.settings.command_error("starting action", None));
+                    continue;
+                }
+                self.started.insert(family);
+                self.repairs += 1;
+            }
             let is_broken =
                 self.settings.has(Kind::Check, family) && !self.settings.run(Kind::Check, family, None, context);
             if is_broken {
                 if !self.repair(family, context) {
-                    return Err(self.settings.environment_error("checking", None));
+                    outcome = Err(self.settings.environment_error("checking", None));
+                    continue;
                 }
                 self.repairs += 1;
                 self.ban_again(family, None, context);
-                continue;
+            } else {
+                self.make_up(family, context);
             }
-            self.make_up(family, context);
             self.try_again(family, context);
         }
-        Ok(())
+        outcome
     }
 
     /// Makes bans of a family that did not work before, as when a set was full, as far as they work now.
