@@ -3,7 +3,7 @@
 //! Per target one hash set for addresses of each family, named as Fail2Ban's nftables actions name them, and one hash
 //! set for networks of each prefix length, made when the first such network is banned. A rule for networks masks the packet's
 //! source address before it looks into the set. Sets of intervals, the other way to hold networks, refuse a network that
-//! overlaps with another one; here each keeps its own time, an overlap is nothing special, and a change costs the same however many there are.
+//! overlaps with another one; here each keeps its own time, an overlap is nothing special, and a change costs the same however many there are (measured: `docs/FIREWALL.md`).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
