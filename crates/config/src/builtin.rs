@@ -1,6 +1,6 @@
 //! The configuration that is compiled into the program: the files under `config/` in the repository.
 //!
-//! To add one, write it there and add its line here.
+//! To add one, write it there and add its line here. Filters come with their samples, from `testdata/samples/`.
 
 /// The file at each of these paths under `config/`, with its path.
 macro_rules! read {
@@ -141,6 +141,127 @@ const FILES: &[(&str, &str)] = read![
     "jail.conf",
 ];
 
+/// The samples at each of these paths under `testdata/samples/`, with the name of the filter.
+macro_rules! read_samples {
+    ($($name:literal,)*) => {
+        &[$(($name, include_str!(concat!("../../../testdata/samples/", $name, ".samples")))),*]
+    };
+}
+
+/// The samples of each filter, 77 KB.
+const SAMPLES: &[(&str, &str)] = read_samples![
+    "3proxy",
+    "apache-auth",
+    "apache-badbots",
+    "apache-botsearch",
+    "apache-fakegooglebot",
+    "apache-modsecurity",
+    "apache-nohome",
+    "apache-noscript",
+    "apache-overflows",
+    "apache-pass",
+    "apache-shellshock",
+    "assp",
+    "asterisk",
+    "bitwarden",
+    "caddy",
+    "centreon",
+    "cockpit",
+    "counter-strike",
+    "courier-auth",
+    "courier-smtp",
+    "cowrie",
+    "cyrus-imap",
+    "dante",
+    "directadmin",
+    "domino-smtp",
+    "dovecot",
+    "dropbear",
+    "drupal-auth",
+    "ejabberd-auth",
+    "exim",
+    "exim-spam",
+    "freeswitch",
+    "froxlor-auth",
+    "gitea",
+    "gitlab",
+    "grafana",
+    "groupoffice",
+    "gssftpd",
+    "guacamole",
+    "haproxy-http-auth",
+    "home-assistant",
+    "horde",
+    "jellyfin",
+    "kamailio",
+    "kerio",
+    "lighttpd-auth",
+    "mongodb-auth",
+    "monit",
+    "monitorix",
+    "mssql-auth",
+    "murmur",
+    "mysqld-auth",
+    "nagios",
+    "named-refused",
+    "nextcloud",
+    "nginx-bad-request",
+    "nginx-botsearch",
+    "nginx-forbidden",
+    "nginx-http-auth",
+    "nginx-limit-req",
+    "nsd",
+    "openhab",
+    "opensips",
+    "openvpn",
+    "openwebmail",
+    "oracleims",
+    "pam-generic",
+    "perdition",
+    "php-url-fopen",
+    "phpmyadmin-syslog",
+    "portscan",
+    "portsentry",
+    "postfix",
+    "postgresql",
+    "proftpd",
+    "proxmox",
+    "pure-ftpd",
+    "qmail",
+    "recidive",
+    "redis",
+    "roundcube-auth",
+    "routeros-auth",
+    "samba",
+    "scanlogd",
+    "screensharingd",
+    "selinux-ssh",
+    "sendmail-auth",
+    "sendmail-reject",
+    "sieve",
+    "slapd",
+    "softethervpn",
+    "sogo-auth",
+    "solid-pop3d",
+    "squid",
+    "squirrelmail",
+    "sshd",
+    "stunnel",
+    "suhosin",
+    "tine20",
+    "traefik-auth",
+    "uwimap-auth",
+    "vaultwarden",
+    "vsftpd",
+    "webmin-auth",
+    "wordpress",
+    "wuftpd",
+    "xinetd-fail",
+    "xrdp",
+    "znc-adminlog",
+    "zoneminder",
+];
+
 /// The built-in file of this name.
 pub(crate) fn file(name: &str) -> Option<(&'static str, &'static str)> {
     FILES.iter().find(|(known, _)| *known == name).copied()
@@ -154,4 +275,12 @@ pub fn text(name: &str) -> Option<&'static str> {
 /// The names of all built-in files, as paths under the configuration directory.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(name, _)| *name)
+}
+
+/// The samples of the built-in filter of this name; docs/FILTERS.md says how they are written.
+pub fn samples(filter: &str) -> Option<&'static str> {
+    SAMPLES
+        .iter()
+        .find(|(known, _)| *known == filter)
+        .map(|(_, text)| *text)
 }

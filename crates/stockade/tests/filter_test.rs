@@ -44,6 +44,32 @@ fn the_samples_of_built_in_filters_come_out_as_expected() {
 }
 
 #[test]
+fn built_in_filters_come_with_their_samples_on_a_machine_without_a_configuration() {
+    for name in stockade_config::builtin::names() {
+        let Some(name) = name
+            .strip_prefix("filter.d/")
+            .and_then(|name| name.strip_suffix(".conf"))
+        else {
+            continue;
+        };
+        if name.ends_with("common") {
+            continue;
+        }
+        let (said, code) = said(&[name, "-c", "/nonexistent"]);
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
+
+#[test]
+fn an_own_filter_of_a_built_in_name_is_tried_on_the_built_in_samples() {
+    let folder = testkit::TempDir::new("filter-test-own");
+    folder.write("filter.d/dropbear.conf", "[Definition]\nfailregex = ^nothing <ADDR>$\n");
+    let (said, code) = said(&["dropbear", "-c", folder.path().to_str().unwrap()]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("built-in dropbear.samples:"), "{said}");
+}
+
+#[test]
 fn samples_beside_an_own_filter_are_found_by_its_name_and_by_its_file() {
     let (_folder, path) = own(
         "+ 192.0.2.1 2026-11-22 10:00:00 door: knock of {{word}} from 192.0.2.1 refused\n- 2026-11-22 10:00:00 door: bang from 192.0.2.1\n\

@@ -166,5 +166,11 @@ fn every_file_is_compiled_in_and_every_sample_has_a_filter() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         assert!(names.contains(&name), "no filter for the samples of {name}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            stockade_config::builtin::samples(&name),
+            Some(text.as_str()),
+            "{name}.samples"
+        );
     }
 }

@@ -15,7 +15,7 @@ use stockade_filter::{Clock, Memory, Verdict, Who};
 use crate::screen::{Screen, Style, shown};
 use crate::terminal::{complain, say};
 use rules::Rules;
-use samples::{Kind, Sample, Section};
+use samples::{Kind, Sample, Samples, Section};
 
 /// Exit code if a sample comes out otherwise.
 const FAILED: u8 = 1;
@@ -31,7 +31,7 @@ usage: stockade filter test NAME|FILE.conf [SAMPLES] [-c DIR]
 
   NAME        a filter of the configuration, built-in ones too
   FILE.conf   a filter file
-  SAMPLES     the samples; without it NAME.samples beside the filter, for built-in ones testdata/samples of the source
+  SAMPLES     the samples; without it NAME.samples beside the filter, else those that the built-in filter of this name came with
   -c DIR      the configuration, /etc/fail2ban if not given
 
 In a file of samples a line begins with `+ ADDRESS ` for a failure of this address, `- ` for no failure, `! ADDRESS ` or `! nobody ` for a line
@@ -106,19 +106,18 @@ fn misused(what: &str) -> ExitCode {
 /// Runs the samples of a filter; how many came out otherwise.
 fn test(folder: &Path, filter: &OsString, given: Option<&Path>) -> Result<usize, String> {
     let filter = rules::Named::new(folder, filter)?;
-    let path = match given {
-        Some(path) => path.to_owned(),
+    let samples = match given {
+        Some(path) => Samples::read(path)?,
         None => filter.samples()?,
     };
-    let sections = samples::read(&path)?;
     let mut screen = Screen::new();
     let (mut tried, mut failed) = (0, 0);
-    for section in &sections {
+    for section in &samples.sections {
         for options in &section.options {
             let rules = filter.rules(options)?;
             for (sample, came) in section_differs(section, &rules) {
                 failed += 1;
-                differs(&mut screen, &path, sample, options, &came, &rules);
+                differs(&mut screen, &samples.place, sample, options, &came, &rules);
             }
             tried += section.samples.len();
         }
@@ -126,7 +125,7 @@ fn test(folder: &Path, filter: &OsString, given: Option<&Path>) -> Result<usize,
     if tried == 0 {
         return Err(format!(
             "{} holds no samples\n  mend: a line such as `+ 192.0.2.1 LINE` for each kind of failure, `- LINE` for what is none",
-            path.display()
+            samples.place
         ));
     }
     let (style, text) = if failed == 0 {
@@ -180,8 +179,8 @@ fn who(who: &Who) -> String {
 }
 
 /// Tells of a sample that came out otherwise.
-fn differs(screen: &mut Screen, path: &Path, sample: &Sample, options: &str, came: &Verdict, rules: &Rules) {
-    let place = format!("{}:{} {options}", path.display(), sample.number);
+fn differs(screen: &mut Screen, place: &str, sample: &Sample, options: &str, came: &Verdict, rules: &Rules) {
+    let place = format!("{place}:{} {options}", sample.number);
     screen.line(&[(Style::Title, place.trim_end())]);
     screen.fact("line", &shown(&sample.line, SHOWN_CHARS));
     let expected = match (&sample.address, sample.kind) {

@@ -4,8 +4,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
-use stockade_config::{Place, Setting, Value};
+use stockade_config::{Place, Setting, Value, builtin};
 use stockade_filter::{Filter, FilterSettings, UseDns};
+
+use super::samples::Samples;
 
 /// A filter by its name or file.
 pub(super) struct Named {
@@ -54,24 +56,28 @@ impl Named {
         Ok(Self { name, folder, base })
     }
 
-    /// Where its samples are.
-    pub(super) fn samples(&self) -> Result<PathBuf, String> {
+    /// Its samples: those beside it, else those of the built-in filter of its name.
+    pub(super) fn samples(&self) -> Result<Samples, String> {
         let beside = self
             .folder
             .join(self.base.with_file_name(format!("{}.samples", self.name)));
+        // In a checkout.
         let ours = self
             .folder
             .join("../testdata/samples")
             .join(format!("{}.samples", self.name));
-        let places = [&beside, &ours];
-        let found = places.into_iter().find(|path| path.is_file());
-        found.cloned().ok_or_else(|| {
+        if let Some(path) = [&beside, &ours].into_iter().find(|path| path.is_file()) {
+            return Samples::read(path);
+        }
+        let is_named = self.base.starts_with("filter.d");
+        let text = builtin::samples(&self.name).filter(|_| is_named).ok_or_else(|| {
             format!(
                 "the filter `{}` has no samples: there is no {}\n  mend: write them there, or name their file behind the filter",
                 self.name.escape_debug(),
                 beside.display()
             )
-        })
+        })?;
+        Samples::parse(format!("built-in {}.samples", self.name), text)
     }
 
     /// The filter with options, `[mode=aggressive]`, or none.

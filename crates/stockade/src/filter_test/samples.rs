@@ -31,15 +31,32 @@ pub(super) struct Section {
     pub(super) samples: Vec<Sample>,
 }
 
-/// The samples in a file.
-pub(super) fn read(path: &Path) -> Result<Vec<Section>, String> {
-    let bytes = std::fs::read(path).map_err(|error| {
-        format!(
-            "the samples {} cannot be read: {error}\n  mend: name their file behind the filter",
-            path.display()
-        )
-    })?;
-    parse(&String::from_utf8_lossy(&bytes)).map_err(|(number, what)| format!("{}:{number}: {what}", path.display()))
+/// Samples and where they stand.
+#[derive(Debug)]
+pub(super) struct Samples {
+    /// A file, or words.
+    pub(super) place: String,
+    pub(super) sections: Vec<Section>,
+}
+
+impl Samples {
+    /// The samples in a file.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let bytes = std::fs::read(path).map_err(|error| {
+            format!(
+                "the samples {} cannot be read: {error}\n  mend: name their file behind the filter",
+                path.display()
+            )
+        })?;
+        Self::parse(path.display().to_string(), &String::from_utf8_lossy(&bytes))
+    }
+
+    pub(super) fn parse(place: String, text: &str) -> Result<Self, String> {
+        match parse(text) {
+            Ok(sections) => Ok(Self { place, sections }),
+            Err((number, what)) => Err(format!("{place}:{number}: {what}")),
+        }
+    }
 }
 
 fn parse(text: &str) -> Result<Vec<Section>, (usize, String)> {
