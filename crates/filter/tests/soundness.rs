@@ -4,9 +4,11 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "test code")]
 
 mod common;
+#[expect(clippy::disallowed_methods, reason = "reads the repository")]
 #[path = "shipped/configured.rs"]
 #[expect(dead_code, reason = "shared with the tests of the built-in filters")]
 mod configured;
+#[expect(clippy::disallowed_methods, reason = "reads the repository")]
 #[path = "shipped/samples.rs"]
 #[expect(dead_code, reason = "shared with the tests of the built-in filters")]
 mod samples;

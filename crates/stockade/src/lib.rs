@@ -6,7 +6,7 @@ pub mod check;
 pub mod client;
 pub mod demo;
 pub mod explain;
-pub mod filter_test;
+pub mod filter;
 pub mod inspect;
 pub mod regex_tool;
 mod screen;

@@ -50,9 +50,9 @@ pub const WORDS: &[Word] = &[
     },
     Word {
         name: "filter",
-        summary: "test a filter on samples, and say why one comes out otherwise",
-        help: Some(crate::filter_test::HELP),
-        run: |args| crate::filter_test::run(args),
+        summary: "test a filter on samples, or make one of a few log lines",
+        help: Some(crate::filter::HELP),
+        run: |args| crate::filter::run(args),
     },
     Word {
         name: "server",

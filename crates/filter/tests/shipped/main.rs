@@ -2,8 +2,11 @@
 //! annotated samples of the installed Fail2Ban package.
 
 mod annotated;
+#[expect(clippy::disallowed_methods, reason = "reads the repository")]
 mod configured;
+mod forging;
 mod hostile;
 mod jails;
 mod said;
+#[expect(clippy::disallowed_methods, reason = "reads the repository")]
 mod samples;

@@ -2,7 +2,6 @@
 
 #![expect(unreachable_pub, reason = "a module of tests")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
-#![expect(clippy::disallowed_methods, reason = "reads the repository")]
 
 use crate::configured::repository;
 

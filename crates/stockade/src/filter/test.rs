@@ -2,110 +2,43 @@
 //!
 //! docs/FILTERS.md says how files of samples are written. Start reading at [`run`].
 
-mod rules;
-mod samples;
-
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::ExitCode;
 
 use stockade_core::Timestamp;
 use stockade_filter::{Clock, Memory, Verdict, Who};
 
 use crate::screen::{Screen, Style, shown};
-use crate::terminal::{complain, say};
-use rules::Rules;
-use samples::{Kind, Sample, Samples, Section};
 
-/// Exit code if a sample comes out otherwise.
-const FAILED: u8 = 1;
-/// Exit code if the command line, the filter or the samples cannot be used.
-const USAGE: u8 = 2;
+use super::rules::{Named, Rules};
+use super::samples::{Kind, Sample, Samples, Section};
+use super::{FAILED, Refusal};
+
 /// Longest piece of a sample that is shown.
 const SHOWN_CHARS: usize = 1000;
 
-pub(crate) const HELP: &str = "\
-Tries a filter on samples: lines of which it is written down whether they are failures, and whose.
-
-usage: stockade filter test NAME|FILE.conf [SAMPLES] [-c DIR]
-
-  NAME        a filter of the configuration, built-in ones too
-  FILE.conf   a filter file
-  SAMPLES     the samples; without it NAME.samples beside the filter, else those that the built-in filter of this name came with
-  -c DIR      the configuration, /etc/fail2ban if not given
-
-In a file of samples a line begins with `+ ADDRESS ` for a failure of this address, `- ` for no failure, `! ADDRESS ` or `! nobody ` for a line
-that an attacker wrote, which may name this address or nobody. `[mode=aggressive]` by itself: what follows is tried with these options. `#` is a
-comment. For each sample that comes out otherwise: what was expected, what came, and why.
-Exit code: 0 if all come out as expected, 1 if one does not, 2 if the command line, the filter or the samples cannot be used.
-";
-
-/// What the command line says.
-#[derive(Default)]
-struct Typed {
-    words: Vec<OsString>,
-    folder: Option<PathBuf>,
-    help: bool,
-}
-
-impl Typed {
-    fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Self, lexopt::Error> {
-        use lexopt::prelude::*;
-        let mut asked = Self::default();
-        let mut parser = lexopt::Parser::from_args(typed);
-        while let Some(argument) = parser.next()? {
-            match argument {
-                Short('c') | Long("conf") => asked.folder = Some(parser.value()?.into()),
-                Short('h') | Long("help") => asked.help = true,
-                Value(word) => asked.words.push(word),
-                other => return Err(other.unexpected()),
-            }
-        }
-        Ok(asked)
-    }
-}
-
-/// Runs `stockade filter …`; `typed` is the command line behind that word.
-pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let typed = match Typed::parse(typed) {
-        Ok(typed) => typed,
-        Err(error) => return misused(&error.to_string()),
-    };
-    if typed.help {
-        say(HELP.trim_end());
-        return ExitCode::SUCCESS;
-    }
-    let (filter, samples) = match typed.words.as_slice() {
-        [word, filter] if word == "test" => (filter, None),
-        [word, filter, samples] if word == "test" => (filter, Some(samples)),
-        [word, ..] if word == "test" => return misused("a filter, and perhaps a file of samples, belong there"),
-        [] => return misused("what to do is not said"),
-        [other, ..] => {
-            return misused(&format!(
-                "no command `filter {}`",
-                other.to_string_lossy().escape_debug()
+/// Tries a filter on its samples; `words` are what stands behind `filter test`.
+pub(super) fn run(folder: &Path, words: &[OsString]) -> Result<ExitCode, Refusal> {
+    let (filter, samples) = match words {
+        [filter] => (filter, None),
+        [filter, samples] => (filter, Some(samples)),
+        _ => {
+            return Err(Refusal::Misused(
+                "a filter, and perhaps a file of samples, belong there".to_owned(),
             ));
         }
     };
-    let folder = typed.folder.unwrap_or_else(|| crate::client::CONFIG.into());
-    match test(&folder, filter, samples.map(Path::new)) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::from(FAILED),
-        Err(problem) => {
-            complain(&format!("stockade: {problem}"));
-            ExitCode::from(USAGE)
-        }
+    match test(folder, filter, samples.map(Path::new)) {
+        Ok(0) => Ok(ExitCode::SUCCESS),
+        Ok(_) => Ok(ExitCode::from(FAILED)),
+        Err(problem) => Err(Refusal::Unusable(problem)),
     }
 }
 
-fn misused(what: &str) -> ExitCode {
-    complain(&format!("stockade: {what}\n\n{}", HELP.trim_end()));
-    ExitCode::from(USAGE)
-}
-
 /// Runs the samples of a filter; how many came out otherwise.
-fn test(folder: &Path, filter: &OsString, given: Option<&Path>) -> Result<usize, String> {
-    let filter = rules::Named::new(folder, filter)?;
+pub(super) fn test(folder: &Path, filter: &OsStr, given: Option<&Path>) -> Result<usize, String> {
+    let filter = Named::new(folder, filter)?;
     let samples = match given {
         Some(path) => Samples::read(path)?,
         None => filter.samples()?,
@@ -144,7 +77,7 @@ fn test(folder: &Path, filter: &OsString, given: Option<&Path>) -> Result<usize,
 }
 
 /// The clock of a followed log: a line without a date happens now.
-fn clock() -> Clock {
+pub(super) fn clock() -> Clock {
     Clock {
         now: Timestamp::from_micros(jiff::Timestamp::now().as_microsecond()),
         in_operation: true,
@@ -171,7 +104,7 @@ fn fits(sample: &Sample, verdict: &Verdict) -> bool {
     found == sample.address || (sample.kind == Kind::Hostile && found.is_none())
 }
 
-fn who(who: &Who) -> String {
+pub(super) fn who(who: &Who) -> String {
     match who {
         Who::Id(id) => id.to_string(),
         Who::Name(name) => name.to_string(),
