@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use encoding_rs as table;
 
+use crate::container::Streams;
+
 /// How the bytes of a log become text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Encoding(Kind);
@@ -23,6 +25,8 @@ enum Kind {
     Table(&'static table::Encoding),
     /// So many bytes make a code unit.
     Wide(usize, Order),
+    /// UTF-8, in the lines that an engine for containers wraps it in.
+    Container,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +40,15 @@ enum Order {
 /// More bytes without a line end are passed over: the reader of the log cuts longer lines anyway.
 const CARRIED: usize = 256 << 10;
 
-/// What is kept of one log between blocks: only wide encodings need it.
+/// What is kept of one log between blocks: only wide encodings and containers need it.
 #[derive(Debug, Default)]
 pub(crate) struct Carry {
     /// Bytes after the last line end.
     rest: Vec<u8>,
     /// The order of bytes, once it is known.
     order: Option<Order>,
+    /// Of containers.
+    streams: Streams,
 }
 
 /// Decodes a log that no [`crate::Filter`] has settings for.
@@ -75,6 +81,8 @@ impl Encoding {
             "auto" | "utf_8" | "utf8" | "u8" | "utf" | "cp65001" | "utf8_ucs2" | "utf8_ucs4" | "utf_8_sig" => {
                 Kind::Utf8
             }
+            // Not one of Python's.
+            "container" => Kind::Container,
             "ascii" | "us_ascii" | "646" | "iso646_us" | "iso_ir_6" | "us" | "cp367" | "ibm367" => Kind::Ascii,
             "latin_1" | "latin1" | "latin" | "l1" | "8859" | "cp819" | "ibm819" | "iso_ir_100" | "csisolatin1" => {
                 Kind::Latin1
@@ -94,6 +102,7 @@ impl Encoding {
     pub(crate) fn decode<'a>(self, block: &'a [u8], carry: &mut Carry) -> (Cow<'a, [u8]>, bool) {
         let (text, replaced) = match self.0 {
             Kind::Utf8 => return (Cow::Borrowed(block), false),
+            Kind::Container => return (Cow::Owned(carry.streams.unwrap(block)), false),
             Kind::Wide(unit, order) => carry.decode(unit, order, block),
             _ if block.is_ascii() && !self.is_shifted() => return (Cow::Borrowed(block), false),
             Kind::Ascii => {
@@ -131,7 +140,7 @@ impl Encoding {
 
     /// Whether a line means the same without the lines before it.
     pub(crate) fn is_made_of_lines(self) -> bool {
-        !matches!(self.0, Kind::Wide(..)) && !self.is_shifted()
+        !matches!(self.0, Kind::Wide(..) | Kind::Container) && !self.is_shifted()
     }
 
     /// Whether the text of a block is the block itself.

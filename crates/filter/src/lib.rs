@@ -26,6 +26,7 @@
 mod ages;
 mod ahead;
 mod closer;
+mod container;
 mod date;
 mod encoding;
 mod failregex;
@@ -357,7 +358,7 @@ impl Filter {
                 rule: name.clone(),
                 at: None,
                 message: format!("unknown encoding: {name}"),
-                mend: "logencoding = auto, or a name such as latin1, cp1252 or utf-16".into(),
+                mend: "logencoding = auto, a name such as latin1, cp1252 or utf-16, or container".into(),
             });
         }
         let encoding = encoding.flatten();

@@ -292,6 +292,39 @@ fn words_that_mean_something_in_a_rule_or_a_file_stand_for_themselves() {
 }
 
 #[test]
+fn numbers_differ_unless_they_tell_what_happened() {
+    let web = r#"192.0.2.1 - bob [22/Nov/2026:13:40:04 +0000] "POST /admin HTTP/1.1" 401 581 "-" "Mozilla/5.0 (X)""#;
+    let mail = "Nov 22 13:40:04 vm maild[8]: 4711: 535 5.7.8 bad login for bob from 192.0.2.1 port 401";
+    for (line, found, missed) in [
+        (
+            web,
+            &[("581", "12"), ("bob", "eve"), ("Mozilla/5.0 (X)", "curl/8.1")][..],
+            &[("401", "200"), ("POST", "GET"), ("/admin", "/")][..],
+        ),
+        (
+            mail,
+            &[("401", "52"), ("[8]", "[900]"), ("4711", "5"), ("bob", "a b")],
+            &[("535", "235"), ("bad", "good")],
+        ),
+    ] {
+        let folder = TempDir::new("filter-new-numbers");
+        let (said, code) = new(&["numbers", "--to", folder.path().to_str().unwrap()], line);
+        assert_eq!(code, Some(0), "{said}");
+        let filter = Filter::new(&settings(folder.path(), "numbers"), &TimeZone::UTC).unwrap();
+        for (from, to) in found {
+            assert_eq!(
+                judged(&filter, &line.replacen(from, to, 1)).as_deref(),
+                Some("192.0.2.1"),
+                "{to}: {said}"
+            );
+        }
+        for (from, to) in missed {
+            assert_eq!(judged(&filter, &line.replacen(from, to, 1)), None, "{to}: {said}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_used_is_told_with_the_line_and_a_mend() {
     let dated = |line: &str| format!("2026-11-22 13:40:04 {line}\n");
     let two = |first: &str, second: &str| dated(first) + &dated(second);

@@ -162,6 +162,134 @@ fn a_web_and_mail_server_keeps_its_own_settings() {
     assert_eq!(kept, own);
 }
 
+/// Names of files of Docker and Podman.
+const DOCKER: &str = "var/lib/docker/containers";
+const PODMAN: &str = "var/lib/containers/storage/overlay-containers";
+
+fn container(root: &TempDir, id: &str, config: &str, host: &str) {
+    root.write(format!("{DOCKER}/{id}/config.v2.json"), config);
+    root.write(format!("{DOCKER}/{id}/hostconfig.json"), host);
+}
+
+/// What a jail makes of its log, as `fail2ban-regex` tells.
+fn matched(root: &TempDir, log: &str, jail: &str) -> String {
+    let folder = root.join("etc/fail2ban");
+    let output = stockade(&[
+        "regex",
+        "-c",
+        folder.to_str().unwrap(),
+        root.join(log).to_str().unwrap(),
+        jail,
+    ]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    said.lines()
+        .find(|line| line.starts_with("Lines:"))
+        .unwrap_or(&said)
+        .to_owned()
+}
+
+#[test]
+fn services_in_containers_get_jails_that_read_their_logs_and_block_what_is_forwarded() {
+    let root = with_ssh("setup-containers");
+    root.write("usr/bin/dockerd", "");
+    root.write("usr/bin/podman", "");
+    let web = format!("{DOCKER}/aa11/aa11-json.log");
+    container(
+        &root,
+        "aa11",
+        r#"{"Name":"/web","Config":{"Image":"nginx:1.27"},"NetworkSettings":{"Networks":{"front":{"Gateway":"172.18.0.1","IPAddress":"172.18.0.5","IPPrefixLen":16},"lan":{"Gateway":"192.0.2.1","IPPrefixLen":24}}}}"#,
+        r#"{"LogConfig":{"Type":"json-file"},"NetworkMode":"front"}"#,
+    );
+    let line = |text: &str, stream: &str| {
+        let entry =
+            serde_json::json!({ "log": format!("{text}\n"), "stream": stream, "time": "2026-11-22T13:40:04.1Z" });
+        // Docker writes the fields in this order.
+        format!(
+            "{{\"log\":{},\"stream\":\"{stream}\",\"time\":\"2026-11-22T13:40:04.1Z\"}}\n",
+            entry["log"]
+        )
+    };
+    let failed = r#"2026/11/22 13:40:04 [error] 811#811: *5 user "bob": password mismatch, client: 198.51.100.7, server: x, request: "GET / HTTP/1.1", host: "x""#;
+    let access = r#"198.51.100.7 - - [22/Nov/2026:13:40:04 +0000] "GET / HTTP/1.1" 200 1 "-" "x""#;
+    root.write(&web, line(failed, "stderr") + &line(access, "stdout"));
+    container(
+        &root,
+        "bb22",
+        r#"{"Name":"/proxy","Config":{"Image":"registry.example.org:5000/traefik:v3"},"NetworkSettings":{"Networks":{}}}"#,
+        r#"{"LogConfig":{"Type":"journald"},"NetworkMode":"bridge"}"#,
+    );
+    container(
+        &root,
+        "cc33",
+        r#"{"Name":"/vault","Config":{"Image":"vaultwarden/server:latest"}}"#,
+        r#"{"LogConfig":{"Type":"json-file"},"NetworkMode":"host"}"#,
+    );
+    root.write(
+        format!("{DOCKER}/cc33/cc33-json.log"),
+        line(
+            "[2026-11-22 13:40:04.123][vaultwarden::api::identity][ERROR] Username or password is incorrect. Try again. IP: 198.51.100.7. Username: bob.",
+            "stdout",
+        ),
+    );
+    container(&root, "dd44", "no JSON", "");
+    root.write(
+        format!("{PODMAN}/containers.json"),
+        r#"[{"id":"ee55","names":["cache"],"metadata":"{\"image-name\":\"docker.io/library/redis:7\"}"},
+            {"id":"../../x","names":["bad"],"metadata":"{\"image-name\":\"redis\"}"}]"#,
+    );
+    root.write(format!("{PODMAN}/ee55/userdata/ctr.log"), "");
+    let (said, code) = setup(root.path(), &[]);
+    assert_eq!(code, Some(0));
+    for piece in [
+        "containers dockerd, podman",
+        "nginx-http-auth-web",
+        "Docker container web of nginx:1.27; its log is /var/lib/docker/containers/aa11/aa11-json.log",
+        "log driver is journald, which is not read; mend: the driver json-file",
+        "Podman container cache of docker.io/library/redis:7",
+    ] {
+        assert!(said.contains(piece), "`{piece}` is not in\n{said}");
+    }
+    let text = applied(&root);
+    for piece in [
+        "[nginx-http-auth-web]\nenabled = true\nfilter = nginx-http-auth[mode=normal]\nlogpath = /var/lib/docker/containers/aa11/aa11-json.log\n\
+         logencoding = container\nsystemd_if_nologs = false\nbanaction = nftables-native[type=allports, chain_hook=\"input,forward\"]\n",
+        "[nginx-botsearch-web]\nenabled = true\n",
+        "maxretry = 2\n",
+        "[redis-cache]\n",
+        "    172.18.0.0/16\n",
+    ] {
+        assert!(text.contains(piece), "`{piece}` is not in\n{text}");
+    }
+    assert!(
+        !text.contains("traefik-auth-proxy") && !text.contains("redis-bad"),
+        "{text}"
+    );
+    assert!(
+        !text.contains("192.0.2.0/24"),
+        "the network of the machine's gateway: {text}"
+    );
+    let vault = text
+        .split("[vaultwarden-vault]")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    assert!(
+        !vault.contains("banaction"),
+        "it has the machine's own network: {vault}"
+    );
+    let action = shown(&root, "nginx-http-auth-web");
+    assert!(action.contains("chain_hook = input,forward"), "{action}");
+    assert!(
+        matched(&root, &web, "nginx-http-auth-web").contains("2 lines, 0 ignored, 1 matched"),
+        "{}",
+        matched(&root, &web, "nginx-http-auth-web")
+    );
+    let vault = matched(&root, &format!("{DOCKER}/cc33/cc33-json.log"), "vaultwarden-vault");
+    assert!(vault.contains("1 lines, 0 ignored, 1 matched"), "{vault}");
+}
+
 #[test]
 fn an_empty_machine_gets_no_jail() {
     let root = TempDir::new("setup-nothing");

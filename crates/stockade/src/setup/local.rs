@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 const BEGIN: &str = "# >>> stockade setup: renewed by `stockade setup --apply`; edit outside of these lines";
 const END: &str = "# <<< stockade setup";
 
@@ -12,6 +14,8 @@ pub(super) struct Wanted {
     /// The value of `ignoreip` that holds without `jail.local`.
     pub(super) inherited: Vec<String>,
     pub(super) friends: BTreeMap<IpAddr, &'static str>,
+    /// Networks that are never banned, each with what it is.
+    pub(super) networks: BTreeMap<IpNet, String>,
     /// Each jail with its options.
     pub(super) jails: Vec<(String, Vec<(String, String)>)>,
 }
@@ -84,6 +88,10 @@ fn entries(wanted: &Wanted) -> Vec<String> {
         lines.push(format!("# {what}"));
         lines.push(format!("    {address}"));
     }
+    for (network, what) in &wanted.networks {
+        lines.push(format!("# {what}"));
+        lines.push(format!("    {network}"));
+    }
     lines
 }
 
@@ -116,6 +124,7 @@ mod tests {
         Wanted {
             inherited: vec!["127.0.0.1/8".into()],
             friends: [("192.0.2.7".parse().unwrap(), "logged in")].into(),
+            networks: [("172.17.0.0/16".parse().unwrap(), "containers".to_owned())].into(),
             jails: vec![("sshd".into(), vec![("enabled".into(), "true".into())])],
         }
     }

@@ -3,6 +3,7 @@
 //! Start reading at [`run`].
 
 mod asterisk;
+mod containers;
 mod local;
 mod machine;
 mod services;
@@ -41,9 +42,10 @@ usage: stockade setup [--root DIR] [--apply] [--json]
   --apply     write it to etc/fail2ban/jail.local; without it nothing is changed
   --json      tell it to programs
 
-Looks for services, their logs and the journal, the firewall in use, what Asterisk's logger.conf writes, and containers. The addresses of who
-is logged in, of this machine, its gateways and name servers go into `ignoreip`. In jail.local only marked blocks are setup's own, and are
-renewed; all else stays, and the file as it was is kept as jail.local.before-setup. Sections that it has already are left as they are.
+Looks for services, their logs and the journal, the firewall in use, what Asterisk's logger.conf writes, and containers of Docker and Podman,
+whose services get jails of their own that block forwarded traffic, too. The addresses of who is logged in, of this machine, its gateways, name
+servers and containers go into `ignoreip`. In jail.local only marked blocks are setup's own, and are renewed; all else stays, and the file as it
+was is kept as jail.local.before-setup. Sections that it has already are left as they are.
 Exit code: 0, 1 if jail.local cannot be written, 2 if the command line is wrong.
 ";
 
@@ -86,11 +88,15 @@ pub fn run(typed: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let machine = Machine::new(root);
     let folder = machine.path("etc/fail2ban");
-    let findings = look(&machine, &folder);
+    let containers = containers::of(&machine);
+    let mut findings = look(&machine, &folder);
+    findings.extend(containers::look(&machine, &folder, &containers));
     let connection = connection();
+    let friends = machine.friends(connection.as_deref());
     let wanted = Wanted {
         inherited: inherited(&folder),
-        friends: machine.friends(connection.as_deref()),
+        networks: containers::networks(&containers, &friends),
+        friends,
         jails: wanted_jails(&findings),
     };
     let path = folder.join("jail.local");
@@ -377,7 +383,10 @@ fn report(machine: &Machine, findings: &[Finding], wanted: &Wanted, left: &[Stri
     let containers = machine.containers();
     screen.fact("containers", &or_none(containers.clone()));
     if !containers.is_empty() {
-        screen.fact("", "logs inside of containers are not looked at");
+        screen.fact(
+            "",
+            "what they write to files of their own is not looked at: a jail needs its `logpath` then",
+        );
     }
     for (title, enable) in [("Jails to enable", true), ("Left as they are, or switched off", false)] {
         screen.title(title);
@@ -406,7 +415,10 @@ fn report(machine: &Machine, findings: &[Finding], wanted: &Wanted, left: &[Stri
     for (address, what) in &wanted.friends {
         screen.line(&[(Style::Name, &format!("  {address:<26} ")), (Style::Plain, what)]);
     }
-    if wanted.friends.is_empty() {
+    for (network, what) in &wanted.networks {
+        screen.line(&[(Style::Name, &format!("  {network:<26} ")), (Style::Plain, what)]);
+    }
+    if wanted.friends.is_empty() && wanted.networks.is_empty() {
         screen.line(&[(Style::Dim, "  no address is known")]);
     }
 }
@@ -423,6 +435,9 @@ fn report_json(machine: &Machine, findings: &[Finding], wanted: &Wanted, left: &
         .friends
         .iter()
         .map(|(address, what)| json!({ "address": address.to_string(), "what": what }));
+    let networks = wanted.networks.iter();
+    let ignored =
+        ignored.chain(networks.map(|(network, what)| json!({ "address": network.to_string(), "what": what })));
     json!({
         "firewalls": machine.firewalls(), "journal": machine.has_journal(), "containers": machine.containers(),
         "jails": jails.collect::<Vec<_>>(), "ignoreip": ignored.collect::<Vec<_>>(), "jail.local": new,

@@ -49,6 +49,63 @@ pub(super) fn variations(line: &Line, shape: &Shape, all: &[(&Line, &Shape)]) ->
     lines
 }
 
+/// Variations of a line as if somebody else had chosen words in it that are not marked: parts of the line with another address, between any two of
+/// its words.
+pub(super) fn between_words(line: &Line, shape: &Shape) -> Vec<String> {
+    let content = line.content();
+    let culprit = line.inside(&line.place);
+    let Some(address) = OTHERS.first() else {
+        return Vec::new();
+    };
+    let mut forged = content.clone();
+    forged.replace_range(culprit.clone(), address);
+    let moved = |at: usize| {
+        if at >= culprit.end {
+            at - culprit.len() + address.len()
+        } else {
+            at.min(culprit.start)
+        }
+    };
+    let start = shape.pieces.first().map_or(0, |(_, place)| place.start);
+    let mut begins = vec![start];
+    let mut ends = vec![content.len()];
+    for place in shape.foreign() {
+        if place.end <= culprit.start {
+            begins.push(place.end);
+        } else {
+            ends.push(place.start);
+        }
+    }
+    let mut lines = Vec::new();
+    let mut was_word = false;
+    // What adjoins the address is the service's.
+    let adjoining = content
+        .get(..culprit.start)
+        .unwrap_or_default()
+        .trim_end()
+        .rfind(' ')
+        .map_or(start, |blank| blank + 1);
+    for (at, character) in content.char_indices() {
+        let is_word = character.is_alphanumeric();
+        let is_edge = is_word != was_word || character == ' ';
+        was_word = is_word;
+        if !is_edge || at < start || (adjoining..culprit.end).contains(&at) {
+            continue;
+        }
+        for begin in begins.iter().chain([&at]).filter(|begin| **begin <= culprit.start) {
+            for end in ends.iter().chain([&at]).filter(|end| **end >= culprit.end) {
+                let part = forged.get(moved(*begin)..moved(*end)).unwrap_or_default();
+                for text in [part.to_owned(), format!("x{part}x"), format!("{part}x")] {
+                    let mut hostile = line.text.clone();
+                    hostile.insert_str(line.outside(&(at..at)).start, &text);
+                    lines.push(hostile);
+                }
+            }
+        }
+    }
+    lines
+}
+
 /// The line with another address in somebody else's text before its own; `None` if there is no such text.
 pub(super) fn sample(line: &Line, shape: &Shape) -> Option<String> {
     let content = line.content();

@@ -31,6 +31,8 @@ pub(super) struct Rule {
     pub(super) lines: Vec<usize>,
     /// What stands in those where anything may.
     pub(super) foreign: Vec<String>,
+    /// Nobody else could be named even if somebody else had chosen words that are not marked.
+    pub(super) stands_unmarked: bool,
 }
 
 /// A line that is being made a rule of, and its shape.
@@ -140,13 +142,14 @@ fn made(
                 continue;
             }
         }
-        let text = safe(failures, index, &rules, datepattern, strictness)?;
+        let (text, stands_unmarked) = safe(failures, index, &rules, datepattern, strictness)?;
         let mut rule = Rule {
             text,
             maker: index,
             shape: shape.clone(),
             lines: Vec::new(),
             foreign: Vec::new(),
+            stands_unmarked,
         };
         rule.add(line, shape);
         rules.push(rule);
@@ -219,29 +222,43 @@ fn belongs(line: &Line, found: &str, rule: Option<&Rule>) -> Result<(), String> 
     ))
 }
 
-/// The rule for a line that finds most, and with the `rules` before it names nobody but who is to be named.
+/// The rule for a line that finds most, and with the `rules` before it names nobody but who is to be named; also whether that holds if somebody else
+/// chose words that are not marked. If no rule is so strict, the marks are believed.
 fn safe(
     failures: &[Failure<'_>],
     index: usize,
     rules: &[Rule],
     datepattern: &str,
     strictness: &[Strictness],
-) -> Result<String, String> {
+) -> Result<(String, bool), String> {
     let Some((line, shape)) = failures.get(index) else {
         return Err(String::new());
     };
+    let own = line.address.map(|address| address.to_string());
     let mut makers: Vec<usize> = rules.iter().map(|rule| rule.maker).collect();
     makers.push(index);
     let mut texts: Vec<String> = strictness.iter().map(|strictness| shape.rule(*strictness)).collect();
     texts.dedup();
-    let mut first = None;
+    let between = hostile::between_words(line, shape);
+    let (mut first, mut with_marks) = (None, None::<(usize, String)>);
     for text in texts {
         let filter = compiled(&settings(rules, Some(&text), datepattern))?;
         let found = named(&filter, &line.text).map(|(_, found)| found);
-        let is_found = line.address.map(|address| address.to_string()) == found;
+        let is_found = own == found;
         let problem = if is_found {
             match tried(failures, &makers, &filter) {
-                Ok(_) => return Ok(text),
+                Ok(_) => {
+                    let is_other =
+                        |line: &&String| named(&filter, line).is_some_and(|(_, found)| own.as_ref() != Some(&found));
+                    let others = between.iter().filter(is_other).count();
+                    if others == 0 {
+                        return Ok((text, true));
+                    }
+                    if with_marks.as_ref().is_none_or(|(fewest, _)| others < *fewest) {
+                        with_marks = Some((others, text));
+                    }
+                    continue;
+                }
                 Err(problem) => problem,
             }
         } else {
@@ -253,7 +270,10 @@ fn safe(
         };
         first.get_or_insert(problem);
     }
-    Err(first.unwrap_or_default())
+    match with_marks {
+        Some((_, text)) => Ok((text, false)),
+        None => Err(first.unwrap_or_default()),
+    }
 }
 
 /// Tries hostile variations of lines; how many. Fails if one names somebody else.

@@ -152,6 +152,12 @@ fn report(screen: &mut Screen, lines: &[Line], made: &Made, filter: &str) {
         if !foreign.is_empty() {
             screen.fact("", &format!("anything may stand for {}", foreign.join(", ")));
         }
+        if !rule.stands_unmarked {
+            screen.fact(
+                "",
+                "if somebody else chose a word in it that is not marked, he could have others banned: mark such words",
+            );
+        }
     }
     screen.fact("tried", &format!(
         "{} lines come out as they should; {} hostile variations of them name nobody else; the review finds no fault",

@@ -235,7 +235,7 @@ fn is_code(before: &str, number: &str, after: &str) -> bool {
         return true;
     }
     // The number behind a code is a size or a count.
-    if previous.bytes().all(|byte| byte.is_ascii_digit()) && !previous.is_empty() {
+    if before.trim_end_matches(' ').ends_with(|c: char| c.is_ascii_digit()) {
         return false;
     }
     let behind_request = before

@@ -121,9 +121,9 @@ impl Shape {
         };
         let culprit = self.culprit();
         let (before, behind) = self.pieces.split_at_checked(culprit).unwrap_or((&self.pieces, &[]));
-        let last = before.iter().rposition(|(piece, _)| *piece == Piece::Anything);
-        if let Some(own) = last.and_then(|last| before.get(last + 1..)) {
-            let own = texts(own, strictness.text, true);
+        let own = own_words(before);
+        if !own.is_empty() {
+            let own = texts(&own, strictness.text, true);
             let next = behind.iter().skip(1).take_while(|(piece, _)| *piece != Piece::Anything);
             let next: Vec<_> = next.cloned().collect();
             match strictness.once {
@@ -139,6 +139,26 @@ impl Shape {
         }
         rule + &texts(before, strictness.text, true) + &texts(behind, strictness.text, false) + "$"
     }
+}
+
+/// The service's own words before the address: those behind somebody else's text, or the last one.
+fn own_words(before: &[(Piece, Range<usize>)]) -> Vec<(Piece, Range<usize>)> {
+    if let Some(last) = before.iter().rposition(|(piece, _)| *piece == Piece::Anything) {
+        return before.get(last + 1..).unwrap_or_default().to_vec();
+    }
+    let words = before.iter().rev().find_map(|(piece, place)| match piece {
+        Piece::Literal(text) => Some((text, place)),
+        _ => None,
+    });
+    let Some((text, place)) = words else {
+        return Vec::new();
+    };
+    let word = text
+        .trim_end()
+        .rfind(' ')
+        .and_then(|start| text.get(start..))
+        .unwrap_or(text);
+    vec![(Piece::Literal(word.to_owned()), place.clone())]
 }
 
 /// An address that is not to be banned; no `<ADDR>`, which may stand only once.
