@@ -28,6 +28,7 @@ pub(super) const SERVICES: &[Service] = services! {
     "Dovecot": ["dovecot", "sieve"], ["dovecot"], ["dovecot"];
     "Exim": ["exim"], ["exim", "exim4"], ["exim4", "exim"];
     "Sendmail": ["sendmail-auth", "sendmail-reject"], ["sendmail-mta"], ["sendmail"];
+    "OpenSMTPD": ["opensmtpd"], [], ["opensmtpd", "smtpd"];
     "Cyrus IMAP": ["cyrus-imap"], ["cyrmaster"], ["cyrus-imapd"];
     "nginx": ["nginx-http-auth", "nginx-limit-req", "nginx-botsearch", "nginx-bad-request"], ["nginx"], ["nginx"];
     "Apache": ["apache-auth", "apache-botsearch", "apache-overflows", "apache-noscript"], ["apache2", "httpd"], ["apache2", "httpd"];
