@@ -162,6 +162,58 @@ fn a_web_and_mail_server_keeps_its_own_settings() {
     assert_eq!(kept, own);
 }
 
+#[test]
+fn what_runs_is_seen_with_the_ports_it_listens_at() {
+    let root = with_ssh("setup-running");
+    root.write("etc/services", "ssh 22/tcp\nhttp 80/tcp www\nhttps 443/tcp\n");
+    root.write("var/log/nginx/error.log", "");
+    root.write("var/log/nginx/access.log", "");
+    root.write("etc/asterisk/logger.conf", "[logfiles]\nmessages => notice\n");
+    root.write(
+        "proc/net/tcp",
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+           0: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 100 1\n\
+           1: 00000000:20FB 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 101 1\n\
+           2: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 102 1\n\
+           3: 0A0200C0:C350 076433C6:01BB 01 00000000:00000000 00:00000000 00000000     0        0 103 1\n",
+    );
+    root.write(
+        "proc/net/udp",
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
+           0: 00000000:13D8 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 200 1\n\
+           1: 00000000:2EE0 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 201 1\n",
+    );
+    for (process, name, group, sockets) in [
+        (11, "nginx", "0::/system.slice/nginx.service", &[100, 101, 102, 103][..]),
+        (12, "asterisk", "0::/", &[200, 201]),
+        (13, "vsftpd", "0::/docker/aa11", &[]),
+    ] {
+        root.write(format!("proc/{process}/comm"), format!("{name}\n"));
+        root.write(format!("proc/{process}/cgroup"), group);
+        root.write(format!("proc/{process}/fd/x"), "");
+        for socket in sockets {
+            let link = root.join(format!("proc/{process}/fd/{socket}"));
+            std::os::unix::fs::symlink(format!("socket:[{socket}]"), link).unwrap();
+        }
+    }
+    let (said, _) = setup(root.path(), &[]);
+    for piece in [
+        "no file has the level `security`",
+        "running; its log is /var/log/nginx/error.log; it listens at 8443, too",
+        "it listens at 5080, too",
+    ] {
+        assert!(said.contains(piece), "`{piece}` is not in\n{said}");
+    }
+    assert!(!said.contains("vsftpd"), "it runs in a container: {said}");
+    let text = applied(&root);
+    for piece in [
+        "[nginx-http-auth]\nenabled = true\nport = http,https,8443\n",
+        "logpath = /var/log/asterisk/messages\nport = 5060,5061,4569,5038,8088,8089,5080\n",
+    ] {
+        assert!(text.contains(piece), "`{piece}` is not in\n{text}");
+    }
+}
+
 /// Names of files of Docker and Podman.
 const DOCKER: &str = "var/lib/docker/containers";
 const PODMAN: &str = "var/lib/containers/storage/overlay-containers";

@@ -61,6 +61,21 @@ impl Logger {
         files.first().copied()
     }
 
+    /// What is to be added so that all failed logins are told; `None` if nothing is.
+    pub(super) fn lack(&self) -> Option<&'static str> {
+        match (self.file_with("notice"), self.file_with("security")) {
+            (None, None) => Some(
+                "logger.conf writes no notices to a file; mend: `messages => notice,warning,error,security` in its [logfiles], \
+                 then asterisk -rx 'logger reload'",
+            ),
+            (Some(_), None) => Some(
+                "no file has the level `security`, which also names callers with a wrong password; mend: add it to the file's levels, \
+                 then asterisk -rx 'logger reload'",
+            ),
+            _ => None,
+        }
+    }
+
     /// The jails for these files: one that reads the notices, one that reads a security channel of its own.
     pub(super) fn choices(&self) -> Vec<Choice> {
         let mut choices = Vec::new();
@@ -148,6 +163,23 @@ mod tests {
             let choices = Logger::read(text).choices();
             let jails: Vec<&str> = choices.iter().map(|choice| choice.jail).collect();
             assert_eq!(jails, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_logged_is_told() {
+        for (text, lack) in [
+            ("[logfiles]\nconsole => notice\n", Some("no notices")),
+            (
+                "[logfiles]\nmessages => notice,error\n",
+                Some("no file has the level `security`"),
+            ),
+            ("[logfiles]\nmessages => notice\nsecurity => security\n", None),
+            ("[logfiles]\nfull => *\n", None),
+        ] {
+            let found = Logger::read(text).lack();
+            assert_eq!(found.is_some(), lack.is_some(), "{text}");
+            assert!(found.is_none_or(|found| found.contains(lack.unwrap())), "{text}");
         }
     }
 

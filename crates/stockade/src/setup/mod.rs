@@ -6,6 +6,7 @@ mod asterisk;
 mod containers;
 mod local;
 mod machine;
+mod running;
 mod services;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use crate::screen::{Screen, Style, shown};
 use crate::terminal::{complain, say};
 use local::Wanted;
 use machine::Machine;
+use running::Running;
 
 /// Exit code if `jail.local` cannot be written.
 const FAILED: u8 = 1;
@@ -202,28 +204,40 @@ fn write(path: &Path, old: &str, new: &str) -> io::Result<()> {
 /// What the machine has, jail by jail.
 fn look(machine: &Machine, folder: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let running = Running::of(machine);
+    let services = machine.text("etc/services");
     for service in services::SERVICES {
         let unit = service.units.iter().find_map(|name| Some((name, machine.unit(name)?)));
         let program = service.programs.iter().find_map(|name| machine.program(name));
-        let Some(seen) = unit.as_ref().map(|(_, path)| path.clone()).or(program) else {
+        let runs = running.has(service.programs);
+        let Some(mut seen) = unit
+            .as_ref()
+            .map(|(_, path)| path.clone())
+            .or(program)
+            .or(runs.then(String::new))
+        else {
             continue;
         };
         let starts = service.units.iter().any(|name| machine.is_enabled(name));
-        let seen = if starts {
-            format!("{seen}, started at boot")
-        } else {
-            seen
-        };
+        for what in [(starts, "started at boot"), (runs, "running")] {
+            if what.0 {
+                seen.push_str(if seen.is_empty() { "" } else { ", " });
+                seen.push_str(what.1);
+            }
+        }
         for jail in service.jails {
+            let mut options = Vec::new();
             let (enable, why) = match stockade_config::show(folder, &Overrides::default(), jail) {
                 None => (false, "the configuration has no such jail".to_owned()),
-                Some(config) => source(machine, &config, unit.is_some()),
+                Some(config) => {
+                    let (enable, mut why) = source(machine, &config, unit.is_some());
+                    options.extend(more_ports(&config, &running, service.programs, &services, &mut why));
+                    (enable, why)
+                }
             };
-            let options = if *jail == "sshd" {
-                ssh_ports(machine)
-            } else {
-                Vec::new()
-            };
+            if *jail == "sshd" && options.is_empty() {
+                options = ssh_ports(machine);
+            }
             let why = format!("{seen}; {why}");
             findings.push(Finding {
                 service: service.name,
@@ -245,21 +259,22 @@ fn look(machine: &Machine, folder: &Path) -> Vec<Finding> {
             why: "not installed".to_owned(),
         });
     }
-    findings.extend(look_at_asterisk(machine, folder));
+    findings.extend(look_at_asterisk(machine, folder, &running, &services));
     findings
 }
 
-fn look_at_asterisk(machine: &Machine, folder: &Path) -> Vec<Finding> {
+fn look_at_asterisk(machine: &Machine, folder: &Path, running: &Running, services: &str) -> Vec<Finding> {
     let installed = machine.unit("asterisk").or_else(|| machine.program("asterisk"));
-    let is_there = installed.is_some() || machine.has("etc/asterisk/asterisk.conf");
+    let is_there = installed.is_some() || machine.has("etc/asterisk/asterisk.conf") || running.has(&["asterisk"]);
     let logger = asterisk::Logger::read(&machine.text("etc/asterisk/logger.conf"));
     let mut choices = if is_there { logger.choices() } else { Vec::new() };
     let unread = logger.dateformat.as_deref().filter(|format| !asterisk::is_read(format));
     let of_jail = |jail: &str| {
         let choice = choices.iter().position(|choice| choice.jail == jail);
         let choice = choice.map(|at| choices.swap_remove(at));
-        let known = stockade_config::show(folder, &Overrides::default(), jail).is_some();
-        let (mut enable, options, mut why) = match choice {
+        let config = stockade_config::show(folder, &Overrides::default(), jail);
+        let known = config.is_some();
+        let (mut enable, mut options, mut why) = match choice {
             _ if !is_there => (false, Vec::new(), "not installed".to_owned()),
             Some(choice) => (true, choice.options, choice.why),
             None => (
@@ -268,11 +283,17 @@ fn look_at_asterisk(machine: &Machine, folder: &Path) -> Vec<Finding> {
                 "logger.conf writes nothing for it, or another jail reads it".to_owned(),
             ),
         };
+        if let Some(lack) = logger.lack().filter(|_| is_there && (enable || jail == "asterisk")) {
+            why = format!("{why}; {lack}");
+        }
         if let Some(format) = unread.filter(|_| enable) {
             let shown = shown(format, 60);
             why = format!(
                 "{why}; its dateformat `{shown}` is not read: lines count as happening now, old ones not at all; mend: dateformat = %F %T"
             );
+        }
+        if let Some(config) = config.filter(|_| enable) {
+            options.extend(more_ports(&config, running, &["asterisk"], services, &mut why));
         }
         if !known {
             (enable, why) = (false, "the configuration has no such jail".to_owned());
@@ -315,6 +336,38 @@ fn source(machine: &Machine, config: &Shown, has_unit: bool) -> (bool, String) {
         false,
         "none of its logs is there, and the journal is not, or does not name it".to_owned(),
     )
+}
+
+/// `port` if the service listens at ports that the jail does not have; `why` tells.
+fn more_ports(
+    config: &Shown,
+    running: &Running,
+    programs: &[&str],
+    services: &str,
+    why: &mut String,
+) -> Option<(String, String)> {
+    // As it would be without what setup wrote the last time.
+    let port = &config.own.option("port")?;
+    let own = port
+        .place
+        .file
+        .ends_with("jail.local")
+        .then(|| port.overrode.first())
+        .flatten();
+    let value = own.map_or(&port.value, |earlier| &earlier.written);
+    let missing: Vec<String> = running
+        .missing(programs, value, services)
+        .iter()
+        .map(u16::to_string)
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let missing = missing.join(",");
+    why.push_str("; it listens at ");
+    why.push_str(&missing);
+    why.push_str(", too");
+    Some(("port".to_owned(), format!("{value},{missing}")))
 }
 
 /// `port` if sshd listens elsewhere.
