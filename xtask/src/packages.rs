@@ -24,6 +24,21 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("nftables", "/usr/sbin/nft", "reads back what is in the kernel"),
     ("iptables", "/usr/sbin/iptables", "the firewall of the Asterisk guide"),
     ("ipset", "/usr/sbin/ipset", "the sets of Fail2Ban's ipset actions"),
+    (
+        "ufw",
+        "/usr/sbin/ufw",
+        "a firewall that the built-in action of its name changes",
+    ),
+    (
+        "firewalld",
+        "/usr/bin/firewall-cmd",
+        "a firewall that the built-in actions firewallcmd-* change",
+    ),
+    (
+        "conntrack",
+        "/usr/sbin/conntrack",
+        "what is open and how the action cut-flows ends it",
+    ),
     ("iproute2", "/usr/sbin/ip", "private network namespaces"),
     ("util-linux", "/usr/bin/unshare", "private network namespaces"),
     ("whois", "/usr/bin/whois", "the guide's sendmail-whois action"),

@@ -1,6 +1,6 @@
 //! The built-in actions against the real kernel, in a private network.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 mod common;
 
@@ -8,48 +8,12 @@ use std::process::Command;
 
 use common::{ban, texts, with};
 use stockade_action::Action;
-use stockade_config::{ActionKind, Overrides, Value};
-use stockade_core::JailName;
 use stockade_firewall::{Firewall as _, Memory};
 use testkit::{Network, TempDir, output_of};
 
 /// The actions of a jail `j` with this line `action =`, as our configuration reads them.
 fn actions(line: &str) -> Vec<Action> {
-    let directory = TempDir::new("builtin");
-    let log = directory.write("log", "");
-    directory.write("filter.d/f.conf", "[Definition]\nfailregex = ^x <HOST>$\n");
-    let jail = format!(
-        "[j]\nenabled = true\nfilter = f\nlogpath = {}\naction = {line}\n",
-        log.display()
-    );
-    directory.write("jail.local", jail);
-    let config = stockade_config::load(directory.path(), &Overrides::default());
-    let jail = config.jails.iter().find(|jail| jail.name == "j").unwrap();
-    assert_eq!(jail.problem, None);
-    jail.actions
-        .iter()
-        .map(|action| {
-            let ActionKind::Properties(properties) = &action.kind else {
-                panic!("no Python here")
-            };
-            let properties: Vec<(String, String)> = properties
-                .iter()
-                .map(|property| (property.name.clone(), text(&property.value)))
-                .collect();
-            let built = Action::new(&JailName::new("j").unwrap(), &action.name, &properties).unwrap();
-            assert!(built.warnings().is_empty(), "{:?}", built.warnings());
-            built
-        })
-        .collect()
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Text(text) => text.clone(),
-        Value::Int(number) => number.to_string(),
-        Value::Bool(truth) => truth.to_string(),
-        other => panic!("{other:?} in an action"),
-    }
+    common::configured::actions(line, false)
 }
 
 fn rules(program: &str) -> String {

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 #![expect(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod configured;
+pub(crate) mod private;
+
 use stockade_action::{Action, ActionError, Context, Counters, Report};
 use stockade_config::{ActionKind, Overrides, Value};
 use stockade_core::effect::Ban;
