@@ -68,6 +68,11 @@ const NEEDED: &[(&str, &str, &str)] = &[
         "a tool that reads the server's log, unchanged",
     ),
     (
+        "bsd-mailx",
+        "/usr/bin/bsd-mailx",
+        "the program mail of the built-in actions mail*",
+    ),
+    (
         "dma",
         "/usr/sbin/dma",
         "a mail server that delivers into a local mailbox",

@@ -42,6 +42,8 @@ pub(crate) fn on_a_machine(needs: &[&str], work: impl FnOnce(&Machine)) {
         .args(["--exact", &test, "--nocapture"])
         .env(VARIABLE, directory.path())
         .env("PATH", path)
+        // Within, process ids begin anew, and names made from them are only ours in here.
+        .env("TMPDIR", directory.path())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
