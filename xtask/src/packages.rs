@@ -39,6 +39,7 @@ const NEEDED: &[(&str, &str, &str)] = &[
         "/usr/sbin/conntrack",
         "what is open and how the action cut-flows ends it",
     ),
+    ("curl", "/usr/bin/curl", "speaks HTTP for the built-in actions that do"),
     ("iproute2", "/usr/sbin/ip", "private network namespaces"),
     ("util-linux", "/usr/bin/unshare", "private network namespaces"),
     ("whois", "/usr/bin/whois", "the guide's sendmail-whois action"),

@@ -596,7 +596,11 @@ pub(crate) fn report_outcome(script: &Script, outcome: &Outcome, limit: Duration
     let mut say = |text: String| context.say(UTILS, Level::Error, format!("{mark:012x} -- {text}"));
     say(format!("exec: {}", script.text.trim_end()));
     for (name, value) in &script.variables {
-        say(format!("  {name}={}", cut(&format!("{value:?}"))));
+        if script.secrets.contains(name) {
+            say(format!("  {name}=(a secret)"));
+        } else {
+            say(format!("  {name}={}", cut(&format!("{value:?}"))));
+        }
     }
     if matches!(outcome.end, End::TimedOut(_)) {
         say(format!("timed out after {} seconds.", limit.as_secs_f64()));

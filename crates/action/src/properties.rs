@@ -93,6 +93,13 @@ impl Properties {
         self.all.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
+    /// True for the options that `secrets` names, API keys and the like: commands get them as variables, so that they stand neither on a
+    /// command line nor in the log.
+    pub(crate) fn is_secret(&self, name: &str) -> bool {
+        self.get("secrets")
+            .is_some_and(|names| names.split([',', ' ', '\n']).any(|secret| secret == name))
+    }
+
     /// True if some option differs by family; then the action starts once per family, when first needed.
     pub(crate) fn is_conditional(&self) -> bool {
         self.all.iter().any(|(key, _)| key.contains("?family="))

@@ -43,6 +43,8 @@ pub(crate) enum Tag {
     FqHostname,
     ShHostname,
     Field(Box<str>),
+    /// An option that is not to be seen, with its value.
+    Secret(Box<str>),
 }
 
 impl Tag {
@@ -163,6 +165,12 @@ pub(crate) fn value(tag: &Tag, subject: Subject<'_>) -> Option<Value> {
         Tag::JailFoundTotal => return plain(counters.found_total.to_string()),
         Tag::JailBanned => return plain(counters.banned.to_string()),
         Tag::JailBannedTotal => return plain(counters.banned_total.to_string()),
+        Tag::Secret(secret) => {
+            return Some(Value {
+                text: secret.to_string(),
+                plain: false,
+            });
+        }
         Tag::FqHostname => return Some(foreign(&full_host_name(), tag)),
         Tag::ShHostname => return Some(foreign(&host_name(), tag)),
         _ => {}

@@ -28,6 +28,8 @@ enum Piece {
 pub(crate) struct Script {
     pub(crate) text: String,
     pub(crate) variables: Vec<(String, String)>,
+    /// The names of those variables whose values are not to be told.
+    pub(crate) secrets: Vec<String>,
 }
 
 impl Template {
@@ -52,7 +54,12 @@ impl Template {
         while let Some((before, name, after)) = next_tag(rest) {
             let bracketed = format!("<{name}>");
             lexer.read(before);
-            if let Some(tag) = Tag::parse(name) {
+            let secret = properties.is_secret(name).then(|| properties.get_for(name, family));
+            let tag = match secret {
+                Some(secret) => Some(Tag::Secret(secret.unwrap_or_default().into())),
+                None => Tag::parse(name),
+            };
+            if let Some(tag) = tag {
                 let place = lexer.value();
                 if tag.is_foreign() && (place.is_program() || place.quoting == Quoting::Inert) {
                     push_new(
@@ -110,6 +117,7 @@ impl Template {
         let mut script = Script {
             text: String::new(),
             variables: Vec::new(),
+            secrets: Vec::new(),
         };
         for piece in &self.pieces {
             match piece {
@@ -120,11 +128,16 @@ impl Template {
                         let quote = if place.quoting == Quoting::Unquoted { "'" } else { "" };
                         script.text.extend([quote, "<", name, ">", quote]);
                     }
-                    Some(value) if can_stand_in_text(&value, place) => script.text.push_str(&value.text),
+                    Some(value) if !matches!(tag, Tag::Secret(_)) && can_stand_in_text(&value, place) => {
+                        script.text.push_str(&value.text);
+                    }
                     Some(value) => {
                         let variable = tags::variable(name);
                         script.text.push_str(&place.reference(&variable));
                         if !script.variables.iter().any(|(known, _)| *known == variable) {
+                            if matches!(tag, Tag::Secret(_)) {
+                                script.secrets.push(variable.clone());
+                            }
                             script.variables.push((variable, value.text));
                         }
                     }
@@ -185,7 +198,7 @@ fn fill_in(text: &str, properties: &Properties, family: Family) -> Option<String
         while let Some((before, name, after)) = next_tag(rest) {
             filled.push_str(before);
             let value = match name {
-                _ if Tag::is_reserved(name) => None,
+                _ if Tag::is_reserved(name) || properties.is_secret(name) => None,
                 // Blanks and line ends that the configuration's grammar would strip.
                 "br" => Some("\n"),
                 "sp" => Some(" "),

@@ -38,6 +38,9 @@ pub fn is_command(name: &str) -> bool {
 /// Tags that mean something else when somebody is banned, even if an option has the name.
 const RESERVED: &[&str] = &["matches", "ipmatches", "ipjailmatches", "timeout", "bantime"];
 
+/// The option that names those options whose values are not to stand in a command, for they are nobody else's business.
+const SECRETS: &str = "secrets";
+
 const KIND: Kind = Kind {
     options: OPTIONS,
     reserved: RESERVED,
@@ -182,7 +185,10 @@ fn properties(
     findings: &mut Vec<Diagnostic>,
 ) -> Result<Vec<ActionProperty>, DefinitionError> {
     let place = action_use.place;
-    let definition = Definition::combine(merged, &KIND, passed, place, Some(action_use.options))?;
+    let mut definition = Definition::combine(merged, &KIND, passed, place, Some(action_use.options))?;
+    let secrets = definition.properties().find(|property| property.name == SECRETS);
+    let secrets = secrets.map(|property| property.value.clone()).unwrap_or_default();
+    definition.leave_for_later(secrets.split([',', ' ', '\n']).map(ToOwned::to_owned));
     let unused = definition.faults.iter().cloned();
     findings.extend(unused.map(|fault| fault.diagnostic(place.clone())));
     let mut properties = Vec::new();

@@ -11,7 +11,11 @@ macro_rules! read {
 
 /// Each file with its path under the configuration directory.
 const FILES: &[(&str, &str)] = read![
+    "action.d/abuseipdb.conf",
     "action.d/blackhole.conf",
+    "action.d/blocklist_de.conf",
+    "action.d/cloudflare-token.conf",
+    "action.d/cloudflare.conf",
     "action.d/cut-flows.conf",
     "action.d/firewallcmd-allports.conf",
     "action.d/firewallcmd-common.conf",
@@ -22,6 +26,7 @@ const FILES: &[(&str, &str)] = read![
     "action.d/firewallcmd-rich-rules.conf",
     "action.d/helpers-common.conf",
     "action.d/hostsdeny.conf",
+    "action.d/http-common.conf",
     "action.d/iptables-allports.conf",
     "action.d/iptables-ipset-proto4.conf",
     "action.d/iptables-ipset-proto6-allports.conf",
@@ -49,6 +54,7 @@ const FILES: &[(&str, &str)] = read![
     "action.d/sendmail-whois.conf",
     "action.d/sendmail.conf",
     "action.d/ufw.conf",
+    "action.d/webhook.conf",
     "fail2ban.conf",
     "filter.d/3proxy.conf",
     "filter.d/apache-auth.conf",

@@ -204,6 +204,11 @@ impl<'a> Definition<'a> {
         Ok(definition)
     }
 
+    /// Leaves the tags of these names for the time of the ban.
+    pub(crate) fn leave_for_later(&mut self, names: impl Iterator<Item = String>) {
+        self.conditional.extend(names);
+    }
+
     /// All of them, in the order in which Fail2Ban sends them.
     pub(crate) fn properties(&self) -> impl Iterator<Item = &Property> {
         self.known.iter().chain(&self.passed).chain(&self.init)

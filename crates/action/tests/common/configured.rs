@@ -20,9 +20,14 @@ pub(crate) fn properties(line: &str, is_stock: bool) -> Vec<(String, Vec<(String
         log.display()
     );
     directory.write("jail.local", jail);
+    in_directory(&directory)
+}
+
+/// Those of the jail `j` in this folder.
+fn in_directory(directory: &TempDir) -> Vec<(String, Vec<(String, String)>)> {
     let config = stockade_config::load(directory.path(), &Overrides::default());
     let jail = config.jails.iter().find(|jail| jail.name == "j").unwrap();
-    assert_eq!(jail.problem, None, "{line}");
+    assert_eq!(jail.problem, None);
     jail.actions
         .iter()
         .map(|action| {
@@ -40,11 +45,20 @@ pub(crate) fn properties(line: &str, is_stock: bool) -> Vec<(String, Vec<(String
 
 /// The actions themselves; none of them may have a warning.
 pub(crate) fn actions(line: &str, is_stock: bool) -> Vec<Action> {
-    properties(line, is_stock)
+    built(properties(line, is_stock))
+}
+
+/// The actions of the jail `j` in this folder.
+pub(crate) fn of_directory(directory: &TempDir) -> Vec<Action> {
+    built(in_directory(directory))
+}
+
+fn built(properties: Vec<(String, Vec<(String, String)>)>) -> Vec<Action> {
+    properties
         .into_iter()
         .map(|(name, properties)| {
             let built = Action::new(&JailName::new("j").unwrap(), &name, &properties).unwrap();
-            assert!(built.warnings().is_empty(), "{line}: {:?}", built.warnings());
+            assert!(built.warnings().is_empty(), "{name}: {:?}", built.warnings());
             built
         })
         .collect()
