@@ -101,7 +101,12 @@ fn builtin() -> String {
     }
     out.push_str("\nFiles, each hidden by one of the same name under `/etc/fail2ban`:\n\n");
     for name in stockade_config::builtin::names() {
-        let _ = writeln!(out, "* `{name}`");
+        // The first line of an action's file says what it does.
+        let text = stockade_config::builtin::text(name).unwrap_or_default();
+        let first = text.lines().next().and_then(|line| line.strip_prefix("# "));
+        let what = first.filter(|_| name.starts_with("action.d/"));
+        let what = what.map_or(String::new(), |what| format!(": {what}"));
+        let _ = writeln!(out, "* `{name}`{what}");
     }
     out
 }

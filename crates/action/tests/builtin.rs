@@ -292,6 +292,106 @@ impl stockade_firewall::Firewall for Shared {
     }
 }
 
+/// The names of the actions of a jail with these lines; what is wrong with it, if something is.
+fn of_a_jail(lines: &str) -> Result<Vec<String>, String> {
+    let directory = TempDir::new("shortcuts");
+    let log = directory.write("log", "");
+    directory.write("filter.d/f.conf", "[Definition]\nfailregex = ^x <HOST>$\n");
+    let head = format!("enabled = true\nfilter = f\nlogpath = {}\n", log.display());
+    directory.write("jail.local", format!("[j]\n{head}{lines}\n"));
+    let config = stockade_config::load(directory.path(), &stockade_config::Overrides::default());
+    let jail = config.jails.iter().find(|jail| jail.name == "j").unwrap();
+    if let Some(problem) = &jail.problem {
+        return Err(format!("{problem} {:?}", config.diagnostics));
+    }
+    let names = jail.actions.iter().map(|action| action.name.clone()).collect();
+    // Each of them can be built, and has nothing to be warned of.
+    assert_eq!(common::configured::of_directory(&directory).len(), jail.actions.len());
+    Ok(names)
+}
+
+#[test]
+fn what_a_jail_local_may_ask_for_is_there_under_its_name() {
+    for (lines, expected) in [
+        ("", "nftables-native"),
+        ("action = %(action_)s", "nftables-native"),
+        ("action = %(action_mw)s", "nftables-native sendmail-whois"),
+        ("action = %(action_mwl)s", "nftables-native sendmail-whois-lines"),
+        (
+            "mta = mail\naction = %(action_mwl)s",
+            "nftables-native mail-whois-lines",
+        ),
+        (
+            "action = %(action_abuseipdb)s[abuseipdb_category=\"18,22\", abuseipdb_apikey=\"k\"]",
+            "abuseipdb",
+        ),
+        (
+            "action = %(action_)s\n  %(action_blocklist_de)s\nblocklist_de_apikey = k",
+            "nftables-native blocklist_de",
+        ),
+        (
+            "cfemail = a@example.org\ncfapikey = k\naction = %(action_cf_mwl)s",
+            "cloudflare sendmail-whois-lines",
+        ),
+        ("banaction = iptables-multiport", "iptables-multiport"),
+        ("banaction = %(banaction_allports)s", "nftables-native"),
+        ("banaction = nftables[type=multiport]", "nftables"),
+        ("banaction = iptables[type=allports]", "iptables"),
+        (
+            "banaction = iptables-ipset-proto6-allports",
+            "iptables-ipset-proto6-allports",
+        ),
+        ("banaction = firewallcmd-ipset", "firewallcmd-ipset"),
+        (
+            "banaction = firewallcmd-rich-rules[actiontype=]",
+            "firewallcmd-rich-rules",
+        ),
+        ("banaction = ufw", "ufw"),
+        (
+            "action = ufw[application=OpenSSH, blocktype=reject, kill-mode=ss]",
+            "ufw",
+        ),
+        ("banaction = pf[actiontype=<allports>]", "pf"),
+        ("banaction = route", "route"),
+        (
+            "action = hostsdeny[daemon_list=sshd]\n  cut-flows\n  webhook[url=\"https://example.org/\"]",
+            "hostsdeny cut-flows webhook",
+        ),
+        ("backend = %(sshd_backend)s", "nftables-native"),
+        ("backend = %(syslog_backend)s", "nftables-native"),
+    ] {
+        assert_eq!(
+            of_a_jail(lines).map(|names| names.join(" ")),
+            Ok(expected.to_owned()),
+            "{lines}"
+        );
+    }
+    for (lines, expected) in [
+        (
+            "action = %(action_xarf)s",
+            "the action `xarf-login-attack` does not exist",
+        ),
+        ("banaction = shorewall", "the action `shorewall` does not exist"),
+        ("action = %(action_blocklist_de)s", "blocklist_de_apikey"),
+        ("action = %(action_cf_mwl)s", "cfemail"),
+    ] {
+        let problem = of_a_jail(lines).unwrap_err();
+        assert!(problem.contains(expected), "{lines}: {problem}");
+    }
+}
+
+#[test]
+fn every_built_in_action_can_be_built() {
+    for name in stockade_config::builtin::names() {
+        let name = name
+            .strip_prefix("action.d/")
+            .and_then(|name| name.strip_suffix(".conf"));
+        if let Some(name) = name.filter(|name| !name.ends_with("-common")) {
+            assert_eq!(actions(name).len(), 1, "{name}");
+        }
+    }
+}
+
 /// Runs the mail action with a `sendmail` and a `whois` of the test; gives the mail.
 fn mail(whois: &str) -> String {
     use std::os::unix::fs::PermissionsExt as _;
