@@ -143,16 +143,16 @@ fn last_words(child: &mut Child) -> String {
 
 /// Asks again and again, more and more seldom, until there is an answer or the time is over.
 fn wait<T>(patience: Duration, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + patience;
-    let mut pause = Duration::from_millis(1);
+    let begun = Instant::now();
     loop {
         if let Some(outcome) = attempt() {
             return Some(outcome);
         }
-        if Instant::now() >= deadline {
+        let waited = begun.elapsed();
+        if waited >= patience {
             return None;
         }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
+        // So that what takes long is noticed late by an eighth of it at most.
+        std::thread::sleep((waited / 8).clamp(Duration::from_millis(1), Duration::from_millis(50)));
     }
 }

@@ -365,24 +365,24 @@ impl Thread {
     fn take(&mut self, order: Order) {
         match order {
             Order::Restore(jail, reply) => {
-                self.write();
+                self.write_bans();
                 let bans = self.look(|store| store.restorable(&jail, now())).unwrap_or_default();
                 // A jail that waited too long is told nothing.
                 let _ = reply.send(bans);
             }
             Order::LatestBans(reply) => {
-                self.write();
+                self.write_bans();
                 let bans = self.look(|store| store.latest_bans(stockade_core::offenders::MOST_OFFENDERS));
                 let _ = reply.send(bans.unwrap_or_default());
             }
             Order::History(id, jail, reply) => {
-                self.write();
+                self.write_bans();
                 let since = now() - self.purge_age;
                 let history = self.look(|store| store.history(&id, jail.as_ref(), since));
                 let _ = reply.send(history.unwrap_or_default());
             }
             Order::MaxMatches(number) => {
-                self.write();
+                self.write_bans();
                 if let Some(store) = &mut self.store {
                     store.set_max_matches(number);
                 }
@@ -395,6 +395,14 @@ impl Thread {
                     self.forget_text(&given_up);
                 }
             }
+        }
+    }
+
+    /// Writes the group if it has bans in it, which what is asked for depends on; a jail that starts does not wait for the disk else.
+    fn write_bans(&mut self) {
+        let about_bans = |order: &Order| matches!(order, Order::Ban(..) | Order::Prolong(..) | Order::Forget(..));
+        if self.group.iter().any(about_bans) {
+            self.write();
         }
     }
 
@@ -540,15 +548,46 @@ mod tests {
     use super::*;
     use stockade_core::{LineText, Until};
 
+    fn silent() -> Arc<Log> {
+        let stderr = super::super::logtarget::Target::plain(super::super::logtarget::Place::Stderr);
+        Arc::new(Log::open(stderr, "auto", "CRITICAL", jiff::tz::TimeZone::UTC).unwrap())
+    }
+
+    fn ban(number: u32, matches: Vec<LineText>) -> Order {
+        let ban = Ban {
+            id: FailureId::Addr(std::net::Ipv4Addr::from(number).into()),
+            since: Timestamp::from_secs(0),
+            until: Until::Forever,
+            bantime: Seconds(-1),
+            failures: 1,
+            matches,
+            fields: Fields::default(),
+            count: 1,
+            restored: false,
+        };
+        Order::Ban(JailName::new("j").unwrap(), Box::new(ban))
+    }
+
+    #[test]
+    fn a_jail_that_starts_waits_for_the_disk_only_if_bans_are_to_be_written() {
+        let (store, _) = Store::open(&Place::Memory, "").unwrap();
+        let mut thread = Thread::new(store, Place::Memory, silent(), Arc::default());
+        let jail = JailName::new("j").unwrap();
+        let mut restored = |orders: Vec<Order>| {
+            for order in orders {
+                thread.take(order);
+            }
+            let (reply, answer) = sync_channel(1);
+            thread.take(Order::Restore(jail.clone(), reply));
+            (answer.recv().unwrap().len(), thread.group.len())
+        };
+        assert_eq!(restored(vec![Order::Jail(jail.clone(), true)]), (0, 1));
+        assert_eq!(restored(vec![ban(1, Vec::new())]), (1, 0));
+        assert_eq!(restored(vec![Order::Forget(jail.clone(), None)]), (0, 0));
+    }
+
     #[test]
     fn a_disk_that_hangs_neither_fills_the_memory_nor_holds_up_who_bans() {
-        let log = Log::open(
-            super::super::logtarget::Target::plain(super::super::logtarget::Place::Stderr),
-            "auto",
-            "CRITICAL",
-            jiff::tz::TimeZone::UTC,
-        )
-        .unwrap();
         let (inbox, waiting) = Inbox::new();
         // Nobody takes what waits.
         let database = Database {
@@ -557,7 +596,7 @@ mod tests {
             thread: std::thread::spawn(|| {}),
             max_matches: 10,
             purge_age: 86_400,
-            log: Arc::new(log),
+            log: silent(),
             text_bytes: Arc::default(),
             told: Cell::new(None),
         };
@@ -565,20 +604,8 @@ mod tests {
             text: "x".repeat(64 << 10).into(),
             date: 0..0,
         };
-        let jail = JailName::new("j").unwrap();
         for number in 0..100_000_u32 {
-            let ban = Ban {
-                id: FailureId::Addr(std::net::Ipv4Addr::from(number).into()),
-                since: Timestamp::from_secs(0),
-                until: Until::Forever,
-                bantime: Seconds(-1),
-                failures: 1,
-                matches: vec![long.clone()],
-                fields: Fields::default(),
-                count: 1,
-                restored: false,
-            };
-            database.tell(Order::Ban(jail.clone(), Box::new(ban)));
+            database.tell(ban(number, vec![long.clone()]));
         }
         let orders: Vec<Order> = waiting.try_iter().collect();
         assert_eq!(orders.len(), WAITING);

@@ -71,7 +71,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Starts the thread.
     pub(crate) fn start(workers: Workers, log: Arc<Log>) -> Result<Self, String> {
-        let watcher = Watcher::new(Backend::Auto).map_err(|error| error.to_string())?;
+        let mut watcher = Watcher::new(Backend::Auto).map_err(|error| error.to_string())?;
         let waker = watcher.waker();
         let (ending, backlog) = (workers.ending(), workers.backlog());
         workers.set_waker(&waker);
@@ -89,7 +89,9 @@ impl Watch {
                     generation: 0,
                     log,
                 };
-                state.run(watcher, &Outbox::new(&workers), &inbox);
+                state.run(&mut watcher, &Outbox::new(&workers), &inbox);
+                // The kernel takes some 30 ms to close an inotify, which the end of the process does anyway: nobody waits for it.
+                std::mem::forget(watcher);
                 // The last thread that gives them work ends them.
                 if let Some(workers) = Arc::into_inner(workers) {
                     workers.stop();
@@ -252,7 +254,7 @@ struct Known {
 }
 
 impl State {
-    fn run(&mut self, mut watcher: Watcher, outbox: &Outbox<'_>, inbox: &Receiver<Order>) {
+    fn run(&mut self, watcher: &mut Watcher, outbox: &Outbox<'_>, inbox: &Receiver<Order>) {
         loop {
             outbox.go_on();
             // Jails start one after the other: those that share a log are to begin it together.
@@ -271,7 +273,7 @@ impl State {
                             Order::Set { opened, .. } => Some(opened.clone()),
                             _ => None,
                         };
-                        self.obey(&mut watcher, order);
+                        self.obey(watcher, order);
                         watcher.open_added(&mut |event| self.event(&event, outbox));
                         if let Some(opened) = opened {
                             // Whoever asked may have given up waiting.
