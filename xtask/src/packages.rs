@@ -19,7 +19,7 @@ const NEEDED: &[(&str, &str, &str)] = &[
     (
         "faketime",
         "/usr/bin/faketime",
-        "stops the clock of the program we are compared with, for dates",
+        "stops the clock of both programs, for dates and bans",
     ),
     ("nftables", "/usr/sbin/nft", "reads back what is in the kernel"),
     ("iptables", "/usr/sbin/iptables", "the firewall of the Asterisk guide"),

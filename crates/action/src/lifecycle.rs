@@ -67,6 +67,8 @@ const KINDS: [(Kind, &str); 10] = [
 pub(crate) struct Commands {
     settings: Settings,
     started: BTreeSet<Family>,
+    /// Families that had bans since all were lifted at once; without one there is nothing to lift, and nothing to flush.
+    unflushed: BTreeSet<Family>,
     /// The bans that are in place, by this action's own account.
     active: BTreeMap<FailureId, Ban>,
     /// The bans that did not work, or only in part; they are lifted with the others.
@@ -216,6 +218,7 @@ impl Commands {
         Ok(Self {
             settings,
             started: BTreeSet::new(),
+            unflushed: BTreeSet::new(),
             active: BTreeMap::new(),
             failed: BTreeMap::new(),
             bulk,
@@ -286,7 +289,8 @@ impl Commands {
 
     fn try_ban(&mut self, family: Family, ban: &Ban, context: &mut Context<'_>) -> Result<(), ActionError> {
         if !self.started.contains(&family) {
-            if !self.settings.run(Kind::Start, family, Some(ban), context) {
+            if !self.has_same_start(family, ban, context) && !self.settings.run(Kind::Start, family, Some(ban), context)
+            {
                 if self.works_in_bulk() {
                     self.remember(ban, false);
                 }
@@ -299,7 +303,16 @@ impl Commands {
         outcome
     }
 
+    /// Whether the very command that would start this family was run for another one.
+    fn has_same_start(&self, family: Family, ban: &Ban, context: &Context<'_>) -> bool {
+        let start = |family| self.settings.script(Kind::Start, family, Some(ban), context);
+        self.started.iter().any(|other| start(*other) == start(family))
+    }
+
     fn remember(&mut self, ban: &Ban, is_active: bool) {
+        if is_active {
+            self.unflushed.insert(self.settings.family(&ban.id));
+        }
         let mut kept = ban.clone();
         if !self.settings.keep_details {
             kept.matches = Vec::new();
@@ -379,21 +392,21 @@ impl Commands {
     pub(crate) fn flush(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
         let mut outcome = Ok(());
         let mut done = Vec::new();
-        let mut told = false;
+        let flushes = self.settings.templates.keys().any(|(kind, _)| *kind == Kind::Flush);
+        if flushes {
+            let text = format!("[{}] Flush ticket(s) with {}", self.settings.jail, self.settings.name);
+            context.say(ACTIONS, Level::Notice, text);
+        }
         for family in self.started.clone() {
             if !self.has_bans(family) || !self.settings.has(Kind::Flush, family) {
                 continue;
-            }
-            if !told {
-                let text = format!("[{}] Flush ticket(s) with {}", self.settings.jail, self.settings.name);
-                context.say(ACTIONS, Level::Notice, text);
-                told = true;
             }
             if !self.run_once(Kind::Flush, family, &mut done, context) {
                 outcome = Err(self.settings.command_error("flushing bans", None));
             }
             self.active.retain(|id, _| self.settings.family(id) != family);
             self.failed.retain(|id, _| self.settings.family(id) != family);
+            self.unflushed.remove(&family);
         }
         let families: BTreeSet<Family> = self.active.keys().map(|id| self.settings.family(id)).collect();
         let failed = std::mem::take(&mut self.failed);
@@ -409,6 +422,7 @@ impl Commands {
 
     pub(crate) fn stop(&mut self, context: &mut Context<'_>) -> Result<(), ActionError> {
         let mut outcome = self.flush(context);
+        self.unflushed.clear();
         let mut done = Vec::new();
         for family in std::mem::take(&mut self.started) {
             if !self.run_once(Kind::Stop, family, &mut done, context) {
@@ -449,7 +463,7 @@ impl Commands {
     }
 
     fn has_bans(&self, family: Family) -> bool {
-        self.active.keys().any(|id| self.settings.family(id) == family)
+        self.unflushed.contains(&family)
     }
 
     /// Runs a command for a ban; if it fails, once more, after making sure that the environment is sound.
@@ -561,11 +575,15 @@ impl Commands {
         }
     }
 
-    /// Whoever wiped the environment of one family has probably wiped the other's.
+    /// Whoever wiped the environment of one family has probably wiped the other's, unless they have one in common, which is repaired then.
     fn check_other_families(&mut self, but: Family, context: &mut Context<'_>) {
         for family in self.started.clone() {
-            let wanted = family != but && self.settings.has(Kind::Check, family);
-            if wanted && !self.settings.run(Kind::Check, family, None, context) && self.repair(family, context) {
+            if family == but || !self.settings.has(Kind::Check, family) {
+                continue;
+            }
+            let in_common = self.settings.script(Kind::Check, family, None, context)
+                == self.settings.script(Kind::Check, but, None, context);
+            if in_common || (!self.settings.run(Kind::Check, family, None, context) && self.repair(family, context)) {
                 self.ban_again(family, None, context);
             }
         }

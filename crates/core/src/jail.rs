@@ -418,9 +418,8 @@ impl Jail {
         for ban in &bans {
             self.log(event(ban.id.clone()), out);
         }
-        if count > 0 {
-            out.push(Effect::UnbanAll(bans));
-        }
+        // Also without bans: what an action keeps in the firewall may differ from what is known here.
+        out.push(Effect::UnbanAll(bans));
         count
     }
 

@@ -48,7 +48,7 @@ fn show(effects: &Effects) -> Vec<String> {
         )),
         Effect::Unban(ban) => Some(format!("unban {}", ban.id)),
         Effect::Store(_) => None,
-        Effect::UnbanAll(bans) => Some(format!("unban-all {}", ids(bans))),
+        Effect::UnbanAll(bans) => Some(format!("unban-all {}", ids(bans)).trim_end().to_owned()),
         Effect::Prolong(ban) => Some(format!("prolong {} {} bantime {}", ban.id, until(ban), ban.bantime.0)),
         Effect::Recheck(ban) => Some(format!("recheck {}", ban.id)),
         // Each of these stands beside the effect it tells of, or is only a count.

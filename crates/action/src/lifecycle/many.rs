@@ -92,9 +92,6 @@ impl Commands {
     pub(crate) fn unban_many(&mut self, bans: &[Ban], context: &mut Context<'_>) -> Result<(), ActionError> {
         let mut wanted = Vec::new();
         for ban in bans {
-            if self.settings.norestored && ban.restored {
-                continue;
-            }
             if self.has_bans(self.settings.family(&ban.id)) {
                 wanted.push(ban.clone());
             } else {

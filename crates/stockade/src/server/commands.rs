@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use stockade_action::Action;
+use stockade_config::duration;
 use stockade_core::logline::Level;
-use stockade_core::{FailureId, JailName, LineText, Until};
+use stockade_core::{FailureId, JailName, LineText, Seconds, Until};
 use stockade_protocol::{
     ErrorClass, Flavor, JailGet, JailSet, RemoteError, Reply, Request, ServerKey, ServerSetting, Value,
 };
@@ -557,8 +558,8 @@ fn mail_property(action: &Action, property: &str) -> Result<Value, RemoteError> 
 
 /// A property as Fail2Ban keeps it: the time limit is a number.
 fn property_value(property: &str, value: &str) -> Value {
-    let number = (property == "timeout").then(|| value.parse().ok()).flatten();
-    number.map_or_else(|| Value::from(value), Value::Int)
+    let seconds = (property == "timeout").then(|| duration::parse(value).ok()).flatten();
+    seconds.map_or_else(|| Value::from(value), |Seconds(number)| Value::Int(number))
 }
 
 /// Properties that every action has, with what they are if nobody sets them.

@@ -80,6 +80,12 @@ fn play(world: &mut World) -> Seen {
     let answer = world.client(&["set", "plain", "banip", "0.0.0.0/0"]);
     seen.push(("D-042 everybody by hand", format!("{:?}", answer.code)));
 
+    world.ask("set plain banip 2001:db8::7");
+    seen.push((
+        "D-098 an address in another form",
+        world.ask("set plain unbanip 2001:0db8::0007").trim_end().to_owned(),
+    ));
+
     world.ask("set plain delaction trace");
     world.settle("acts", Duration::from_millis(1500));
     seen.push((
@@ -104,6 +110,7 @@ fn what_is_listed_as_a_deviation_is_one() {
         ("D-114 a ban that becomes longer", "true", "false"),
         ("D-087 another bantime", "false", "true"),
         ("D-042 everybody by hand", "Some(255)", "Some(0)"),
+        ("D-098 an address in another form", "1", "0"),
         ("D-113 an action that is taken away", "true", "false"),
     ];
     let found: Vec<_> = ours
@@ -144,4 +151,29 @@ fn a_date_that_is_missing_or_far_away_is_told_with_its_mend() {
         (ours, theirs),
         (("192.0.2.2\n".into(), true, true), ("192.0.2.2\n".into(), true, true))
     );
+}
+
+#[test]
+fn failures_that_are_too_old_are_not_counted_any_more() {
+    if !possible(&["faketime"]) {
+        return;
+    }
+    let (ours, theirs) = both("old-failures", false, |world| {
+        world.set_clock("2026-11-22 12:00:00");
+        let jail = "[j]\nenabled = true\nbackend = auto\nfilter =\nfailregex = bad <HOST>$\nignoreself = false\nlogpath = @/log\n";
+        world.write("etc/jail.conf", jail);
+        world.write("log", "");
+        world.start();
+        world.append("log", "2026-11-22 12:00:00 bad 192.0.2.1\n");
+        world.wait("fail2ban.log", "[j] Found 192.0.2.1");
+        world.set_clock("2026-11-22 12:30:00");
+        world.settle("fail2ban.log", Duration::from_millis(1500));
+        // A clock that jumps wakes nobody; a question does.
+        world.ask("ping");
+        let status = world.ask("status j");
+        world.stop();
+        status
+    });
+    assert!(ours.contains("Currently failed:\t0\n"), "{ours}");
+    assert!(theirs.contains("Currently failed:\t1\n"), "{theirs}");
 }

@@ -15,11 +15,23 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// The folder of the world in everything it says and does.
 const HERE: &str = "@";
 
+/// The dynamic linker puts the machine's own folder for `$LIB`.
+const LIBFAKETIME: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";
+
 /// Which program is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
     Ours,
     Theirs,
+}
+
+impl Whose {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Ours => Self::Theirs,
+            Self::Theirs => Self::Ours,
+        }
+    }
 }
 
 /// A line of `fail2ban.log` without its time and process id.
@@ -44,6 +56,8 @@ pub(crate) struct World {
     pub(crate) net: Network,
     dir: TempDir,
     daemon: Option<Daemon>,
+    /// Whether servers have a clock of the world's own.
+    has_clock: bool,
 }
 
 /// Whether both programs and a private network can be had here; prints what is missing.
@@ -86,6 +100,7 @@ impl World {
             net: Network::new(),
             dir,
             daemon: None,
+            has_clock: false,
         };
         // `dbfile` and `allowipv6` are said so that both programs know the same.
         world.write(
@@ -100,10 +115,14 @@ impl World {
         self.dir.join(name)
     }
 
+    /// A text in which `@/` stands for the world's folder, with that folder.
+    pub(crate) fn placed(&self, text: &str) -> String {
+        text.replace("@/", &format!("{}/", self.dir.path().display()))
+    }
+
     /// Writes a file in which `@/` stands for the world's folder.
     pub(crate) fn write(&self, name: &str, text: &str) {
-        self.dir
-            .write(name, text.replace("@/", &format!("{}/", self.dir.path().display())));
+        self.dir.write(name, self.placed(text));
     }
 
     /// Writes bytes as they are.
@@ -143,9 +162,29 @@ impl World {
         command
     }
 
+    /// Stops the clock of the servers of this world at a time, such as `2026-11-22 12:00:00`, by libfaketime.
+    pub(crate) fn set_clock(&mut self, time: &str) {
+        self.has_clock = true;
+        // In one step: whoever looks must not find half of it.
+        self.write("clock.new", time);
+        fs::rename(self.path("clock.new"), self.path("clock")).unwrap();
+    }
+
     /// Starts the server in the foreground and waits until it is ready.
     pub(crate) fn start(&mut self) {
         let mut command = self.program("fail2ban-server");
+        if self.has_clock {
+            // It knows no sleep until a time, as Python's is.
+            let sleep = "import threading, time\ntime.sleep = lambda seconds: threading.Event().wait(seconds)\n";
+            self.write("python/sitecustomize.py", sleep);
+            command
+                .env("LD_PRELOAD", LIBFAKETIME)
+                .env("FAKETIME_TIMESTAMP_FILE", self.path("clock"))
+                .env("PYTHONPATH", self.path("python"));
+            for switch in ["FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"] {
+                command.env(switch, "1");
+            }
+        }
         let daemon = Daemon::start(command.args(["-f", "start"]));
         daemon.wait_for_output(SOON, "Server ready");
         self.daemon = Some(daemon);
@@ -201,8 +240,7 @@ impl World {
 
     /// What the client prints; it must succeed. Spaces part the words.
     pub(crate) fn ask(&self, line: &str) -> String {
-        let line = line.replace("@/", &format!("{}/", self.dir.path().display()));
-        let answer = self.client(&line.split(' ').collect::<Vec<_>>());
+        let answer = self.client(&self.placed(line).split(' ').collect::<Vec<_>>());
         assert_eq!(answer.code, Some(0), "{:?}: {line}: {answer:?}", self.whose);
         answer.said
     }
