@@ -30,10 +30,12 @@ impl Jails {
             Request::Sleep(_) => Ok(Value::None),
             Request::ServerStatus => Ok(Value::from("Server ready")),
             Request::Status => Ok(self.status()),
-            Request::StatusJail(jail, flavor) => self
-                .running(&jail)
-                .and_then(|running| status_of(running, &self.watch.behind(&jail), flavor)),
-            Request::StatusAll(flavor) => self.status_all(flavor),
+            Request::StatusJail(jail, flavor) => {
+                self.explain_cymru(flavor);
+                let running = self.running(&jail)?;
+                Ok(status_of(running, &self.watch.behind(&jail), flavor))
+            }
+            Request::StatusAll(flavor) => Ok(self.status_all(flavor)),
             Request::Stats => Ok(self.stats()),
             Request::Add { jail, backend } => self.add(&jail, &backend),
             Request::Start(jail) => {
@@ -110,22 +112,35 @@ impl Jails {
         ])
     }
 
-    fn status_all(&self, flavor: Flavor) -> Reply {
+    /// What Fail2Ban does there too, if it cannot ask.
+    fn explain_cymru(&self, flavor: Flavor) {
+        if flavor == Flavor::Cymru {
+            self.say(
+                Level::Error,
+                "fail2ban.banmanager",
+                "`status JAIL cymru`: whose the banned addresses are is not looked up; why: the process that runs as root asks no strangers about \
+                 those it bans; mend: whois -h whois.cymru.com ADDRESS",
+            );
+        }
+    }
+
+    fn status_all(&self, flavor: Flavor) -> Value {
+        self.explain_cymru(flavor);
         let mut jails = Vec::new();
         for running in &self.jails {
             let name = &running.setup.name;
-            let status = status_of(running, &self.watch.behind(name), flavor)?;
+            let status = status_of(running, &self.watch.behind(name), flavor);
             jails.push((Value::from(name.as_str()), status));
         }
         let Value::List(mut status) = self.status() else {
-            return Ok(Value::None);
+            return Value::None;
         };
         let jails = Value::Dict(jails);
         if flavor == Flavor::Stats {
-            return Ok(jails);
+            return jails;
         }
         status.push(jails);
-        Ok(Value::List(status))
+        Value::List(status)
     }
 
     fn stats(&self) -> Value {
@@ -391,17 +406,10 @@ impl Jails {
     }
 }
 
-fn status_of(running: &Running, behind: &[String], flavor: Flavor) -> Reply {
+fn status_of(running: &Running, behind: &[String], flavor: Flavor) -> Value {
     let counters = running.jail.counters();
-    match flavor {
-        Flavor::Stats => return Ok(stats_of(running)),
-        Flavor::Cymru => {
-            return Err(exception(
-                "the flavor `cymru` is not supported: it would ask the network; mend: status JAIL",
-            ));
-        }
-        // What the kernel says of one jail is asked for aside, see `telling`.
-        Flavor::Basic | Flavor::Short | Flavor::Kernel => {}
+    if flavor == Flavor::Stats {
+        return stats_of(running);
     }
     let mut filter = vec![
         pair("Currently failed", count_value(counters.currently_failed)),
@@ -438,6 +446,11 @@ fn status_of(running: &Running, behind: &[String], flavor: Flavor) -> Reply {
     if flavor != Flavor::Short {
         actions.push(pair("Banned IP list", banned(running)));
     }
+    if flavor == Flavor::Cymru {
+        for list in ["Banned ASN list", "Banned Country list", "Banned RIR list"] {
+            actions.push(pair(list, strings(["error"].into_iter())));
+        }
+    }
     // Only if there is something to say, as above, and last.
     for lane in &running.lanes {
         if let Some((in_kernel, should_be)) = lane.amiss_in_kernel() {
@@ -445,10 +458,10 @@ fn status_of(running: &Running, behind: &[String], flavor: Flavor) -> Reply {
             actions.push(pair("In the kernel", Value::from(text.as_str())));
         }
     }
-    Ok(Value::List(vec![
+    Value::List(vec![
         pair("Filter", Value::List(filter)),
         pair("Actions", Value::List(actions)),
-    ]))
+    ])
 }
 
 fn stats_of(running: &Running) -> Value {

@@ -177,3 +177,35 @@ fn failures_that_are_too_old_are_not_counted_any_more() {
     assert!(ours.contains("Currently failed:\t0\n"), "{ours}");
     assert!(theirs.contains("Currently failed:\t1\n"), "{theirs}");
 }
+
+#[test]
+fn status_with_whose_addresses_they_are_says_what_fail2ban_says_when_it_cannot_ask() {
+    if std::path::Path::new("/usr/lib/python3/dist-packages/dns/resolver.py").exists() {
+        return testkit::skip("Fail2Ban would ask the network here: python3-dnspython is installed");
+    }
+    if !possible(&[]) {
+        return;
+    }
+    let (ours, theirs) = both("cymru", false, |world| {
+        world.write("log", "");
+        world.write(
+            "etc/jail.conf",
+            "[j]\nenabled = true\nfilter =\nfailregex = x <HOST>$\naction =\nbackend = polling\nlogpath = @/log\n",
+        );
+        world.start();
+        world.ask("set j banip 192.0.2.1 2001:db8::1");
+        world.wait("fail2ban.log", "Ban 2001:db8::1");
+        let status = [
+            world.ask("status j cymru"),
+            world.client_of_ours(&["status", "j", "cymru"]).said,
+        ];
+        let told = world
+            .log()
+            .iter()
+            .any(|said| said.logger == "fail2ban.banmanager" && said.level == "ERROR");
+        world.stop();
+        (status, told)
+    });
+    assert!(theirs.0[0].contains("Banned ASN list:\terror\n"), "{theirs:?}");
+    assert_eq!(ours, theirs);
+}
