@@ -72,6 +72,19 @@ const NEEDED: &[(&str, &str, &str)] = &[
         "bsd-mailx",
         "/usr/bin/bsd-mailx",
         "the program mail of the built-in actions mail*",
+        "netdata-plugins-python",
+        "/usr/lib/netdata/plugins.d/python.d.plugin",
+        "another one, which counts what the log says",
+    ),
+    (
+        "bash-completion",
+        "/usr/share/bash-completion/bash_completion",
+        "lets the package's completion ask our client",
+    ),
+    (
+        "logrotate",
+        "/usr/sbin/logrotate",
+        "rotates the log as the package says",
     ),
     (
         "dma",
