@@ -72,6 +72,8 @@ const NEEDED: &[(&str, &str, &str)] = &[
         "bsd-mailx",
         "/usr/bin/bsd-mailx",
         "the program mail of the built-in actions mail*",
+    ),
+    (
         "netdata-plugins-python",
         "/usr/lib/netdata/plugins.d/python.d.plugin",
         "another one, which counts what the log says",
