@@ -47,6 +47,8 @@ pub(crate) enum Op {
     /// An index into [`Quick::parts`].
     Sub(u32),
     SubEnd,
+    /// A look-ahead at one letter or a place, such as `(?=^|\b|\W)`: an index into [`Quick::edges`].
+    Edge(u32),
     LookLiteral {
         literal: Span,
         negative: bool,
@@ -127,6 +129,15 @@ pub(crate) struct Part {
     pub(crate) end: u32,
 }
 
+/// What a look-ahead at one letter asks for: one of these is enough.
+#[derive(Clone, Debug)]
+pub(crate) struct Edge {
+    /// The instruction behind it.
+    pub(crate) end: u32,
+    pub(crate) letters: Letters,
+    pub(crate) places: Box<[Assertion]>,
+}
+
 /// Where choices in a row lead, by class of the next letter, and last of all at the end of the text.
 type Ways = Box<[u16]>;
 
@@ -168,6 +179,7 @@ pub(crate) struct Quick {
     pub(crate) needy: Box<[Needy]>,
     pub(crate) switches: Box<[Ways]>,
     pub(crate) parts: Box<[Part]>,
+    pub(crate) edges: Box<[Edge]>,
     pub(crate) counters: Box<[Counter]>,
     pub(crate) ahead: Box<[FinderRev<'static>]>,
     pub(crate) registers: usize,
@@ -187,6 +199,7 @@ impl Quick {
             tempered: Vec::new(),
             needy: Vec::new(),
             parts: Vec::new(),
+            edges: Vec::new(),
             counters: Vec::new(),
         };
         let code: Option<Box<[Op]>> = (0..program.code.len()).map(|pc| made.op(pc)).collect();
@@ -203,6 +216,7 @@ impl Quick {
             needy: made.needy.into(),
             switches,
             parts: made.parts.into(),
+            edges: made.edges.into(),
             counters: made.counters.into(),
             classes: Box::new(classes),
             ahead: program.ahead.clone().into(),
@@ -360,6 +374,7 @@ struct Making<'a> {
     tempered: Vec<Tempered>,
     needy: Vec<Needy>,
     parts: Vec<Part>,
+    edges: Vec<Edge>,
     counters: Vec<Counter>,
 }
 
@@ -377,6 +392,20 @@ impl Making<'_> {
             Inst::Clear(register) => Op::Clear(number(*register)?),
             Inst::Assert(place) => Op::Assert(*place),
             Inst::Sub { kind, end } => {
+                let ahead = SubKind::Look {
+                    behind: None,
+                    negative: false,
+                };
+                let mut edge = (0, Vec::new());
+                if *kind == ahead && self.asks(pc + 1, *end, &mut edge).is_some() {
+                    let (letters, places) = edge;
+                    self.edges.push(Edge {
+                        end: number(*end)?,
+                        letters,
+                        places: places.into(),
+                    });
+                    return Some(Op::Edge(number(self.edges.len() - 1)?));
+                }
                 self.parts.push(Part {
                     kind: *kind,
                     end: number(*end)?,
@@ -427,6 +456,28 @@ impl Making<'_> {
             },
             Inst::Match => Op::Match,
         })
+    }
+
+    /// Gathers what the inside of a look-ahead asks for from an instruction on, if each of its ways is one question.
+    fn asks(&self, pc: usize, end: usize, edge: &mut (Letters, Vec<Assertion>)) -> Option<()> {
+        match self.program.code.get(pc)? {
+            // Ways only lead further.
+            Inst::Split { first, second } if *first > pc && *second > pc => {
+                self.asks(*first, end, edge)?;
+                return self.asks(*second, end, edge);
+            }
+            Inst::Assert(place) => edge.1.push(*place),
+            Inst::Class(class) => edge.0 |= self.letters(*class)?,
+            _ => return None,
+        }
+        // Then it is the end.
+        let mut next = pc + 1;
+        while let Some(Inst::Jump(to)) = self.program.code.get(next)
+            && *to > next
+        {
+            next = *to;
+        }
+        (next + 1 == end && matches!(self.program.code.get(next), Some(Inst::SubEnd { .. }))).then_some(())
     }
 
     fn repeat(&mut self, repeat: &Loop) -> Option<Op> {

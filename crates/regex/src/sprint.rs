@@ -354,6 +354,12 @@ impl Sprint<'_> {
                 self.enter_part(pc, part.kind, at(part.end), position)
             }
             Op::SubEnd => self.leave_part(position),
+            Op::Edge(number) => {
+                let edge = quick.edges.get(at(*number)).ok_or(TooLong)?;
+                let holds = quick.has(edge.letters, self.bytes, position)
+                    || edge.places.iter().any(|place| self.holds(*place, position));
+                holds.then_some((at(edge.end), position))
+            }
             Op::LookLiteral { literal, negative } => {
                 let rest = self.bytes.get(position..).unwrap_or_default();
                 (rest.starts_with(quick.literal(*literal)) != *negative).then_some((next, position))
