@@ -30,7 +30,14 @@ pub(crate) fn on_a_machine(needs: &[&str], work: impl FnOnce(&Machine)) {
     }
     let directory = TempDir::new("machine");
     std::fs::create_dir(directory.join("bin")).unwrap();
-    let test = std::thread::current().name().unwrap().to_owned();
+    // `file::test::{{closure}}`; the thread's name would not do, which may be `main`.
+    let name = std::any::type_name_of_val(&work);
+    let test = name
+        .split_once("::")
+        .unwrap()
+        .1
+        .trim_end_matches("::{{closure}}")
+        .to_owned();
     let path = format!(
         "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         directory.join("bin").display()
