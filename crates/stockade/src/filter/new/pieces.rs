@@ -14,6 +14,8 @@ pub(super) enum Piece {
     Blanks,
     Number,
     Hexadecimal,
+    /// A mark of letters and digits in turns, as a mail's or a session's.
+    Mark,
     /// An address that is not to be banned.
     Address,
     /// A month or day of the week, in a second date.
@@ -214,6 +216,11 @@ fn word(content: &str, at: usize, limit: usize) -> (Piece, usize) {
     if is_hexadecimal {
         return (Piece::Hexadecimal, end);
     }
+    let turns = word.as_bytes().windows(2);
+    let turns = turns.filter(|pair| pair.iter().filter(|byte| byte.is_ascii_digit()).count() == 1);
+    if word.len() >= 8 && word.is_ascii() && turns.count() >= 3 {
+        return (Piece::Mark, end);
+    }
     let in_date = before.ends_with(|c: char| c.is_ascii_digit() || "[/- ".contains(c))
         && DATE_NAMES.split(' ').any(|name| name == word)
         && rest
@@ -235,7 +242,11 @@ fn is_code(before: &str, number: &str, after: &str) -> bool {
         return true;
     }
     // The number behind a code is a size or a count.
-    if before.trim_end_matches(' ').ends_with(|c: char| c.is_ascii_digit()) {
+    let adjoining = before
+        .trim_end_matches(' ')
+        .rsplit(|c: char| !c.is_alphanumeric())
+        .next();
+    if adjoining.is_some_and(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())) {
         return false;
     }
     let behind_request = before

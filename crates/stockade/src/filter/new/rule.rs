@@ -172,6 +172,7 @@ fn texts(pieces: &[(Piece, Range<usize>)], text: Text, before_culprit: bool) -> 
             Piece::Blanks => out.push_str(r"\s+"),
             Piece::Number => out.push_str(r"\d+"),
             Piece::Hexadecimal => out.push_str(r"(?:0x)?[\da-fA-F-]+"),
+            Piece::Mark => out.push_str(r"\w+"),
             Piece::Address => out.push_str(ADDRESS),
             Piece::Name => out.push_str("[A-Z][a-z]{2}"),
             Piece::Mapping => out.push_str("(?i:::ffff:)?"),
