@@ -659,3 +659,37 @@ fn a_log_that_comes_later_and_one_that_is_rotated_are_read() {
     world.fail("198.51.100.8", 1);
     world.wait_for_ban("198.51.100.8");
 }
+
+#[test]
+fn what_a_container_wrote_is_read_whole_and_what_is_forwarded_to_it_is_blocked() {
+    if !requires(NEEDS) {
+        return;
+    }
+    let world = World::new(
+        "server-container",
+        "[DEFAULT]\nmaxretry = 2\n[sshd]\nenabled = false\n[asterisk]\nenabled = false\n[asterisk-security]\nenabled = false\n\
+         [asterisk-full]\nenabled = false\n[web]\nenabled = true\nfilter = nginx-http-auth\nlogpath = LOG\nlogencoding = container\n\
+         banaction = nftables-native[type=allports, chain_hook=\"input,forward\"]\n",
+    );
+    let _daemon = world.start();
+    let now = std::process::Command::new("date")
+        .arg("+%Y/%m/%d %H:%M:%S")
+        .output()
+        .unwrap();
+    let now = String::from_utf8(now.stdout).unwrap();
+    let line = |address: &str| {
+        format!(
+            "{} [error] 811#811: *5 user \\\"bob\\\": password mismatch, client: {address}, server: x, request: \\\"GET / HTTP/1.1\\\", host: \\\"x\\\"",
+            now.trim_end()
+        )
+    };
+    let entry =
+        |text: &str| format!("{{\"log\":\"{text}\",\"stream\":\"stderr\",\"time\":\"2026-11-22T13:40:04.1Z\"}}\n");
+    // Docker cuts long lines into pieces; the second is no line, though it looks like one.
+    let forged = entry("GET /long") + &entry(&format!("{}\\n", line("203.0.113.66")));
+    world.append(&forged.repeat(2));
+    world.append(&entry(&format!("{}\\n", line("198.51.100.7"))).repeat(2));
+    world.wait_for_ban("198.51.100.7");
+    assert!(!world.in_kernel("203.0.113.66"), "{}", world.ruleset());
+    assert!(world.ruleset().contains("hook forward"), "{}", world.ruleset());
+}

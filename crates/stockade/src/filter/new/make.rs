@@ -351,7 +351,7 @@ mod tests {
             usize::try_from(seed % u64::try_from(limit).unwrap()).unwrap()
         };
         let mut made = 0;
-        for round in 0..400 {
+        for round in 0..150 {
             let mut text = if round % 2 == 0 { "Nov 22 13:40:04 vm x: " } else { "" }.to_owned();
             for _ in 0..below(12) {
                 text.push_str(PARTS[below(PARTS.len())]);
@@ -366,6 +366,6 @@ mod tests {
                 assert!(written::texts("x", &lines, &filter).samples.contains("+ "), "{text}");
             }
         }
-        assert!(made > 30, "{made}");
+        assert!(made > 10, "{made}");
     }
 }
