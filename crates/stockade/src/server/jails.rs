@@ -529,6 +529,8 @@ pub(crate) fn carry_out(running: &mut Running, effects: Effects, log: &Log, data
             Effect::Recheck(ban) => tell(running, About::Recheck, &ban, counters),
         }
     }
+    // Tens of thousands at the start and at the end, each of which would be a write.
+    let _gathering = (lines.len() > 1).then(|| log.gather());
     for line in lines {
         let (logger, level, text) = logline::render(&line, &|at| log.date(at));
         log.write(level, logger, &text);

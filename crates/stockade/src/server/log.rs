@@ -65,8 +65,8 @@ struct Sink {
     lost: u64,
     /// The last line was written in part.
     torn: bool,
-    /// Lines for a file are not written at once.
-    gathering: bool,
+    /// While there is anybody who gathers, lines for a file are not written at once.
+    gathering: usize,
     /// Those to be written.
     gathered: Vec<u8>,
 }
@@ -107,7 +107,7 @@ impl Log {
                 text: String::new(),
                 lost: 0,
                 torn: false,
-                gathering: false,
+                gathering: 0,
                 gathered: Vec::new(),
             }),
             zone,
@@ -202,7 +202,7 @@ impl Log {
 
     /// While this lives, lines for a file are written in one piece at its end: a write for each costs more than what it tells of.
     pub(crate) fn gather(&self) -> Gathering<'_> {
-        self.lock().gathering = true;
+        self.lock().gathering += 1;
         Gathering(self)
     }
 
@@ -217,8 +217,10 @@ pub(crate) struct Gathering<'a>(&'a Log);
 impl Drop for Gathering<'_> {
     fn drop(&mut self) {
         let mut sink = self.0.lock();
-        sink.gathering = false;
-        sink.write_gathered();
+        sink.gathering = sink.gathering.saturating_sub(1);
+        if sink.gathering == 0 {
+            sink.write_gathered();
+        }
     }
 }
 
@@ -243,7 +245,7 @@ impl Sink {
     fn write(&mut self, level: Level, logger: &str, text: &str, patience: Duration) -> bool {
         self.compose(level, logger, text);
         // What was lost is told before anything is gathered again.
-        if self.gathering && self.lost == 0 && matches!(self.handle, Handle::File { regular: true, .. }) {
+        if self.gathering > 0 && self.lost == 0 && matches!(self.handle, Handle::File { regular: true, .. }) {
             self.torn = false;
             self.gathered.extend_from_slice(self.line.as_bytes());
             if self.gathered.len() >= GATHERED_BYTES {
@@ -641,7 +643,9 @@ mod tests {
         log.write(Level::Info, "x", "zero");
         let gathering = log.gather();
         log.write(Level::Info, "x", "one");
+        let within = log.gather();
         log.write(Level::Info, "x", "two");
+        drop(within);
         assert_eq!(text().lines().count(), 1);
         drop(gathering);
         let ends = |text: &str| -> Vec<String> {
@@ -686,7 +690,7 @@ mod tests {
             text: String::new(),
             lost: 0,
             torn: true,
-            gathering: false,
+            gathering: 0,
             gathered: Vec::new(),
         };
         sink.compose(Level::Info, "x", "text");
