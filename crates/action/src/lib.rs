@@ -347,11 +347,11 @@ impl Action {
         }
     }
 
-    /// The same, with what the bans have blocked. Asks the kernel: half a microsecond for each ban.
-    pub fn account(&mut self) -> Option<Account> {
+    /// The same by asking the kernel, with what the bans have blocked. Takes a microsecond or some for each ban; for rules of iptables, a process.
+    pub fn account(&mut self, context: &Context<'_>) -> Option<Account> {
         match &mut self.kind {
             Kind::Native(native) => Some(native.account()),
-            Kind::Commands(commands) => commands.standing().map(|standing| Account {
+            Kind::Commands(commands) => commands.account(context).map(|standing| Account {
                 standing,
                 blocked: None,
             }),

@@ -141,6 +141,8 @@ fn keeps_the_contract(back_end: BackEnd, family: Family, count: u32) {
     let what = format!("{back_end:?}, {family:?}, {count}");
     let mut action = back_end.action();
     assert!(action.works_in_bulk(), "{what}");
+    // Beside a hundred thousand rules each look of iptables takes a second.
+    let is_slow = count > 1 && back_end == BackEnd::Iptables;
     // Every step succeeds and has nothing grave to tell.
     let mut step = |work: &mut dyn FnMut(&mut Action, &mut Context<'_>) -> Result<(), stockade_action::ActionError>| {
         let (outcome, reports) = with(|context| work(&mut action, context));
@@ -177,10 +179,9 @@ fn keeps_the_contract(back_end: BackEnd, family: Family, count: u32) {
     let (_, in_kernel, should_be) = step(&mut |action, context| action.ban_many(&bans(&all), context));
     assert_eq!((in_kernel, should_be), (total, total), "{what}");
     holds(&all, "after the bans");
-    let (told, ..) = step(&mut |action, context| action.check(context));
-    assert_eq!(told, "", "{what}: nothing is amiss");
-    // Beside a hundred thousand rules each look of iptables takes a second.
-    if count <= 1 || back_end != BackEnd::Iptables {
+    if !is_slow {
+        let (told, ..) = step(&mut |action, context| action.check(context));
+        assert_eq!(told, "", "{what}: nothing is amiss");
         step(&mut |action, context| action.ban_many(&bans(&other), context));
         if count <= 1 {
             holds(&all.union(&other).copied().collect(), "after one more");
@@ -193,12 +194,24 @@ fn keeps_the_contract(back_end: BackEnd, family: Family, count: u32) {
     if !second.is_empty() {
         back_end.wipe(family);
         holds(&BTreeSet::new(), "after somebody wiped it");
+        if back_end != BackEnd::Ipset && !is_slow {
+            // Of an ipset with times nobody knows what has ended by itself.
+            let mut standing = (1, 0);
+            step(&mut |action, context| {
+                let account = action.account(context).unwrap().standing;
+                standing = (account.in_kernel, account.should_be);
+                Ok(())
+            });
+            assert_eq!(standing, (0, second.len()), "{what}");
+        }
         let (told, in_kernel, should_be) = step(&mut |action, context| action.check(context));
         assert!(told.lines().count() >= 1, "{what}: it is told");
         assert_eq!((in_kernel, should_be), (second.len(), second.len()), "{what}");
         holds(&second, "after the check");
-        let (told, ..) = step(&mut |action, context| action.check(context));
-        assert_eq!(told, "", "{what}: once");
+        if !is_slow {
+            let (told, ..) = step(&mut |action, context| action.check(context));
+            assert_eq!(told, "", "{what}: once");
+        }
     }
     step(&mut |action, context| action.flush(context));
     holds(&BTreeSet::new(), "after the unban of all");

@@ -325,7 +325,7 @@ fn says_what_may_be_the_matter_when_a_ban_does_not_bite() {
             told.contains("has the ban, 3 packet(s) of it were blocked, and its attempts still"),
             "{told}"
         );
-        let account = action.account().unwrap();
+        let (account, _) = with(|context| action.account(context).unwrap());
         let blocked: Vec<_> = account
             .blocked
             .unwrap()

@@ -186,7 +186,10 @@ impl Bulk {
 
     fn elements(&mut self, place: &Place, limit: Duration) -> Option<HashSet<IpAddr>> {
         match place {
-            Place::Set(set) => self.nftables()?.elements(set).ok(),
+            Place::Set(set) => match self.nftables()?.elements(set) {
+                Err(error) if error.is_missing() => Some(HashSet::new()),
+                listed => listed.ok(),
+            },
             Place::Ipset(set) => self.ipset()?.elements(set).ok(),
             Place::Chain(chain) => {
                 iptables::elements(self.program(&chain.program, iptables::has_restore)?, chain, limit)

@@ -233,8 +233,9 @@ impl Commands {
         }
     }
 
-    /// Makes bans of a family again that are not in the kernel any more.
-    fn make_up(&mut self, family: Family, context: &mut Context<'_>) {
+    /// Of the bans of a family that are in place by our account: how many the kernel was asked for, and those it does not have. `None` if it
+    /// cannot be asked.
+    fn absent(&mut self, family: Family, context: &Context<'_>) -> Option<(usize, Vec<Ban>)> {
         let now = context.now;
         let bans = self.active.values().filter(|ban| lasts(ban, now));
         let bans: Vec<Ban> = bans
@@ -247,16 +248,30 @@ impl Commands {
             .collect();
         let (steps, bans): (Vec<Step>, Vec<Ban>) = known.into_iter().unzip();
         let limit = self.settings.timeout;
-        let absent = self.bulk.as_mut().and_then(|bulk| bulk.absent(&steps, limit));
-        let Some(absent) = absent.filter(|absent| !absent.is_empty()) else {
-            return;
-        };
-        let mut wanted = absent.iter().copied().peekable();
-        let missing: Vec<Ban> = bans
+        let mut wanted = self.bulk.as_mut()?.absent(&steps, limit)?.into_iter().peekable();
+        let missing = bans
             .into_iter()
             .enumerate()
-            .filter_map(|(position, ban)| wanted.next_if_eq(&position).map(|_| ban))
-            .collect();
+            .filter_map(|(position, ban)| wanted.next_if_eq(&position).map(|_| ban));
+        Some((steps.len(), missing.collect()))
+    }
+
+    /// What the kernel holds, by asking it where that can be done.
+    pub(crate) fn account(&mut self, context: &Context<'_>) -> Option<crate::Standing> {
+        let mut standing = self.standing()?;
+        let families: BTreeSet<Family> = self.active.keys().map(|id| self.settings.family(id)).collect();
+        for family in families {
+            let (_, missing) = self.absent(family, context).unwrap_or_default();
+            standing.in_kernel = standing.in_kernel.saturating_sub(missing.len());
+        }
+        Some(standing)
+    }
+
+    /// Makes bans of a family again that are not in the kernel any more.
+    fn make_up(&mut self, family: Family, context: &mut Context<'_>) {
+        let Some((asked, missing)) = self.absent(family, context).filter(|(_, missing)| !missing.is_empty()) else {
+            return;
+        };
         self.repairs += 1;
         let count = missing.len();
         let left = self.perform(Kind::Ban, family, missing, context);
@@ -264,7 +279,7 @@ impl Commands {
             "[{}] action '{}': of {} bans {count} were not in the kernel; {} made again; why: somebody else has changed the firewall",
             self.settings.jail,
             self.settings.name,
-            steps.len(),
+            asked,
             count - left.len().min(count)
         );
         context.say(ACTIONS, Level::Warning, text);

@@ -629,8 +629,8 @@ impl Thread {
                     let _ = answer.map(|answer| reply.send(answer));
                 }
                 Job::Tell(mut telling) => {
-                    self.with(key, Counters::default(), |action, _| {
-                        telling.add(action);
+                    self.with(key, Counters::default(), |action, context| {
+                        telling.add(action, context);
                         Ok(())
                     });
                     telling.go_on();

@@ -4,7 +4,7 @@
 
 use std::sync::mpsc::SyncSender;
 
-use stockade_action::{Account, Action};
+use stockade_action::{Account, Action, Context};
 use stockade_core::JailName;
 use stockade_protocol::{Reply, Value};
 
@@ -39,8 +39,8 @@ impl Telling {
     }
 
     /// Adds what an action has to tell.
-    pub(crate) fn add(&mut self, action: &mut Action) {
-        if let Some(account) = action.account() {
+    pub(crate) fn add(&mut self, action: &mut Action, context: &Context<'_>) {
+        if let Some(account) = action.account(context) {
             self.told.push(pair(action.name(), shown(account)));
         }
     }
