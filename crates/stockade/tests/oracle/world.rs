@@ -174,11 +174,14 @@ impl World {
     pub(crate) fn start(&mut self) {
         let mut command = self.program("fail2ban-server");
         if self.has_clock {
-            // It knows no sleep until a time, as Python's is.
-            let sleep = "import threading, time\ntime.sleep = lambda seconds: threading.Event().wait(seconds)\n";
-            self.write("python/sitecustomize.py", sleep);
+            // It knows no sleep until a time, as Python's is; and what the server runs needs no clock.
+            let own = "import os, threading, time\ntime.sleep = lambda seconds: threading.Event().wait(seconds)\nos.environ.pop('LD_PRELOAD')\n";
+            self.write("python/sitecustomize.py", own);
+            let words = own_words(&command);
+            // Not for `nsenter`, which would leave behind what it shares with its successor.
+            command = self.net.command("env");
+            command.arg(format!("LD_PRELOAD={LIBFAKETIME}")).args(words);
             command
-                .env("LD_PRELOAD", LIBFAKETIME)
                 .env("FAKETIME_TIMESTAMP_FILE", self.path("clock"))
                 .env("PYTHONPATH", self.path("python"));
             for switch in ["FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"] {
@@ -196,14 +199,7 @@ impl World {
         let inner = self.program("fail2ban-server");
         let mut command = self.net.command("unshare");
         command.args(["-m", "sh", "-c", SCRIPT]).arg(self.path(folder));
-        // What `program` says after the network's own words.
-        let words: Vec<_> = inner.get_args().collect();
-        let name = words
-            .iter()
-            .position(|word| word.to_string_lossy().ends_with("fail2ban-server"));
-        command
-            .args(words.get(name.unwrap_or_default()..).unwrap_or_default())
-            .args(["-f", "start"]);
+        command.args(own_words(&inner)).args(["-f", "start"]);
         let daemon = Daemon::start(&mut command);
         daemon.wait_for_output(SOON, "Server ready");
         self.daemon = Some(daemon);
@@ -346,6 +342,13 @@ impl Drop for World {
             self.client(&["stop"]);
         }
     }
+}
+
+/// What [`World::program`] says after the words that enter the network.
+fn own_words(command: &Command) -> Vec<std::ffi::OsString> {
+    let is_program = |word: &&std::ffi::OsStr| word.to_string_lossy().ends_with("fail2ban-server");
+    let words = command.get_args().skip_while(|word| !is_program(word));
+    words.map(std::ffi::OsStr::to_owned).collect()
 }
 
 /// `2026-11-22 14:07:54,648 fail2ban.filter         [25090]: INFO    [ji] Found …`; `None` for the rest of a message of several lines.
