@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures Stockade beside Fail2Ban, in turn, in one run: what `docs/PERFORMANCE.md` shows.
 
-  bench/figures.py BINARY [PART...]      parts: scan grep start daemon client jails memory latency rate restart growth
+  bench/figures.py BINARY [PART...]      parts: scan grep start daemon client jails memory latency rate restart growth stop
   bench/figures.py --list
 
 BINARY is a release build of `stockade`. Needs root (network namespaces), an installed fail2ban, nftables, iptables and ripgrep, and the
@@ -248,6 +248,26 @@ def growth(lib):
         keep("growth", what="addresses", n=addresses, cpu=cpu, rss_mb=rss)
 
 
+def stop(lib):
+    """`fail2ban-client start` and `stop`, until each returns. When the process is gone after a stop is another matter: who reaps it is not its parent."""
+    for jails in (1, 30):
+        for _ in range(10):
+            for program in lib.progs():
+                logs = os.path.join(WORK, "stop-logs")
+                os.makedirs(logs, exist_ok=True)
+                named = [(name, name, os.path.join(logs, name + ".log")) for name in lib.STOCK[:jails]]
+                for _, _, log in named:
+                    open(log, "w").close()
+                server = lib.Server(program, named, "nftables-multiport", tag="stop")
+                client = lambda word: lib.run_timed([program.exe("client")] + server.args() + [word], env=program.env)
+                begun = client("start")
+                time.sleep(1)
+                ended = client("stop")
+                left = [path for path in (server.sock, server.pidfile) if os.path.exists(path)]
+                keep("stop", program=program.name, jails=jails, start=begun["wall"], wall=ended["wall"], left=left)
+                server.cleanup()
+
+
 PARTS = {
     "scan": scan, "grep": grep, "start": start, "daemon": daemon,
     "client": from_harness("b7_client.py", 100, 30, 1000),
@@ -257,6 +277,7 @@ PARTS = {
     "rate": several(only("fail2ban", from_harness("b4_rate.py", "nftables-multiport,iptables-multiport", 500, 1)), only("stockade", from_harness("b4_rate.py", "nftables-multiport,iptables-multiport", 10_000, 2))),
     "restart": several(only("fail2ban", from_harness("b5_restart.py", 1000, 1)), only("stockade", from_harness("b5_restart.py", 50_000, 2))),
     "growth": growth,
+    "stop": stop,
 }
 
 

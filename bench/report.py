@@ -105,7 +105,7 @@ def document(kinds):
             lines.append(line("start, %s: waiting" % named, *both(kinds, "jails", "wall", what="client-start", jails=jails), milliseconds, "less", "50 times"))
             lines.append(line("start, %s: processor time of the server" % named, *both(kinds, "jails", "cpu_server", what="client-start", jails=jails), milliseconds, "less", "–"))
             lines.append(line("reload, %s: waiting" % named, *both(kinds, "jails", "wall", what="reload", jails=jails), milliseconds, "less", "50 times"))
-            lines.append(line("stop, %s: waiting" % named, *both(kinds, "jails", "wall", what="stop", jails=jails), milliseconds, "less", "–"))
+            lines.append(line("stop, %s: waiting" % named, *both(kinds, "stop", "wall", jails=jails), milliseconds, "less", "–"))
             lines.append(line("idle, %s: resident memory" % named, *both(kinds, "jails", "rss_mb", what="idle", jails=jails), lambda mb: "%.3g MB" % mb, "less", "6 MB" if jails == 1 else "10 MB"))
             lines.append(line("idle, %s: processor time" % named, *both(kinds, "jails", "cpu_pct", what="idle", jails=jails), lambda part: "%.2g %%" % part, "less", "0.01 %"))
         out += table("Start, reload, stop, idle", lines)
