@@ -2,11 +2,10 @@
 //!
 //! This is not a sliding window: when failures stretch over more than `findtime`, the count shrinks in proportion.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-
+use crate::entries::{Entries, Entry};
 use crate::failure::Fields;
-use crate::packed::Packed;
+use crate::packed::{pack, unpack};
+use crate::phrases::Phrases;
 use crate::{Failure, FailureId, LineText, Seconds, Timestamp};
 
 /// So many ids are remembered at most; then those that failed longest ago are forgotten.
@@ -37,100 +36,12 @@ pub struct Ticket {
     pub fields: Fields,
 }
 
-/// What is kept of an id that has not failed often enough: most fail once and never again, so it is small.
-#[derive(Clone, Debug)]
-struct Entry {
-    first: Timestamp,
-    last: Timestamp,
-    retry: u32,
-    failures: u32,
-    text: Packed,
-}
-
-impl Entry {
-    fn ticket(&self) -> Ticket {
-        let (matches, fields) = self.text.unpack();
-        Ticket {
-            first: self.first,
-            last: self.last,
-            retry: self.retry,
-            failures: self.failures,
-            matches,
-            fields,
-        }
-    }
-}
-
-/// Entries by id. An address, which nearly every id is, takes 16 bytes.
-#[derive(Clone, Debug, Default)]
-struct Entries {
-    addresses: HashMap<[u8; 16], Entry>,
-    others: HashMap<FailureId, Entry>,
-}
-
-/// An address as that of IPv6; no other id has the same, since IPv4-mapped addresses are held as IPv4.
-fn key(id: &FailureId) -> Option<[u8; 16]> {
-    match id {
-        FailureId::Addr(IpAddr::V4(address)) => Some(address.to_ipv6_mapped().octets()),
-        FailureId::Addr(IpAddr::V6(address)) => Some(address.octets()),
-        FailureId::Net(_) | FailureId::Text(_) => None,
-    }
-}
-
-impl Entries {
-    fn get(&self, id: &FailureId) -> Option<&Entry> {
-        match key(id) {
-            Some(key) => self.addresses.get(&key),
-            None => self.others.get(id),
-        }
-    }
-
-    fn get_mut(&mut self, id: &FailureId) -> Option<&mut Entry> {
-        match key(id) {
-            Some(key) => self.addresses.get_mut(&key),
-            None => self.others.get_mut(id),
-        }
-    }
-
-    fn insert(&mut self, id: FailureId, entry: Entry) {
-        match key(&id) {
-            Some(key) => self.addresses.insert(key, entry),
-            None => self.others.insert(id, entry),
-        };
-    }
-
-    fn remove(&mut self, id: &FailureId) -> Option<Entry> {
-        match key(id) {
-            Some(key) => self.addresses.remove(&key),
-            None => self.others.remove(id),
-        }
-    }
-
-    fn values(&self) -> impl Iterator<Item = &Entry> {
-        self.addresses.values().chain(self.others.values())
-    }
-
-    fn len(&self) -> usize {
-        self.addresses.len() + self.others.len()
-    }
-
-    fn forget_until(&mut self, limit: Timestamp) {
-        self.addresses.retain(|_, entry| entry.last > limit);
-        self.others.retain(|_, entry| entry.last > limit);
-        if self.addresses.capacity() > 4096 && self.addresses.capacity() / 4 > self.addresses.len() {
-            self.addresses.shrink_to_fit();
-        }
-        if self.others.capacity() > 4096 && self.others.capacity() / 4 > self.others.len() {
-            self.others.shrink_to_fit();
-        }
-    }
-}
-
 /// Counts failures per id and yields a [`Ticket`] when there are enough.
 #[derive(Clone, Debug, Default)]
 pub struct FailureLedger {
     entries: Entries,
-    text_bytes: usize,
+    /// What lines have in common.
+    phrases: Phrases,
     total: u64,
     next_cleanup: Option<Timestamp>,
 }
@@ -157,8 +68,8 @@ impl FailureLedger {
             fields,
         } = failure;
         self.total = self.total.saturating_add(u64::from(attempts));
-        let room = self.text_bytes < MAX_TEXT_BYTES;
-        let Some(entry) = self.entries.get_mut(&id) else {
+        let room = self.entries.text_bytes() < MAX_TEXT_BYTES;
+        let Some(mut entry) = self.entries.get(&id) else {
             let ticket = Ticket {
                 first: at,
                 last: at,
@@ -173,16 +84,14 @@ impl FailureLedger {
             if self.entries.len() >= MAX_REMEMBERED {
                 self.forget_eldest();
             }
-            let text = Packed::new(&ticket.matches, &ticket.fields);
-            self.text_bytes += text.len();
             let entry = Entry {
                 first: at,
                 last: at,
                 retry: attempts,
                 failures: attempts,
-                text,
+                text: self.phrases.shorten(&pack(&ticket.matches, &ticket.fields)),
             };
-            self.entries.insert(id, entry);
+            self.entries.put(&id, &entry);
             return None;
         };
         if at > entry.last {
@@ -195,19 +104,17 @@ impl FailureLedger {
         }
         entry.retry = entry.retry.saturating_add(attempts);
         entry.failures = entry.failures.saturating_add(attempts);
-        let enough = entry.retry >= maxretry;
-        let mut ticket = entry.ticket();
+        let mut ticket = self.ticket(&entry);
         if room {
             ticket.matches.extend(lines);
         }
         ticket.matches = latest(ticket.matches, maxmatches);
-        if enough {
+        if entry.retry >= maxretry {
             self.take(&id);
             return Some((id, ticket));
         }
-        let before = entry.text.len();
-        entry.text = Packed::new(&ticket.matches, &ticket.fields);
-        self.text_bytes = (self.text_bytes + entry.text.len()).saturating_sub(before);
+        entry.text = self.phrases.shorten(&pack(&ticket.matches, &ticket.fields));
+        self.entries.put(&id, &entry);
         None
     }
 
@@ -215,23 +122,28 @@ impl FailureLedger {
     ///
     /// It is one more failure in all sums, as upstream has it; what was counted already as enough counts no further. Seen on 1.0.2.
     pub fn weigh(&mut self, id: &FailureId, more: u32, maxretry: u32) -> Option<(FailureId, Ticket)> {
-        let ticket = self.entries.get_mut(id)?;
+        let mut entry = self.entries.get(id)?;
         self.total = self.total.saturating_add(1);
-        ticket.failures = ticket.failures.saturating_add(1);
-        ticket.retry = ticket.retry.saturating_add(more);
-        if ticket.retry >= maxretry { self.take(id) } else { None }
+        entry.failures = entry.failures.saturating_add(1);
+        entry.retry = entry.retry.saturating_add(more);
+        self.entries.put(id, &entry);
+        if entry.retry >= maxretry { self.take(id) } else { None }
     }
 
     /// Forgets an id and hands out what was known of it.
     pub fn take(&mut self, id: &FailureId) -> Option<(FailureId, Ticket)> {
         let entry = self.entries.remove(id)?;
-        self.text_bytes = self.text_bytes.saturating_sub(entry.text.len());
-        Some((id.clone(), entry.ticket()))
+        let ticket = self.ticket(&entry);
+        if self.is_empty() {
+            self.phrases = Phrases::default();
+        }
+        Some((id.clone(), ticket))
     }
 
     /// Forgets ids whose latest failure is `findtime` or more ago, at most every five seconds; says when to come again.
     pub fn clean_up(&mut self, now: Timestamp, findtime: Seconds) -> Option<Timestamp> {
         if self.is_empty() {
+            self.phrases = Phrases::default();
             self.next_cleanup = None;
             return None;
         }
@@ -242,15 +154,14 @@ impl FailureLedger {
         }
         let limit = now - findtime;
         self.entries.forget_until(limit);
-        self.text_bytes = self.entries.values().map(|entry| entry.text.len()).sum();
-        let eldest = self.entries.values().map(|entry| entry.last).min();
+        let eldest = self.entries.latest().min();
         self.next_cleanup = eldest.map(|last| (last + findtime).max(now + CLEANUP_INTERVAL));
         self.next_cleanup
     }
 
     /// What is remembered of an id.
     pub fn get(&self, id: &FailureId) -> Option<Ticket> {
-        self.entries.get(id).map(Entry::ticket)
+        Some(self.ticket(&self.entries.get(id)?))
     }
 
     /// How many ids are remembered.
@@ -270,11 +181,22 @@ impl FailureLedger {
 
     /// Makes room for an eighth of the limit, so that the search for the eldest is rare.
     fn forget_eldest(&mut self) {
-        let mut times: Vec<Timestamp> = self.entries.values().map(|entry| entry.last).collect();
+        let mut times: Vec<Timestamp> = self.entries.latest().collect();
         let (_, limit, _) = times.select_nth_unstable(MAX_REMEMBERED / 8);
         let limit = *limit;
         self.entries.forget_until(limit);
-        self.text_bytes = self.entries.values().map(|entry| entry.text.len()).sum();
+    }
+
+    fn ticket(&self, entry: &Entry) -> Ticket {
+        let (matches, fields) = unpack(&self.phrases.expand(&entry.text));
+        Ticket {
+            first: entry.first,
+            last: entry.last,
+            retry: entry.retry,
+            failures: entry.failures,
+            matches,
+            fields,
+        }
     }
 }
 

@@ -23,6 +23,7 @@
 pub mod arrival;
 pub mod ban;
 pub mod effect;
+mod entries;
 pub mod failure;
 pub mod formula;
 pub mod growth;
@@ -33,6 +34,7 @@ pub mod ledger;
 pub mod logline;
 pub mod offenders;
 mod packed;
+mod phrases;
 pub mod settings;
 pub mod status;
 pub mod time;

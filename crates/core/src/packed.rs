@@ -1,10 +1,10 @@
-//! Log lines and fields of a ticket in one piece of memory.
+//! Log lines and fields of a ticket as one piece of bytes.
 //!
 //! Most addresses fail once and are never banned: what is kept of them must be small. Names and values of fields nearly always stand in the
 //! lines, so that only their places are kept; numbers take as many bytes as they need.
 
-use crate::LineText;
 use crate::failure::Fields;
+use crate::{LineText, Timestamp};
 
 /// Names of fields that need one byte.
 const NAMES: &[&str] = &[
@@ -14,63 +14,53 @@ const NAMES: &[&str] = &[
 /// A value written out, in the place of the number of its line.
 const WRITTEN: usize = 0;
 
-/// Lines and fields, packed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Packed(Box<[u8]>);
-
-impl Packed {
-    pub(crate) fn new(lines: &[LineText], fields: &Fields) -> Self {
-        if lines.is_empty() && fields.is_empty() {
-            return Self::default();
-        }
-        let room: usize = lines.iter().map(|line| line.text.len() + 16).sum();
-        let mut bytes = Vec::with_capacity(room + 64);
-        number(&mut bytes, lines.len());
-        for line in lines {
-            number(&mut bytes, line.date.start);
-            number(&mut bytes, line.date.end);
-            text(&mut bytes, &line.text);
-        }
-        for (name, value) in fields.iter() {
-            let known = NAMES.iter().position(|known| *known == name);
-            number(&mut bytes, known.map_or(WRITTEN, |place| place + 1));
-            if known.is_none() {
-                text(&mut bytes, name);
-            }
-            let found = lines
-                .iter()
-                .enumerate()
-                .find_map(|(index, line)| Some((index + 1, line.text.find(value)?)));
-            if let Some((line, at)) = found {
-                number(&mut bytes, line);
-                number(&mut bytes, at);
-                number(&mut bytes, value.len());
-            } else {
-                number(&mut bytes, WRITTEN);
-                text(&mut bytes, value);
-            }
-        }
-        // Copied, since cutting the vector to size would leave a gap behind it.
-        Self(bytes.as_slice().into())
+/// Lines and fields as bytes.
+pub(crate) fn pack(lines: &[LineText], fields: &Fields) -> Vec<u8> {
+    if lines.is_empty() && fields.is_empty() {
+        return Vec::new();
     }
-
-    /// What was packed.
-    pub(crate) fn unpack(&self) -> (Vec<LineText>, Fields) {
-        let mut reader = Reader(&self.0);
-        let mut fields = Fields::default();
-        // What cannot be read cannot be there: it was written above.
-        let lines = reader.lines().unwrap_or_default();
-        while reader.field(&lines, &mut fields).is_some() {}
-        (lines, fields)
+    let room: usize = lines.iter().map(|line| line.text.len() + 16).sum();
+    let mut bytes = Vec::with_capacity(room + 64);
+    number(&mut bytes, lines.len());
+    for line in lines {
+        number(&mut bytes, line.date.start);
+        number(&mut bytes, line.date.end);
+        text(&mut bytes, &line.text);
     }
-
-    /// How many bytes it takes.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    for (name, value) in fields.iter() {
+        let known = NAMES.iter().position(|known| *known == name);
+        number(&mut bytes, known.map_or(WRITTEN, |place| place + 1));
+        if known.is_none() {
+            text(&mut bytes, name);
+        }
+        let found = lines
+            .iter()
+            .enumerate()
+            .find_map(|(index, line)| Some((index + 1, line.text.find(value)?)));
+        if let Some((line, at)) = found {
+            number(&mut bytes, line);
+            number(&mut bytes, at);
+            number(&mut bytes, value.len());
+        } else {
+            number(&mut bytes, WRITTEN);
+            text(&mut bytes, value);
+        }
     }
+    bytes
 }
 
-fn number(bytes: &mut Vec<u8>, mut value: usize) {
+/// What was packed.
+pub(crate) fn unpack(bytes: &[u8]) -> (Vec<LineText>, Fields) {
+    let mut reader = Reader(bytes);
+    let mut fields = Fields::default();
+    // What cannot be read cannot be there: it was written above.
+    let lines = reader.lines().unwrap_or_default();
+    while reader.field(&lines, &mut fields).is_some() {}
+    (lines, fields)
+}
+
+/// Writes a number in as many bytes as it needs.
+pub(crate) fn number(bytes: &mut Vec<u8>, mut value: usize) {
     loop {
         let low = u8::try_from(value & 0x7f).unwrap_or(0);
         value >>= 7;
@@ -86,7 +76,8 @@ fn text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-struct Reader<'a>(&'a [u8]);
+/// Reads what was written here, and has what is left.
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn lines(&mut self) -> Option<Vec<LineText>> {
@@ -117,7 +108,7 @@ impl<'a> Reader<'a> {
         Some(())
     }
 
-    fn number(&mut self) -> Option<usize> {
+    pub(crate) fn number(&mut self) -> Option<usize> {
         let mut value = 0;
         for shift in (0..usize::BITS).step_by(7) {
             let (first, rest) = self.0.split_first()?;
@@ -130,11 +121,22 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// A time, which has eight bytes.
+    pub(crate) fn time(&mut self) -> Option<Timestamp> {
+        let (micros, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(Timestamp::from_micros(i64::from_le_bytes(*micros)))
+    }
+
+    pub(crate) fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
     fn text(&mut self) -> Option<&'a str> {
         let length = self.number()?;
-        let (text, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        std::str::from_utf8(text).ok()
+        std::str::from_utf8(self.bytes(length)?).ok()
     }
 }
 
@@ -167,13 +169,13 @@ mod tests {
         for count in 0..=lines.len() {
             let lines = lines.get(..count).unwrap_or_default();
             for fields in [&fields, &Fields::default()] {
-                assert_eq!(Packed::new(lines, fields).unpack(), (lines.to_vec(), fields.clone()));
+                assert_eq!(unpack(&pack(lines, fields)), (lines.to_vec(), fields.clone()));
             }
         }
         let mut two = Fields::default();
         two.set("user", "joe");
         two.set("ip4", "192.0.2.7");
         let first = lines.get(..1).unwrap_or_default();
-        assert_eq!(Packed::new(first, &two).len(), 68 + 4 + 2 * 4, "{first:?}");
+        assert_eq!(pack(first, &two).len(), 68 + 4 + 2 * 4, "{first:?}");
     }
 }
