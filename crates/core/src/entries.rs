@@ -28,6 +28,7 @@ pub(crate) struct Entry {
 pub(crate) struct Entries {
     buckets: Vec<Box<[u8]>>,
     count: usize,
+    bytes: usize,
     text_bytes: usize,
     hasher: RandomState,
 }
@@ -46,6 +47,7 @@ impl Entries {
         let mut record = key;
         entry.write(&mut record);
         self.count += 1;
+        self.bytes += record.len();
         self.text_bytes += entry.text.len();
         if self.count > self.buckets.len() * IN_BUCKET {
             self.divide();
@@ -66,6 +68,11 @@ impl Entries {
         self.text_bytes
     }
 
+    /// How many bytes all of it takes, ids too.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The times of the latest failures.
     pub(crate) fn latest(&self) -> impl Iterator<Item = Timestamp> {
         self.buckets
@@ -81,6 +88,7 @@ impl Entries {
             let mut over = 0;
             for record in records(bucket).filter(|record| is_over(record)) {
                 over += 1;
+                self.bytes -= record.len();
                 self.text_bytes -= text_of(record);
             }
             if over > 0 {
@@ -126,7 +134,9 @@ impl Entries {
     fn take_out(&mut self, key: &[u8]) -> Option<Entry> {
         let place = self.place(key);
         let bucket = self.buckets.get_mut(place)?;
-        let entry = records(bucket).find_map(|record| Entry::read(record.strip_prefix(key)?))?;
+        let record = records(bucket).find(|record| key_of(record) == key)?;
+        let entry = Entry::read(record.get(key.len()..)?)?;
+        self.bytes -= record.len();
         *bucket = bucket_of(records(bucket).filter(|record| key_of(record) != key));
         self.count -= 1;
         self.text_bytes -= entry.text.len();
@@ -333,6 +343,7 @@ mod tests {
         }
         assert!(largest > 2000, "{largest}");
         entries.forget_until(Timestamp::from_micros(i64::MAX));
-        assert_eq!((entries.len(), entries.text_bytes(), entries.buckets.len()), (0, 0, 0));
+        assert_eq!((entries.len(), entries.bytes(), entries.text_bytes()), (0, 0, 0));
+        assert!(entries.buckets.is_empty());
     }
 }

@@ -13,6 +13,9 @@ use crate::{Failure, FailureId, LineText, Seconds, Timestamp};
 /// Only somebody who owns more addresses than this gets anything from it, and gets as much from failing once per address.
 const MAX_REMEMBERED: usize = 1_000_000;
 
+/// So many bytes are taken for all ids at most, log lines and fields included: an id need not be an address, and may be long.
+const MAX_BYTES: usize = 128 << 20;
+
 /// So many bytes of log lines and fields are kept at most; beyond it failures still count, but their text is not kept.
 const MAX_TEXT_BYTES: usize = 32 << 20;
 
@@ -81,7 +84,7 @@ impl FailureLedger {
             if attempts >= maxretry {
                 return Some((id, ticket));
             }
-            if self.entries.len() >= MAX_REMEMBERED {
+            if self.entries.len() >= MAX_REMEMBERED || self.entries.bytes() >= MAX_BYTES {
                 self.forget_eldest();
             }
             let entry = Entry {
@@ -179,10 +182,11 @@ impl FailureLedger {
         self.total
     }
 
-    /// Makes room for an eighth of the limit, so that the search for the eldest is rare.
+    /// Forgets an eighth of all, so that the search for the eldest is rare.
     fn forget_eldest(&mut self) {
         let mut times: Vec<Timestamp> = self.entries.latest().collect();
-        let (_, limit, _) = times.select_nth_unstable(MAX_REMEMBERED / 8);
+        let eighth = times.len() / 8;
+        let (_, limit, _) = times.select_nth_unstable(eighth);
         let limit = *limit;
         self.entries.forget_until(limit);
     }

@@ -9,6 +9,9 @@ use crate::{Ban, FailureId, JailName, Seconds, Timestamp, Until};
 /// So many latest bans are remembered at most; then those that are longest ago are forgotten.
 pub const MOST_OFFENDERS: usize = 1_000_000;
 
+/// And no more than so many bytes of ids that are no addresses.
+const MOST_TEXT_BYTES: usize = 64 << 20;
+
 /// Earlier bans of somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offender {
@@ -34,6 +37,8 @@ pub struct LatestBan {
 pub struct Offenders {
     jails: HashMap<JailName, HashMap<FailureId, LatestBan>>,
     count: usize,
+    /// Bytes of ids that are texts.
+    text_bytes: usize,
     filled: bool,
 }
 
@@ -80,10 +85,12 @@ impl Offenders {
     /// Forgets an id in a jail, or all of the jail.
     pub fn forget(&mut self, jail: &JailName, id: Option<&FailureId>) {
         if let Some(bans) = self.jails.get_mut(jail) {
-            match id {
-                Some(id) => self.count -= usize::from(bans.remove(id).is_some()),
-                None => self.count -= std::mem::take(bans).len(),
-            }
+            let gone: Vec<FailureId> = match id {
+                Some(id) => bans.remove_entry(id).into_iter().map(|(id, _)| id).collect(),
+                None => std::mem::take(bans).into_keys().collect(),
+            };
+            self.count -= gone.len();
+            self.text_bytes -= gone.iter().map(text_bytes).sum::<usize>();
         }
     }
 
@@ -105,17 +112,20 @@ impl Offenders {
     }
 
     fn insert(&mut self, jail: &JailName, id: &FailureId, ban: LatestBan) {
-        if self.count >= MOST_OFFENDERS {
+        if self.count >= MOST_OFFENDERS || self.text_bytes >= MOST_TEXT_BYTES {
             self.forget_eldest();
         }
         let bans = match self.jails.get_mut(jail) {
             Some(bans) => bans,
             None => self.jails.entry(jail.clone()).or_default(),
         };
-        self.count += usize::from(bans.insert(id.clone(), ban).is_none());
+        if bans.insert(id.clone(), ban).is_none() {
+            self.count += 1;
+            self.text_bytes += text_bytes(id);
+        }
     }
 
-    /// Makes room for an eighth of the limit, so that the search for the eldest is rare.
+    /// Forgets an eighth of all, so that the search for the eldest is rare.
     fn forget_eldest(&mut self) {
         let mut times: Vec<Timestamp> = self
             .jails
@@ -123,7 +133,8 @@ impl Offenders {
             .flat_map(HashMap::values)
             .map(|ban| ban.since)
             .collect();
-        let (_, limit, _) = times.select_nth_unstable(MOST_OFFENDERS / 8);
+        let eighth = times.len() / 8;
+        let (_, limit, _) = times.select_nth_unstable(eighth);
         let limit = *limit;
         self.retain(|ban| ban.since > limit);
     }
@@ -134,6 +145,14 @@ impl Offenders {
         }
         self.jails.retain(|_, bans| !bans.is_empty());
         self.count = self.jails.values().map(HashMap::len).sum();
+        self.text_bytes = self.jails.values().flat_map(HashMap::keys).map(text_bytes).sum();
+    }
+}
+
+fn text_bytes(id: &FailureId) -> usize {
+    match id {
+        FailureId::Text(text) => text.len(),
+        FailureId::Addr(_) | FailureId::Net(_) => 0,
     }
 }
 

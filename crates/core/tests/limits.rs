@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use stockade_core::{
-    Ban, BanList, Failure, FailureId, FailureLedger, Fields, Jail, JailName, JailSettings, LineText, Seconds,
-    Timestamp, Until,
+    Ban, BanList, Failure, FailureId, FailureLedger, Fields, Jail, JailName, JailSettings, LineText, Offenders,
+    Seconds, Timestamp, Until, offenders::LatestBan,
 };
 
 /// More than any of the limits, in pieces of 16 KiB.
@@ -52,6 +52,59 @@ fn long_user_names_of_many_addresses_do_not_fill_the_memory_of_the_ledger() {
         ledger.get(&id(0)).unwrap().fields.iter().next().is_some(),
         "there is room again"
     );
+}
+
+/// Ids need not be addresses; these have 64 KiB.
+fn long_id(number: u32) -> FailureId {
+    FailureId::Text(format!("{number} {}", "A".repeat(64 << 10)).into())
+}
+
+/// More of them than any of the limits.
+const LONG_IDS: u32 = 3000;
+
+#[test]
+fn long_ids_do_not_fill_the_memory_of_the_ledger_and_the_eldest_are_forgotten_first() {
+    let mut ledger = FailureLedger::default();
+    let numbers = 0..LONG_IDS;
+    for number in numbers.clone() {
+        let failure = Failure {
+            id: long_id(number),
+            at: Timestamp::from_secs(number.into()),
+            attempts: 1,
+            lines: Vec::new(),
+            fields: Fields::default(),
+        };
+        assert_eq!(ledger.add(failure, 2, Seconds(86_400), 5), None);
+    }
+    assert!(ledger.len() < (140 << 20) / (64 << 10), "{} ids", ledger.len());
+    assert!(ledger.len() > (100 << 20) / (64 << 10), "{} ids", ledger.len());
+    let known = numbers.clone().filter(|number| ledger.get(&long_id(*number)).is_some());
+    let latest = numbers.clone().skip(numbers.len() - ledger.len());
+    assert!(known.eq(latest), "the latest are known");
+}
+
+#[test]
+fn long_ids_do_not_fill_the_memory_of_the_offenders_and_the_eldest_are_forgotten_first() {
+    let mut offenders = Offenders::default();
+    let jail = JailName::new("j").unwrap();
+    let latest = |number: u32| LatestBan {
+        since: Timestamp::from_secs(number.into()),
+        bantime: Seconds(600),
+        count: 1,
+    };
+    let numbers = 0..LONG_IDS;
+    offenders.fill(
+        numbers
+            .clone()
+            .map(|number| (jail.clone(), long_id(number), latest(number))),
+    );
+    assert!(offenders.len() < (70 << 20) / (64 << 10), "{} ids", offenders.len());
+    assert!(offenders.len() > (50 << 20) / (64 << 10), "{} ids", offenders.len());
+    assert!(offenders.in_jail(&jail, &long_id(LONG_IDS - 1)).is_some());
+    assert!(offenders.in_jail(&jail, &long_id(0)).is_none());
+    offenders.forget(&jail, None);
+    offenders.fill(numbers.clone().map(|number| (jail.clone(), id(number), latest(number))));
+    assert_eq!(offenders.len(), numbers.len(), "there is room again");
 }
 
 #[test]
