@@ -65,7 +65,8 @@ pub(crate) struct Rules {
     pub(crate) prefregex: Option<Rule>,
     pub(crate) failregex: Vec<Rule>,
     pub(crate) ignoreregex: Vec<Rule>,
-    by_first_byte: ByFirstByte,
+    /// Made for the first text, as the rules have to be compiled for it.
+    by_first_byte: OnceLock<ByFirstByte>,
 }
 
 /// Which `failregex` entries may match a text, by the byte it begins with: most match at its start only.
@@ -146,9 +147,13 @@ impl Rules {
         let of_empty = if first.is_none() { 0..self.failregex.len() } else { 0..0 };
         first
             .into_iter()
-            .flat_map(|first| self.by_first_byte.candidates(first))
+            .flat_map(|first| self.by_first_byte().candidates(first))
             .chain(of_empty)
             .filter_map(|index| Some((index, self.failregex.get(index)?)))
+    }
+
+    fn by_first_byte(&self) -> &ByFirstByte {
+        self.by_first_byte.get_or_init(|| ByFirstByte::new(&self.failregex))
     }
 
     pub(crate) fn name(&self, name: Name) -> &str {
@@ -180,7 +185,6 @@ impl Rules {
         rules.prefregex = prefregex.pop();
         rules.user = names.iter().position(|name| &**name == "user");
         rules.names = names;
-        rules.by_first_byte = ByFirstByte::new(&rules.failregex);
         // A faulty prefregex might have named somebody: one error for one mistake is enough.
         let prefregex_may_name = rules
             .prefregex

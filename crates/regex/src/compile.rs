@@ -14,7 +14,7 @@ use crate::program::{Class, FirstSet, Inst, Loop, Note, Pc, Program, Start, SubK
 /// Copies keep the memo usable; a count would be part of the state.
 const MAX_COPIED: usize = 2_000;
 /// More instructions than this refuse the pattern.
-const MAX_PROGRAM: usize = 100_000;
+pub(crate) const MAX_PROGRAM: usize = 100_000;
 /// Conditionals on more groups than this turn the memo off: each doubles it.
 const MAX_CONDITIONAL_GROUPS: usize = 3;
 

@@ -171,11 +171,12 @@ mod tests {
         ] {
             let regex = Regex::new(pattern, Flags::default()).unwrap();
             let mut plain = Regex::new(pattern, Flags::default()).unwrap();
-            plain.program();
-            for note in &mut plain.program.get_mut().unwrap().as_mut().unwrap().notes {
+            let mut program = plain.program().unwrap().clone();
+            for note in &mut program.notes {
                 note.needs = [None; 2];
             }
-            plain.quick = None;
+            plain.program = Some(Box::new(program)).into();
+            plain.quick = None.into();
             let mut found = |regex: &Regex, text: &str| {
                 let matched = regex.search(text, &mut scratch).unwrap();
                 matched.then(|| {

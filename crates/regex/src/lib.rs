@@ -29,6 +29,7 @@ mod compile;
 mod doomed;
 mod error;
 mod escape;
+mod extent;
 mod first;
 mod group;
 mod guard;
@@ -103,14 +104,15 @@ pub struct Flags {
     pub ascii: bool,
 }
 
-/// A compiled pattern. Shared between threads; searching needs a [`Scratch`] of one's own.
+/// A pattern, compiled at its first search. Shared between threads; searching needs a [`Scratch`] of one's own.
 #[derive(Debug)]
 pub struct Regex {
     pattern: Box<str>,
     flags: Flags,
-    quick: Option<Quick>,
-    /// Made when first needed where there is `quick`.
-    program: OnceLock<Option<Program>>,
+    /// Both are written when they are first searched with: most rules of most jails never are, and a server has hundreds.
+    quick: OnceLock<Option<Box<Quick>>>,
+    /// Where there is `quick`, for the texts that are not for it only.
+    program: OnceLock<Option<Box<Program>>>,
     linear: Linear,
     names: Vec<(Box<str>, usize)>,
     /// Group 0 not counted.
@@ -119,24 +121,25 @@ pub struct Regex {
 }
 
 impl Regex {
-    /// Compiles a pattern of Python's `re`.
+    /// Reads a pattern of Python's `re`, and refuses it if it is none.
     pub fn new(pattern: &str, flags: Flags) -> Result<Self, PatternError> {
         Self::with_budget(pattern, flags, Budget::default())
     }
 
-    /// Compiles a pattern whose searches may cost something else than usual.
+    /// The same for a pattern whose searches may cost something else than usual.
     pub fn with_budget(pattern: &str, flags: Flags, budget: Budget) -> Result<Self, PatternError> {
         let ast = read(pattern, flags)?;
-        let program = compile::compile(&ast)?;
-        let quick = Quick::new(&program);
+        // What cannot be too long will be compiled as it is now; of the rest it has to be known.
+        let program = if ast.root.extent() < compile::MAX_PROGRAM {
+            OnceLock::new()
+        } else {
+            OnceLock::from(Some(compile::compile(&ast)?.into()))
+        };
         Ok(Self {
             pattern: pattern.into(),
             flags,
-            program: match quick {
-                Some(_) => OnceLock::new(),
-                None => OnceLock::from(Some(program)),
-            },
-            quick,
+            quick: OnceLock::new(),
+            program,
             linear: Linear::default(),
             names: ast.names,
             groups: ast.groups,
@@ -149,10 +152,7 @@ impl Regex {
     /// Fails if the step budget ran out and the pattern is not regular: nobody knows whether it matches.
     pub fn search(&self, text: &str, scratch: &mut Scratch) -> Result<bool, Overrun> {
         let most = self.budget.steps.min(self.budget.steps_without_memo);
-        let decided = self
-            .quick
-            .as_ref()
-            .and_then(|quick| scratch.machine.sprint(quick, text, most));
+        let decided = self.quick().and_then(|quick| scratch.machine.sprint(quick, text, most));
         match decided {
             Some(found) => Ok(found),
             None => self.search_plainly(text, scratch),
@@ -170,10 +170,27 @@ impl Regex {
         }
     }
 
+    fn quick(&self) -> Option<&Quick> {
+        let written = || {
+            let program = self.compiled()?;
+            let quick = Quick::new(&program).map(Box::new);
+            if quick.is_none() {
+                self.program.get_or_init(|| Some(program));
+            }
+            quick
+        };
+        self.quick.get_or_init(written).as_deref()
+    }
+
     fn program(&self) -> Option<&Program> {
-        // It was compiled before, so it can be again.
-        let again = || compile::compile(&read(&self.pattern, self.flags).ok()?).ok();
-        self.program.get_or_init(again).as_ref()
+        self.program.get_or_init(|| self.compiled()).as_deref()
+    }
+
+    /// The program; `None` never comes, as what cannot be compiled was refused.
+    fn compiled(&self) -> Option<Box<Program>> {
+        compile::compile(&read(&self.pattern, self.flags).ok()?)
+            .ok()
+            .map(Box::new)
     }
 
     /// Whether the pattern matches, without its groups; `None` if that is not to be had more cheaply than by
@@ -185,7 +202,7 @@ impl Regex {
     /// Whether a text that begins so may match at all (`None`: an empty text). Tells the patterns that only match at the start
     /// of a text apart; any other may match whatever the text begins with.
     pub fn may_match_after(&self, first: Option<u8>) -> bool {
-        let start = match &self.quick {
+        let start = match self.quick() {
             Some(quick) => Some(&quick.start),
             None => self.program().map(|program| &program.start),
         };

@@ -173,6 +173,7 @@ fn compile_each(patterns: &[&str]) -> Compiled {
         }
     }
     if faults.is_empty() {
+        templates.shrink_to_fit();
         Ok(Arc::new(templates))
     } else {
         Err(faults)
