@@ -195,6 +195,13 @@ impl Memory {
     pub fn dating(&self) -> Dating {
         self.dating
     }
+
+    /// Gives back the memory that only hostile lines need. There is one of these for each jail and log, so nothing of that
+    /// size may stay.
+    pub fn tidy(&mut self) {
+        self.scratch.tidy();
+        self.prefix.tidy();
+    }
 }
 
 /// Where reading stands; decides how dates far from now are taken (behaviour spec 3.7).

@@ -23,6 +23,8 @@ pub(crate) const UNSET: usize = usize::MAX;
 const MAX_MEMO_WORDS: usize = 1 << 20;
 /// Ways not tried yet; some 50 MB. A line that needs more is given up like one that needs too many steps.
 const MAX_FRAMES: usize = 1 << 20;
+/// A buffer of more is given back when it is tidied up.
+const KEPT_BYTES: usize = 16 << 10;
 /// Scanning this many bytes counts as one step.
 const BYTES_PER_STEP: usize = 32;
 
@@ -124,6 +126,30 @@ impl Machine {
             self.matched = false;
         }
         found
+    }
+
+    /// Gives back what few texts need.
+    pub(crate) fn tidy(&mut self) {
+        fn tidied<T>(buffer: &mut Vec<T>) {
+            if buffer.capacity().saturating_mul(size_of::<T>()) > KEPT_BYTES {
+                *buffer = Vec::new();
+            }
+        }
+        tidied(&mut self.trail);
+        tidied(&mut self.stack);
+        tidied(&mut self.memo);
+        tidied(&mut self.memo_log);
+        // The memo was the last search's.
+        self.memo_on = false;
+    }
+
+    /// How many bytes the buffers have that [`Self::tidy`] looks at.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.trail.capacity() * size_of::<(usize, usize)>()
+            + self.stack.capacity() * size_of::<Frame>()
+            + self.memo.capacity() * size_of::<u64>()
+            + self.memo_log.capacity() * size_of::<usize>()
     }
 
     /// Forgets the last search.

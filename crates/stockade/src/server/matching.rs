@@ -372,6 +372,7 @@ impl Worker {
                 self.line(block, &rules, (line, given), clock, &mut memory);
                 self.read_to(block, &rules, Upto::Entry(*at));
             }
+            memory.tidy();
             self.memories.insert((block.file, rules.jail.clone()), (rules, memory));
         }
     }
