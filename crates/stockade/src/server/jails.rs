@@ -151,11 +151,7 @@ impl Jails {
                 }
             }
             Message::Read(places) => places.into_iter().for_each(|place| self.read_to(place)),
-            Message::Closed(number) => self
-                .read_to
-                .values_mut()
-                .filter(|known| **known == number)
-                .for_each(|known| *known = 0),
+            Message::Closed(number) => self.read_to.retain(|_, known| *known != number),
             Message::Resolved {
                 jail,
                 name,
