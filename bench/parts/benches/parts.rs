@@ -29,7 +29,7 @@ fn scan(bencher: Bencher, (service, percent): (Service, u64)) {
         .counter(BytesCount::new(log.len()))
         .with_inputs(Memory::default)
         .bench_local_refs(|memory| {
-            filter.scan(&log, &mut 0, filters::CLOCK, memory, |_, verdict, _| {
+            filter.scan(&log, &mut 0, filters::CLOCK, memory, &mut |_, verdict, _| {
                 black_box(verdict);
                 ControlFlow::Continue(())
             });

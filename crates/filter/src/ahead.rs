@@ -91,33 +91,40 @@ impl Filter {
         memory.dates.clone_from(&guess.dates);
         memory.last_date = guess.last_date;
         let (mut notes, mut glimpses, mut steps) = (Vec::new(), Vec::new(), Steps::default());
-        self.survey_with(block, clock, memory, check_all, Some(&mut steps), |told| match told {
-            Surveyed::Passed { lines, count, prefixed } => {
-                if let Some(Note::Passed {
-                    bytes: all_bytes,
-                    count: all,
-                    prefixed: all_prefixed,
-                }) = notes.last_mut()
-                {
-                    *all_bytes += lines.len();
-                    *all += count;
-                    *all_prefixed += prefixed;
-                } else {
-                    let bytes = lines.len();
-                    notes.push(Note::Passed { bytes, count, prefixed });
+        self.survey_with(
+            block,
+            clock,
+            memory,
+            check_all,
+            Some(&mut steps),
+            &mut |told| match told {
+                Surveyed::Passed { lines, count, prefixed } => {
+                    if let Some(Note::Passed {
+                        bytes: all_bytes,
+                        count: all,
+                        prefixed: all_prefixed,
+                    }) = notes.last_mut()
+                    {
+                        *all_bytes += lines.len();
+                        *all += count;
+                        *all_prefixed += prefixed;
+                    } else {
+                        let bytes = lines.len();
+                        notes.push(Note::Passed { bytes, count, prefixed });
+                    }
                 }
-            }
-            Surveyed::Line(_, glance) => {
-                notes.push(Note::Line {
-                    prefregex: glance.prefregex,
-                    overran: glance.overran,
-                    ignored: glance.ignored,
-                    ignored_by: glance.ignored_by,
-                    found: glance.found.len(),
-                });
-                glimpses.extend(glance.found.iter().cloned());
-            }
-        });
+                Surveyed::Line(_, glance) => {
+                    notes.push(Note::Line {
+                        prefregex: glance.prefregex,
+                        overran: glance.overran,
+                        ignored: glance.ignored,
+                        ignored_by: glance.ignored_by,
+                        found: glance.found.len(),
+                    });
+                    glimpses.extend(glance.found.iter().cloned());
+                }
+            },
+        );
         let ended = Outlook {
             dates: std::mem::take(&mut memory.dates),
             last_date: memory.last_date,
@@ -138,7 +145,7 @@ impl Filter {
         ahead: Ahead,
         clock: Clock,
         memory: &mut Memory,
-        mut each: impl FnMut(Surveyed<'_>),
+        each: &mut dyn FnMut(Surveyed<'_>),
     ) -> bool {
         let Some(after) = self.after(&ahead, clock, memory) else {
             return false;

@@ -13,19 +13,21 @@ use crate::gate::Gate;
 use crate::matcher::Effort;
 use crate::{Clock, Examination, Filter, Memory, Verdict};
 
+/// Is told what became of a line; may end it. A closure as an object, so that the loops are compiled here, for speed.
+type Judged<'a> = dyn FnMut(&[u8], Verdict, &Memory) -> ControlFlow<()> + 'a;
+
+/// Is told what was seen of a line.
+type Examined<'a> = dyn FnMut(&[u8], &Examination) -> ControlFlow<()> + 'a;
+
+/// Looks at a line.
+type Look<'a> = dyn FnMut(&[u8], Effort, &mut Memory) -> ControlFlow<()> + 'a;
+
 impl Filter {
     /// Judges the lines of a block of whole lines, and tells `each` what became of every line that was looked at closely;
     /// of the others the verdict is [`Verdict::Miss`], or would have been [`Verdict::TooOld`].
     ///
     /// Begins at `*at`, which is moved behind a line before that line is judged: whoever catches a panic can go on there.
-    pub fn scan(
-        &self,
-        block: &[u8],
-        at: &mut usize,
-        clock: Clock,
-        memory: &mut Memory,
-        mut each: impl FnMut(&[u8], Verdict, &Memory) -> ControlFlow<()>,
-    ) {
+    pub fn scan(&self, block: &[u8], at: &mut usize, clock: Clock, memory: &mut Memory, each: &mut Judged<'_>) {
         let begin = *at;
         let own = memory.tuning.take();
         let gate = own.as_ref().or(self.gate.as_ref());
@@ -51,7 +53,7 @@ impl Filter {
         clock: Clock,
         memory: &mut Memory,
         check_all: bool,
-        mut each: impl FnMut(&[u8], &Examination) -> ControlFlow<()>,
+        each: &mut Examined<'_>,
     ) {
         let own = memory.tuning.take();
         let gate = own.as_ref().or(self.gate.as_ref());
@@ -75,7 +77,7 @@ impl Filter {
         at: &mut usize,
         clock: Clock,
         memory: &mut Memory,
-        look: &mut impl FnMut(&[u8], Effort, &mut Memory) -> ControlFlow<()>,
+        look: &mut Look<'_>,
     ) -> ControlFlow<()> {
         while let Some(rest) = block.get(*at..).filter(|rest| !rest.is_empty()) {
             let hit = gate.map_or(Some(0), |gate| gate.first(rest));
@@ -103,7 +105,7 @@ impl Filter {
         gate: &Gate,
         clock: Clock,
         memory: &mut Memory,
-        look: &mut impl FnMut(&[u8], Effort, &mut Memory) -> ControlFlow<()>,
+        look: &mut Look<'_>,
     ) -> ControlFlow<()> {
         let begin = *at;
         let mut place = 0;

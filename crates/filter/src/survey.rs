@@ -96,7 +96,7 @@ impl Filter {
         clock: Clock,
         memory: &mut Memory,
         check_all: bool,
-        each: impl FnMut(Surveyed<'_>),
+        each: &mut dyn FnMut(Surveyed<'_>),
     ) {
         self.survey_with(block, clock, memory, check_all, None, each);
     }
@@ -109,7 +109,7 @@ impl Filter {
         memory: &mut Memory,
         check_all: bool,
         later: Option<&mut Steps>,
-        mut each: impl FnMut(Surveyed<'_>),
+        each: &mut dyn FnMut(Surveyed<'_>),
     ) {
         let own = memory.tuning.take();
         let gate = own.as_ref().or(self.gate.as_ref());
@@ -119,7 +119,7 @@ impl Filter {
             check_all,
             glance: Glance::default(),
             later,
-            each: &mut each,
+            each,
         };
         let mut vain = 0;
         let mut at = 0;
@@ -153,16 +153,16 @@ impl Filter {
     }
 }
 
-struct Survey<'a, F> {
+struct Survey<'a> {
     filter: &'a Filter,
     clock: Clock,
     check_all: bool,
     glance: Glance,
     later: Option<&'a mut Steps>,
-    each: &'a mut F,
+    each: &'a mut dyn FnMut(Surveyed<'_>),
 }
 
-impl<F: FnMut(Surveyed<'_>)> Survey<'_, F> {
+impl Survey<'_> {
     fn tell(&mut self, line: &[u8], whole: &[u8]) {
         let nothing = self.glance.found.is_empty() && !self.glance.overran && !self.glance.ignored;
         (self.each)(if nothing {

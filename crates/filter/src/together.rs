@@ -97,14 +97,12 @@ impl Member<'_, '_> {
     }
 }
 
+/// Is told the number of a reader and what became of a line; may end it.
+type Judged<'a> = dyn FnMut(usize, &[u8], Verdict, &Memory) -> ControlFlow<()> + 'a;
+
 /// Judges a block of whole lines for a group (see [`groups`]), and tells `each` the number of the reader and what became of
 /// a line, as [`Filter::scan`] does. Goes on where `progress` says.
-pub fn scan(
-    readers: &mut [Reader<'_>],
-    block: &[u8],
-    progress: &mut Progress,
-    mut each: impl FnMut(usize, &[u8], Verdict, &Memory) -> ControlFlow<()>,
-) {
+pub fn scan(readers: &mut [Reader<'_>], block: &[u8], progress: &mut Progress, each: &mut Judged<'_>) {
     let begin = progress.at;
     let Some(leader) = readers.first_mut() else { return };
     let (filter, now) = (leader.filter, leader.clock.now);
@@ -131,7 +129,7 @@ pub fn scan(
         })
         .collect();
     // The outcome only says who ended it.
-    let _ = shared.walk(&mut members, block, progress, &mut each);
+    let _ = shared.walk(&mut members, block, progress, each);
     let seen = block.get(begin..progress.at).unwrap_or_default();
     for member in members {
         shared.serve(member.reader.memory);
@@ -196,7 +194,7 @@ impl Shared<'_> {
         members: &mut [Member<'_, '_>],
         block: &[u8],
         progress: &mut Progress,
-        each: &mut impl FnMut(usize, &[u8], Verdict, &Memory) -> ControlFlow<()>,
+        each: &mut Judged<'_>,
     ) -> ControlFlow<()> {
         let mut decoded = String::new();
         // Lines in a row that begin as the one before, and the last of them.

@@ -95,7 +95,7 @@ fn blocks(log: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Scans a block: how many lines were looked at.
 fn scan(filter: &Filter, block: &[u8], memory: &mut Memory) -> usize {
     let mut looked_at = 0;
-    filter.scan(block, &mut 0, CLOCK, memory, |_, verdict, _| {
+    filter.scan(block, &mut 0, CLOCK, memory, &mut |_, verdict, _| {
         assert_eq!(verdict, Verdict::Miss);
         looked_at += 1;
         ControlFlow::Continue(())
@@ -161,7 +161,7 @@ fn filters_that_read_a_log_together_allocate_per_block_and_not_per_line() {
             for mut group in together::groups(readers, |reader| reader) {
                 let mut progress = together::Progress::default();
                 let counted = allocation_counter::measure(|| {
-                    together::scan(&mut group, block, &mut progress, |_, _, verdict, _| {
+                    together::scan(&mut group, block, &mut progress, &mut |_, _, verdict, _| {
                         assert_eq!(verdict, Verdict::Miss);
                         ControlFlow::Continue(())
                     });

@@ -27,7 +27,7 @@ fn compare(filter: &Filter, blocks: &[Vec<u8>], clock: impl Fn(usize) -> Clock, 
         }
         let mut found = Vec::new();
         let mut at = 0;
-        filter.scan(block, &mut at, clock, &mut fast, |line, verdict, memory| {
+        filter.scan(block, &mut at, clock, &mut fast, &mut |line, verdict, memory| {
             found.extend(plain(verdict).map(|verdict| (line.to_vec(), verdict, memory.dating())));
             ControlFlow::Continue(())
         });

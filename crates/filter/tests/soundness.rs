@@ -247,7 +247,7 @@ fn the_gate_changes_no_outcome_on_lines_made_of_pieces_by_blocks_or_one_by_one()
             }
             let joined = [block.join(&b'\n'), b"\n".to_vec()].concat();
             let (mut found, mut looked_at) = (Vec::new(), 0);
-            filter.scan(&joined, &mut 0, clock, &mut by_block, |line, verdict, _| {
+            filter.scan(&joined, &mut 0, clock, &mut by_block, &mut |line, verdict, _| {
                 looked_at += 1;
                 let verdict = plain(verdict);
                 if verdict != Verdict::Miss {

@@ -106,7 +106,7 @@ fn a_block_is_surveyed_as_its_lines_are_examined_by_all_stock_filters_on_all_sam
                     }
                 }
                 let mut found = Vec::new();
-                filter.survey(block, clock, &mut fast, check_all, |told| match told {
+                filter.survey(block, clock, &mut fast, check_all, &mut |told| match told {
                     Surveyed::Passed {
                         lines,
                         count: more,

@@ -32,10 +32,16 @@ fn compare(
         let mut expected: Vec<Vec<Said>> = Vec::new();
         for (place, (filter, memory)) in filters.iter().zip(&mut alone).enumerate() {
             let mut said = Vec::new();
-            filter.scan(block, &mut 0, clock(number, place), memory, |line, verdict, memory| {
-                said.extend(plain(line, verdict, memory));
-                ControlFlow::Continue(())
-            });
+            filter.scan(
+                block,
+                &mut 0,
+                clock(number, place),
+                memory,
+                &mut |line, verdict, memory| {
+                    said.extend(plain(line, verdict, memory));
+                    ControlFlow::Continue(())
+                },
+            );
             expected.push(said);
         }
         let mut found: Vec<Vec<Said>> = filters.iter().map(|_| Vec::new()).collect();
@@ -49,19 +55,26 @@ fn compare(
             widest = widest.max(places.len());
             if let ([place], [reader]) = (&*places, &mut *readers) {
                 let said = found.get_mut(*place).unwrap();
-                let each = |line: &[u8], verdict, memory: &Memory| {
+                let mut each = |line: &[u8], verdict, memory: &Memory| {
                     said.extend(plain(line, verdict, memory));
                     ControlFlow::Continue(())
                 };
-                reader.filter.scan(block, &mut 0, reader.clock, reader.memory, each);
+                reader
+                    .filter
+                    .scan(block, &mut 0, reader.clock, reader.memory, &mut each);
                 continue;
             }
             let mut progress = Progress::default();
-            together::scan(&mut readers, block, &mut progress, |reader, line, verdict, memory| {
-                let place = *places.get(reader).unwrap();
-                found.get_mut(place).unwrap().extend(plain(line, verdict, memory));
-                ControlFlow::Continue(())
-            });
+            together::scan(
+                &mut readers,
+                block,
+                &mut progress,
+                &mut |reader, line, verdict, memory| {
+                    let place = *places.get(reader).unwrap();
+                    found.get_mut(place).unwrap().extend(plain(line, verdict, memory));
+                    ControlFlow::Continue(())
+                },
+            );
             assert_eq!(progress.at, block.len(), "{name}");
         }
         assert_eq!(found, expected, "{name}, block {number}");

@@ -94,7 +94,7 @@ fn scan(filter: &Filter, log: &[u8]) -> (usize, usize) {
             .get(..BLOCK)
             .and_then(|block| block.iter().rposition(|byte| *byte == b'\n'));
         let (block, after) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
-        filter.scan(block, &mut 0, filters::CLOCK, &mut memory, |_, verdict, _| {
+        filter.scan(block, &mut 0, filters::CLOCK, &mut memory, &mut |_, verdict, _| {
             looked_at += 1;
             matches += usize::from(matches!(verdict, Verdict::Match(_)));
             ControlFlow::Continue(())

@@ -111,9 +111,10 @@ impl Survey<'_> {
     }
 
     fn plainly(&self, block: &[u8], memory: &mut Memory, each: &mut impl FnMut(Told<'_>)) {
-        self.filter.survey(block, self.clock, memory, self.check_all, |told| {
-            each(Told::Lines(told));
-        });
+        self.filter
+            .survey(block, self.clock, memory, self.check_all, &mut |told| {
+                each(Told::Lines(told));
+            });
         each(Told::End);
     }
 
@@ -156,7 +157,7 @@ impl Survey<'_> {
                 let (block, ahead) = worker.done.recv().map_err(|_| LOST)?;
                 let held = ahead.is_some_and(|ahead| {
                     self.filter
-                        .follow(&block, ahead, self.clock, memory, |told| each(Told::Lines(told)))
+                        .follow(&block, ahead, self.clock, memory, &mut |told| each(Told::Lines(told)))
                 });
                 if held {
                     each(Told::End);

@@ -416,7 +416,7 @@ impl Printing<'_> {
             return input.blocks(&mut progress, |progress, block, place| {
                 let mut written = Ok(());
                 let clock = prober.clock;
-                filter.scan_closely(block, clock, &mut prober.memory, false, |text, seen| {
+                filter.scan_closely(block, clock, &mut prober.memory, false, &mut |text, seen| {
                     let line = Line { text, given: None };
                     written = self
                         .print_found(seen, moment(self.rules, clock, line, seen), &mut names, out)

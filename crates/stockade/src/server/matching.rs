@@ -434,20 +434,25 @@ impl Worker {
         let mut progress = Progress::default();
         let ending = Arc::clone(&self.ending);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            together::scan(readers, &block.bytes, &mut progress, |number, line, verdict, memory| {
-                if let Some(rules) = jails.get(number) {
-                    if memory.replaced() {
-                        self.undecodable(block, rules, line);
+            together::scan(
+                readers,
+                &block.bytes,
+                &mut progress,
+                &mut |number, line, verdict, memory| {
+                    if let Some(rules) = jails.get(number) {
+                        if memory.replaced() {
+                            self.undecodable(block, rules, line);
+                        }
+                        self.take(block, rules, line, verdict, memory.dating());
                     }
-                    self.take(block, rules, line, verdict, memory.dating());
-                }
-                // A block may take long where a rule needs many steps.
-                if ending.load(Ordering::Relaxed) {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            });
+                    // A block may take long where a rule needs many steps.
+                    if ending.load(Ordering::Relaxed) {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                },
+            );
         }));
         if outcome.is_ok() {
             let left = u64::try_from(block.bytes.len().saturating_sub(progress.at)).unwrap_or(u64::MAX);
@@ -511,7 +516,7 @@ impl Worker {
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 rules
                     .filter
-                    .scan(&text, &mut at, clock, memory, |line, verdict, memory| {
+                    .scan(&text, &mut at, clock, memory, &mut |line, verdict, memory| {
                         if memory.replaced() {
                             self.undecodable(block, rules, line);
                         }
