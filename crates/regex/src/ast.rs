@@ -68,6 +68,27 @@ pub(crate) enum Assertion {
     },
 }
 
+impl Assertion {
+    /// Whether a place is at a position; `None` for word boundaries, which depend on characters and not on bytes.
+    #[inline]
+    pub(crate) fn holds(self, bytes: &[u8], position: usize) -> Option<bool> {
+        let rest = || bytes.get(position..).unwrap_or_default();
+        Some(match self {
+            Self::TextStart => position == 0,
+            Self::LineStart => position
+                .checked_sub(1)
+                .and_then(|before| bytes.get(before))
+                .is_none_or(|&byte| byte == b'\n'),
+            Self::TextEnd => rest().is_empty(),
+            Self::FinalLineEnd => matches!(rest(), [] | [b'\n']),
+            Self::LineEnd => matches!(rest(), [] | [b'\n', ..]),
+            // sre: in an empty text neither `\b` nor `\B` holds.
+            Self::WordBoundary { .. } if bytes.is_empty() => false,
+            Self::WordBoundary { .. } => return None,
+        })
+    }
+}
+
 /// A whole pattern.
 #[derive(Clone, Debug)]
 pub(crate) struct Ast {

@@ -597,22 +597,14 @@ impl Run<'_> {
     }
 
     fn holds(&self, place: Assertion, position: usize) -> bool {
-        let before = position.checked_sub(1).and_then(|index| self.bytes.get(index));
-        let rest = self.bytes.get(position..).unwrap_or_default();
-        match place {
-            Assertion::TextStart => position == 0,
-            Assertion::LineStart => before.is_none_or(|&byte| byte == b'\n'),
-            Assertion::TextEnd => rest.is_empty(),
-            Assertion::FinalLineEnd => matches!(rest, [] | [b'\n']),
-            Assertion::LineEnd => matches!(rest, [] | [b'\n', ..]),
-            // sre: in an empty text neither `\b` nor `\B` holds.
-            Assertion::WordBoundary { .. } if self.bytes.is_empty() => false,
-            Assertion::WordBoundary { ascii, negated } => {
-                let word = |character: Option<char>| character.is_some_and(|character| is_word(character, ascii));
-                let (before, after) = self.text.split_at_checked(position).unwrap_or_default();
-                (word(before.chars().next_back()) != word(after.chars().next())) != negated
-            }
-        }
+        let Assertion::WordBoundary { ascii, negated } = place else {
+            return place.holds(self.bytes, position).unwrap_or_default();
+        };
+        place.holds(self.bytes, position).unwrap_or_else(|| {
+            let word = |character: Option<char>| character.is_some_and(|character| is_word(character, ascii));
+            let (before, after) = self.text.split_at_checked(position).unwrap_or_default();
+            (word(before.chars().next_back()) != word(after.chars().next())) != negated
+        })
     }
 
     /// The end of a repetition of what the group matched.

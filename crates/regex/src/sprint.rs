@@ -234,7 +234,7 @@ impl Sprint<'_> {
                 }
                 Op::Assert(Assertion::FinalLineEnd) => {
                     pc += 1;
-                    matches!(bytes.get(position..), Some([] | [b'\n']))
+                    Assertion::FinalLineEnd.holds(bytes, position).unwrap_or_default()
                 }
                 Op::Match => return Ok(Some(position)),
                 _ => {
@@ -456,22 +456,15 @@ impl Sprint<'_> {
         position < *known
     }
 
-    fn holds(&self, assertion: Assertion, position: usize) -> bool {
-        let before = position.checked_sub(1).and_then(|index| self.bytes.get(index));
-        let rest = self.bytes.get(position..).unwrap_or_default();
-        match assertion {
-            Assertion::TextStart => position == 0,
-            Assertion::LineStart => before.is_none_or(|&byte| byte == b'\n'),
-            Assertion::TextEnd => rest.is_empty(),
-            Assertion::FinalLineEnd => matches!(rest, [] | [b'\n']),
-            Assertion::LineEnd => matches!(rest, [] | [b'\n', ..]),
-            // sre: in an empty text neither `\b` nor `\B` holds.
-            Assertion::WordBoundary { .. } if self.bytes.is_empty() => false,
-            Assertion::WordBoundary { negated, .. } => {
-                let word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-                (word(before) != word(rest.first())) != negated
-            }
-        }
+    fn holds(&self, place: Assertion, position: usize) -> bool {
+        let Assertion::WordBoundary { negated, .. } = place else {
+            return place.holds(self.bytes, position).unwrap_or_default();
+        };
+        place.holds(self.bytes, position).unwrap_or_else(|| {
+            let word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+            let before = position.checked_sub(1).and_then(|before| self.bytes.get(before));
+            (word(before) != word(self.bytes.get(position))) != negated
+        })
     }
 
     fn enter_part(&mut self, pc: usize, kind: SubKind, end: usize, position: usize) -> Option<At> {
