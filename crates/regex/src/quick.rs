@@ -53,7 +53,10 @@ pub(crate) enum Op {
         literal: Span,
         negative: bool,
     },
-    Backreference(u32),
+    Backreference {
+        group: u32,
+        folded: bool,
+    },
     Conditional {
         group: u32,
         no: u32,
@@ -417,11 +420,11 @@ impl Making<'_> {
                 literal: self.keep(literal)?,
                 negative: *negative,
             },
-            Inst::Backreference {
-                group,
-                case: Case::Exact,
-            } => Op::Backreference(number(*group)?),
-            Inst::Backreference { .. } => return None,
+            // In ASCII all ways to fold case are one.
+            Inst::Backreference { group, case } => Op::Backreference {
+                group: number(*group)?,
+                folded: *case != Case::Exact,
+            },
             Inst::Conditional { group, no } => Op::Conditional {
                 group: number(*group)?,
                 no: self.target(*no)?,

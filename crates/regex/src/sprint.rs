@@ -8,7 +8,7 @@ use memchr::memchr;
 use crate::ast::{Assertion, RepeatKind};
 use crate::machine::{Machine, UNSET};
 use crate::program::{Start, SubKind};
-use crate::quick::{Counter, ENDLESS, Letters, Op, Quick, Repeat, Way, at};
+use crate::quick::{Counter, ENDLESS, Edge, Letters, Op, Quick, Repeat, Way, at};
 
 /// Memory of the runs.
 #[derive(Debug, Default)]
@@ -63,11 +63,6 @@ impl Machine {
         if most == 0 || !text.is_ascii() {
             return None;
         }
-        self.make_ready(quick.registers, quick.groups);
-        self.track.stack.clear();
-        self.track.parts.clear();
-        self.track.behind_last.clear();
-        self.track.behind_last.resize(quick.ahead.len(), UNSET);
         let mut run = Sprint {
             quick,
             bytes,
@@ -108,8 +103,21 @@ type At = (usize, usize);
 impl Sprint<'_> {
     /// Where the match begins and ends, if there is one.
     fn search(&mut self) -> Result<Option<(usize, usize)>, TooLong> {
-        let mut position = 0;
+        let (mut position, mut ready) = (0, false);
+        // Dates may begin at any digit, but not in the middle of a word.
+        let edge = match self.quick.code.get(self.quick.begin) {
+            Some(Op::Edge(number)) => self.quick.edges.get(at(*number)),
+            _ => None,
+        };
         while let Some(start) = self.quick.start.next(self.bytes, position) {
+            if edge.is_some_and(|edge| !self.meets(edge, start)) && start < self.bytes.len() {
+                position = start + 1;
+                continue;
+            }
+            if !ready {
+                self.make_ready();
+                ready = true;
+            }
             if let Some(end) = self.attempt(start)? {
                 return Ok(Some((start, end)));
             }
@@ -120,6 +128,16 @@ impl Sprint<'_> {
             position = start + 1;
         }
         Ok(None)
+    }
+
+    /// Makes room for what a try remembers: most searches see at once that there is nothing to be tried.
+    fn make_ready(&mut self) {
+        self.machine.make_ready(self.quick.registers, self.quick.groups);
+        let track = &mut self.machine.track;
+        track.stack.clear();
+        track.parts.clear();
+        track.behind_last.clear();
+        track.behind_last.resize(self.quick.ahead.len(), UNSET);
     }
 
     #[inline]
@@ -356,22 +374,27 @@ impl Sprint<'_> {
             Op::SubEnd => self.leave_part(position),
             Op::Edge(number) => {
                 let edge = quick.edges.get(at(*number)).ok_or(TooLong)?;
-                let holds = quick.has(edge.letters, self.bytes, position)
-                    || edge.places.iter().any(|place| self.holds(*place, position));
-                holds.then_some((at(edge.end), position))
+                self.meets(edge, position).then_some((at(edge.end), position))
             }
             Op::LookLiteral { literal, negative } => {
                 let rest = self.bytes.get(position..).unwrap_or_default();
                 (rest.starts_with(quick.literal(*literal)) != *negative).then_some((next, position))
             }
-            Op::Backreference(group) => {
+            Op::Backreference { group, folded } => {
                 let Some((start, end)) = self.machine.span(at(*group)) else {
                     return Ok(None);
                 };
                 self.charge(end - start)?;
                 let wanted = self.bytes.get(start..end).unwrap_or_default();
-                let rest = self.bytes.get(position..).unwrap_or_default();
-                rest.starts_with(wanted).then_some((next, position + wanted.len()))
+                let end = position + wanted.len();
+                let same = self.bytes.get(position..end).is_some_and(|text| {
+                    if *folded {
+                        text.eq_ignore_ascii_case(wanted)
+                    } else {
+                        text == wanted
+                    }
+                });
+                same.then_some((next, end))
             }
             Op::Conditional { group, no } => {
                 let took_part = self.machine.span(at(*group)).is_some();
@@ -454,6 +477,11 @@ impl Sprint<'_> {
             *known = finder.rfind(self.bytes).map_or(0, |last| last + 1);
         }
         position < *known
+    }
+
+    fn meets(&self, edge: &Edge, position: usize) -> bool {
+        self.quick.has(edge.letters, self.bytes, position)
+            || edge.places.iter().any(|place| self.holds(*place, position))
     }
 
     fn holds(&self, place: Assertion, position: usize) -> bool {
