@@ -36,7 +36,7 @@ pub(crate) fn pack(lines: &[LineText], fields: &Fields) -> Vec<u8> {
         let found = lines
             .iter()
             .enumerate()
-            .find_map(|(index, line)| Some((index + 1, line.text.find(value)?)));
+            .find_map(|(index, line)| Some((index + 1, place_of(&line.text, value)?)));
         if let Some((line, at)) = found {
             number(&mut bytes, line);
             number(&mut bytes, at);
@@ -47,6 +47,14 @@ pub(crate) fn pack(lines: &[LineText], fields: &Fields) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Where a value stands in a line, as `str::find` says it, which prepares itself for longer texts than these.
+fn place_of(line: &str, value: &str) -> Option<usize> {
+    let (line, value) = (line.as_bytes(), value.as_bytes());
+    let Some(first) = value.first() else { return Some(0) };
+    let mut places = line.iter().enumerate().filter(|(_, byte)| *byte == first);
+    places.find_map(|(place, _)| line.get(place..)?.starts_with(value).then_some(place))
 }
 
 /// What was packed.
@@ -143,6 +151,22 @@ impl<'a> Reader<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_found_where_it_stands_first() {
+        for line in [
+            "",
+            "a",
+            "aab",
+            "x \u{fc}ber y \u{fc}ber",
+            "aaab aab",
+            "\u{20ac}\u{20ad}",
+        ] {
+            for value in ["", "a", "aab", "\u{fc}ber", "b a", "\u{20ad}", "z"] {
+                assert_eq!(place_of(line, value), line.find(value), "{value:?} in {line:?}");
+            }
+        }
+    }
 
     #[test]
     fn what_is_packed_comes_out_as_it_was_and_values_that_stand_in_a_line_take_no_room() {
