@@ -125,6 +125,8 @@ fn bans_are_taken_up_again_as_fail2ban_takes_them_up() {
             world.start();
             world.wait("fail2ban.log", "Restore Ban 192.0.2.101");
             world.settle("fail2ban.log", Duration::from_secs(1));
+            // Told before it is done.
+            world.settle("acts", Duration::from_secs(1));
             let times = world.ask("get one banip --with-time");
             let mut lengths: Vec<String> = times
                 .lines()

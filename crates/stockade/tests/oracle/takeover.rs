@@ -115,6 +115,7 @@ fn either_program_goes_on_where_the_other_ended() {
         world.wait("fail2ban.log", "[two] Ban 192.0.2.3");
         world.wait("acts", "two 192.0.2.3");
         world.wait("acts", "two 198.51.100.2 0 1");
+        world.wait("fail2ban.log", "[one] Restore Ban 192.0.2.1");
         let again = [world.ask("get one banip"), world.ask("get two banip")];
         assert_eq!(again[0], held[0], "{second:?} holds what {first:?} banned");
         for id in held[1].split_whitespace() {
