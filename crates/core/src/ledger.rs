@@ -116,7 +116,8 @@ impl FailureLedger {
             self.take(&id);
             return Some((id, ticket));
         }
-        entry.text = self.phrases.shorten(&pack(&ticket.matches, &ticket.fields));
+        // Who fails again is soon banned or forgotten, and comes by again until then: not worth the search.
+        entry.text = Phrases::as_they_are(&pack(&ticket.matches, &ticket.fields));
         self.entries.put(&id, &entry);
         None
     }
