@@ -577,3 +577,54 @@ impl Making<'_> {
         letters.fold(0, |bits, (_, class)| bits | 1 << (class & 63))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Flags, Regex, Scratch};
+
+    /// Else the tests that compare it with CPython would compare the machine twice.
+    #[test]
+    fn what_patterns_are_made_of_is_searched_in_the_short_form() {
+        let mut scratch = Scratch::default();
+        for (pattern, text, found) in [
+            (
+                r"^\s*(?:\S+\s+)?sshd(?:\[\d+\])?: (?P<content>.+)$",
+                "h sshd[7]: x y\n",
+                true,
+            ),
+            (r"^(?:(?P<u>\S+)|[^:]+) from (\d+)(?(u): |$)", "bob from 12\n", true),
+            (
+                r"^(?:(?! from ).)*? from (?:\d{1,3}\.){3}\d{1,3}$",
+                "a from 192.0.2.7",
+                true,
+            ),
+            (r"(?i)(?P<s>[-x])(\d+)(?P=s)end\b", "1 X22xEND.", true),
+            (r"(?=^|\b|\W)(?<=t=)\d+(?=\b|\W|$)(?!\.)", "at t=12 x", true),
+            (r"^(?>a+|b)*+c{2,}?(?:d|e|f){1,3}$", "aabccde", true),
+            (r"^(?:ab|c){2000,2500}$", "abc", false),
+            (r"user=<(?!root>)[^>]*>", "user=<root>", false),
+        ] {
+            let regex = Regex::new(pattern, Flags::default()).unwrap();
+            let quick = regex.quick().expect(pattern);
+            assert_eq!(
+                scratch.machine.sprint(quick, text, 1_000),
+                Some(found),
+                "{pattern} on {text:?}"
+            );
+            assert_eq!(
+                regex.search_plainly(text, &mut scratch),
+                Ok(found),
+                "{pattern} on {text:?}"
+            );
+        }
+        let regex = Regex::new("a+b", Flags::default()).unwrap();
+        let quick = regex.quick().unwrap();
+        assert_eq!(scratch.machine.sprint(quick, "\u{fc}aab", 1_000), None, "not ASCII");
+        assert_eq!(
+            scratch.machine.sprint(quick, &"a".repeat(100_000), 1_000),
+            None,
+            "too many steps"
+        );
+        assert_eq!(scratch.machine.sprint(quick, "aab", 0), None, "no steps");
+    }
+}
