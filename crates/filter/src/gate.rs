@@ -20,8 +20,9 @@ pub(crate) struct Gate {
     searcher: Searcher,
     longest: usize,
     literals: Vec<Vec<u8>>,
-    /// A literal has a bracket that is not its last letter.
-    crosses_bracket: bool,
+    /// By its number, whether a byte may stand right before a date in whose place a literal arises: it is in a literal, and not its
+    /// last letter.
+    crossing: Box<[bool; 256]>,
 }
 
 #[derive(Debug)]
@@ -81,15 +82,21 @@ impl Gate {
             let mut builder = AhoCorasick::builder();
             Searcher::Automaton(builder.kind(Some(AhoCorasickKind::DFA)).build(&literals).ok()?)
         };
-        let crosses_bracket = literals
+        let mut crossing = Box::new([false; 256]);
+        for byte in literals
             .iter()
             .filter_map(|literal| literal.split_last())
-            .any(|(_, before)| before.contains(&b'['));
+            .flat_map(|(_, before)| before)
+        {
+            if let Some(place) = crossing.get_mut(usize::from(*byte)) {
+                *place = true;
+            }
+        }
         Some(Self {
             searcher,
             longest,
             literals,
-            crosses_bracket,
+            crossing,
         })
     }
 
@@ -119,30 +126,21 @@ impl Gate {
             .any(|literal| memchr::memmem::find(literal, replaced.as_bytes()).is_some())
     }
 
-    /// By its number, whether a byte may stand right before a date in whose place a literal arises.
-    pub(crate) fn crossing_bytes(&self) -> [bool; 256] {
-        let mut crossing = [false; 256];
-        for byte in self
-            .literals
-            .iter()
-            .filter_map(|literal| literal.split_last())
-            .flat_map(|(_, before)| before)
-        {
-            if let Some(place) = crossing.get_mut(usize::from(*byte)) {
-                *place = true;
-            }
-        }
-        crossing
+    /// Whether a literal may arise where a date is cut out right behind this byte.
+    pub(crate) fn may_cross_behind(&self, byte: u8) -> bool {
+        self.crossing.get(usize::from(byte)).is_none_or(|crossing| *crossing)
     }
 
     /// Whether a literal may arise where a date is cut out behind `before`: only then has it to be looked for there.
     pub(crate) fn may_cross(&self, before: Before<'_>) -> bool {
         let before = match before {
-            // Nearly always: the date begins the line.
-            Before::This([]) => return false,
-            Before::UpToBracket => return self.crosses_bracket,
             Before::This(before) => before,
+            Before::UpToBracket => return self.may_cross_behind(b'['),
         };
+        // Nearly always the date begins the line, or stands in a bracket.
+        if before.last().is_none_or(|last| !self.may_cross_behind(*last)) {
+            return false;
+        }
         self.literals.iter().any(|literal| {
             // What of it stands before the cut.
             let mut beginnings = (1..literal.len()).filter_map(|length| literal.get(..length));

@@ -82,6 +82,17 @@ impl Filter {
         self.run_at(text, (dated, cut), admitted, clock, memory)
     }
 
+    /// Remembers what a line leaves behind that cannot match.
+    pub(crate) fn note_date(&self, bytes: &[u8], clock: Clock, memory: &mut Memory) {
+        let mut decoded = std::mem::take(&mut memory.buffers.decoded);
+        let text = line::decode(bytes, &mut decoded);
+        let found = self.dates.find(text, clock.now, &mut memory.dates, &mut memory.scratch);
+        if let Some(at) = found.and_then(|found| found.time) {
+            memory.last_date = Some(at);
+        }
+        memory.buffers.decoded = decoded;
+    }
+
     /// Judges a line that no gate keeps out and of which the date is found already.
     pub(crate) fn run_dated(&self, text: &str, found: Option<&Found>, clock: Clock, memory: &mut Memory) -> Verdict {
         let cut = memory.cut(found, clock);

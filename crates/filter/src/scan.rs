@@ -143,7 +143,7 @@ impl Filter {
         memory.dates.count_alike(others, clock.now);
         // The last one is read, which also counts it.
         let (line, _) = first_line(lines.get(passed.last..).unwrap_or_default());
-        self.run(line, None, clock, memory, Effort::Gated);
+        self.note_date(line, clock, memory);
     }
 }
 

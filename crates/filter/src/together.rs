@@ -71,8 +71,6 @@ struct Member<'a, 'b> {
     reader: &'a mut Reader<'b>,
     /// The gate tuned to this log, if it is not the filter's own.
     tuned: Option<Gate>,
-    /// Bytes that a literal may have right before a cut.
-    crossing: [bool; 256],
     /// Where the line begins in which its next literal is.
     next: usize,
     /// Lines looked at in vain.
@@ -119,11 +117,9 @@ pub fn scan(readers: &mut [Reader<'_>], block: &[u8], progress: &mut Progress, e
             let mut member = Member {
                 tuned: reader.memory.tuning.take(),
                 reader,
-                crossing: [false; 256],
                 next: begin,
                 vain: 0,
             };
-            member.crossing = member.gate().map_or([true; 256], Gate::crossing_bytes);
             member.seek(block, begin);
             member
         })
@@ -268,12 +264,8 @@ impl Shared<'_> {
             let cut = cut_of(found);
             let before = text.as_bytes().get(..cut.start).unwrap_or_default();
             let after = text.as_bytes().get(cut.end..).unwrap_or_default();
-            let crosses = before.last().is_some_and(|byte| {
-                member
-                    .crossing
-                    .get(usize::from(*byte))
-                    .is_some_and(|crossing| *crossing)
-            });
+            let crosses = |last: u8| member.gate().is_some_and(|gate| gate.may_cross_behind(last));
+            let crosses = before.last().is_some_and(|last| crosses(*last));
             let mut joint = std::mem::take(&mut member.reader.memory.buffers.joint);
             let admitted = crosses
                 && member
