@@ -52,7 +52,7 @@ use std::ops::Range;
 
 use jiff::tz::TimeZone;
 use stockade_core::{FailureId, Fields, LineText, Timestamp};
-use stockade_regex::Scratch;
+use stockade_regex::{Paths, Scratch};
 
 use crate::date::{DateState, Detector, Zone, Zones};
 use crate::encoding::Carry;
@@ -170,7 +170,26 @@ pub struct Memory {
     scratch: Scratch,
     /// Groups of the prefregex, needed while the failregex is searched.
     prefix: Scratch,
+    paths: Ways,
     buffers: line::Buffers,
+}
+
+/// How searches in the lines of a log went so far.
+#[derive(Debug, Default)]
+struct Ways {
+    prefregex: Paths,
+    /// By number; those asked so far.
+    failregex: Vec<Paths>,
+}
+
+impl Ways {
+    fn of_failregex(&mut self, index: usize) -> &mut Paths {
+        if self.failregex.len() <= index {
+            self.failregex.resize_with(index + 1, Paths::default);
+        }
+        // It is there now.
+        self.failregex.get_mut(index).unwrap_or(&mut self.prefregex)
+    }
 }
 
 /// How the time of the last line was found.

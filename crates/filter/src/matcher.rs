@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use stockade_core::{Arrival, LineText, Reading, Seconds, Timestamp};
-use stockade_regex::{Overrun, Scratch};
+use stockade_regex::{Overrun, Paths, Scratch};
 
 use crate::closer::{self, Closer, Group, Groups, RuleHit};
 use crate::date::Found;
@@ -218,7 +218,13 @@ impl Filter {
         }
         let mut first = None;
         for (index, rule) in self.rules.candidates(content) {
-            if search(rule, content, &mut memory.scratch, Some(index))? {
+            if search_alike(
+                rule,
+                content,
+                &mut memory.scratch,
+                memory.paths.of_failregex(index),
+                Some(index),
+            )? {
                 first = Some((index, rule));
                 break;
             }
@@ -306,7 +312,7 @@ impl Filter {
         let Some(rule) = &self.rules.prefregex else {
             return Ok(Some(whole));
         };
-        if !search(rule, subject, &mut memory.prefix, None)? {
+        if !search_alike(rule, subject, &mut memory.prefix, &mut memory.paths.prefregex, None)? {
             return Ok(None);
         }
         if let Some(closer) = closer {
@@ -411,6 +417,20 @@ pub(crate) fn search(
     index: Option<usize>,
 ) -> Result<bool, RuleOverrun> {
     rule.regex.search(text, scratch).map_err(|overrun| {
+        rule.overruns.count();
+        (index, overrun)
+    })
+}
+
+/// The same with what is known of earlier lines of the log.
+pub(crate) fn search_alike(
+    rule: &Rule,
+    text: &str,
+    scratch: &mut Scratch,
+    paths: &mut Paths,
+    index: Option<usize>,
+) -> Result<bool, RuleOverrun> {
+    rule.regex.search_by(text, scratch, paths).map_err(|overrun| {
         rule.overruns.count();
         (index, overrun)
     })

@@ -14,7 +14,7 @@ use crate::closer::RuleHit;
 use crate::failregex::Rule;
 use crate::gate::Gate;
 use crate::hit::{Hit, Lines, Named};
-use crate::matcher::{RuleOverrun, search};
+use crate::matcher::{RuleOverrun, search, search_alike};
 use crate::mlfid::Step;
 use crate::scan::{Passed, first_line};
 use crate::{Clock, Filter, Memory, Who, host, line};
@@ -320,7 +320,8 @@ impl Survey<'_> {
         };
         let content = subject.get(content).unwrap_or(subject);
         for (index, rule) in filter.rules.candidates(content) {
-            if !search(rule, content, &mut memory.scratch, Some(index))? {
+            let paths = memory.paths.of_failregex(index);
+            if !search_alike(rule, content, &mut memory.scratch, paths, Some(index))? {
                 continue;
             }
             let hit = Hit::new(index, rule, content, &memory.scratch, filter, subject, &memory.prefix);

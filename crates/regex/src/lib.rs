@@ -41,6 +41,7 @@ mod lower;
 mod machine;
 mod near_miss;
 mod parse;
+mod path;
 mod program;
 mod quick;
 mod regular;
@@ -52,13 +53,16 @@ mod sprint;
 mod tables;
 mod tempered;
 mod token;
+mod trace;
 
 pub use captures::Scratch;
 pub use error::{Overrun, PatternError};
 pub use lower::NotRegular;
 pub use near_miss::NearMiss;
+pub use path::Paths;
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ast::{Ast, Node};
 use linear::Linear;
@@ -104,9 +108,14 @@ pub struct Flags {
     pub ascii: bool,
 }
 
+/// [`Regex::id`] of the next pattern.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
 /// A pattern, compiled at its first search. Shared between threads; searching needs a [`Scratch`] of one's own.
 #[derive(Debug)]
 pub struct Regex {
+    /// Of this pattern only.
+    id: u64,
     pattern: Box<str>,
     flags: Flags,
     /// Both are written when they are first searched with: most rules of most jails never are, and a server has hundreds.
@@ -136,6 +145,7 @@ impl Regex {
             OnceLock::from(Some(compile::compile(&ast)?.into()))
         };
         Ok(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             pattern: pattern.into(),
             flags,
             quick: OnceLock::new(),
@@ -157,6 +167,20 @@ impl Regex {
             Some(found) => Ok(found),
             None => self.search_plainly(text, scratch),
         }
+    }
+
+    /// [`Self::search`] for texts of one source, which are few kinds of lines with other names in them: `paths` remembers how earlier
+    /// searches went. Serves one pattern at a time.
+    pub fn search_by(&self, text: &str, scratch: &mut Scratch, paths: &mut Paths) -> Result<bool, Overrun> {
+        let Some(quick) = self.quick().filter(|quick| quick.has_paths(text.as_bytes())) else {
+            return self.search(text, scratch);
+        };
+        if let Some(found) = paths.follow(self.id, quick, text.as_bytes(), &mut scratch.machine) {
+            return Ok(found);
+        }
+        let found = self.search(text, scratch)?;
+        paths.learn(quick, text.as_bytes(), || self.required_literals());
+        Ok(found)
     }
 
     /// The same without the short way for texts of ASCII; for tests of it.

@@ -5,6 +5,7 @@
 //! many steps, and any other text or program, is given to the machine, which begins anew: so this never has to give up.
 //! The whole program of the machine is made anew when it is needed, which spares memory. Run by `sprint.rs`.
 
+use memchr::memchr;
 use memchr::memmem::{Finder, FinderRev};
 
 use crate::ast::{Assertion, RepeatKind};
@@ -83,6 +84,8 @@ pub(crate) type Letters = u64;
 const END: u8 = 63;
 /// So many classes have a bit.
 const MOST_CLASSES: usize = 63;
+/// To try the ways of others on longer texts may cost more than it saves.
+const LONGEST_WITH_PATHS: usize = 4096;
 /// The number of repetitions that have no limit.
 pub(crate) const ENDLESS: u16 = u16::MAX;
 
@@ -230,6 +233,16 @@ impl Quick {
         })
     }
 
+    /// Whether the ways of searches in a text can be written down, see `path.rs`.
+    pub(crate) fn has_paths(&self, bytes: &[u8]) -> bool {
+        match &self.start {
+            Start::Text(leading) => {
+                leading.has(bytes.first().copied()) && bytes.len() <= LONGEST_WITH_PATHS && bytes.is_ascii()
+            }
+            _ => false,
+        }
+    }
+
     #[inline]
     pub(crate) fn literal(&self, span: Span) -> &[u8] {
         self.text.get(at(span.start)..at(span.end)).unwrap_or_default()
@@ -259,6 +272,37 @@ impl Quick {
         letters >> self.class_of(letter) & 1 != 0
     }
 
+    /// How many letters of a text in a row are of a set.
+    #[inline]
+    pub(crate) fn run_in(&self, letters: Letters, text: &[u8]) -> usize {
+        let ends = |letter: &u8| !self.has_letter(letters, *letter);
+        text.iter().position(ends).unwrap_or(text.len())
+    }
+
+    /// How many letters a loop takes at first.
+    #[inline]
+    pub(crate) fn run(&self, repeat: &Repeat, bytes: &[u8], position: usize) -> usize {
+        let rest = bytes.get(position..).unwrap_or_default();
+        match (repeat.but, repeat.max) {
+            (Some(letter), _) => memchr(letter, rest).unwrap_or(rest.len()),
+            (None, ENDLESS) => self.run_in(repeat.letters, rest),
+            (None, max) => self.run_in(repeat.letters, rest.get(..usize::from(max)).unwrap_or(rest)),
+        }
+    }
+
+    /// The last position before `end`, and not before `low`, where what follows a loop may begin.
+    #[inline]
+    pub(crate) fn last_fit(&self, repeat: &Repeat, bytes: &[u8], low: usize, end: usize) -> Option<usize> {
+        (low..end)
+            .rev()
+            .find(|position| self.has(repeat.follow, bytes, *position))
+    }
+
+    /// Whether a text gives an edge what it asks for.
+    pub(crate) fn meets(&self, edge: &Edge, bytes: &[u8], position: usize) -> bool {
+        self.has(edge.letters, bytes, position) || edge.places.iter().any(|place| is_at(*place, bytes, position))
+    }
+
     /// Where choices in a row lead.
     #[inline]
     pub(crate) fn way(&self, ways: u32, bytes: &[u8], position: usize) -> Way {
@@ -273,6 +317,40 @@ impl Quick {
             way => Way::To(usize::from(way)),
         }
     }
+}
+
+impl Quick {
+    /// All letters, and the end of the text, that choices in a row lead where the one at a position leads.
+    pub(crate) fn leading_alike(&self, ways: u32, bytes: &[u8], position: usize) -> Letters {
+        let ways: &[u16] = self.switches.get(at(ways)).map_or(&[], |ways| ways);
+        let Some((end, ways)) = ways.split_last() else {
+            return Letters::MAX;
+        };
+        let letters = ways.iter().zip(0_u32..);
+        let all = || {
+            letters
+                .clone()
+                .map(|(way, class)| (*way, class))
+                .chain([(*end, u32::from(END))])
+        };
+        let here = u32::from(self.class(bytes, position));
+        let way = all().find(|(_, class)| *class == here).map(|(way, _)| way);
+        all()
+            .filter(|(other, _)| Some(*other) == way)
+            .fold(0, |letters, (_, class)| letters | 1 << class)
+    }
+}
+
+/// Whether a place is at a position of a text of ASCII.
+pub(crate) fn is_at(place: Assertion, bytes: &[u8], position: usize) -> bool {
+    let Assertion::WordBoundary { negated, .. } = place else {
+        return place.holds(bytes, position).unwrap_or_default();
+    };
+    place.holds(bytes, position).unwrap_or_else(|| {
+        let word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+        let before = position.checked_sub(1).and_then(|before| bytes.get(before));
+        (word(before) != word(bytes.get(position))) != negated
+    })
 }
 
 /// As an index; no program or text is as long as the numbers reach.

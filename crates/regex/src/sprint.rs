@@ -3,12 +3,10 @@
 //! The ways are those of the machine and in its order, so what comes out is the same; `tests/cpython` holds both equal with CPython. Registers
 //! and their trail are the machine's own: the groups are where they always are.
 
-use memchr::memchr;
-
 use crate::ast::{Assertion, RepeatKind};
 use crate::machine::{Machine, UNSET};
 use crate::program::{Start, SubKind};
-use crate::quick::{Counter, ENDLESS, Edge, Letters, Op, Quick, Repeat, Way, at};
+use crate::quick::{Counter, ENDLESS, Op, Quick, Repeat, Way, at, is_at};
 
 /// Memory of the runs.
 #[derive(Debug, Default)]
@@ -110,7 +108,7 @@ impl Sprint<'_> {
             _ => None,
         };
         while let Some(start) = self.quick.start.next(self.bytes, position) {
-            if edge.is_some_and(|edge| !self.meets(edge, start)) && start < self.bytes.len() {
+            if edge.is_some_and(|edge| !self.quick.meets(edge, self.bytes, start)) && start < self.bytes.len() {
                 position = start + 1;
                 continue;
             }
@@ -299,31 +297,14 @@ impl Sprint<'_> {
     /// How many letters a loop takes at first.
     #[inline]
     fn run_of(&mut self, repeat: &Repeat, position: usize) -> Result<usize, TooLong> {
-        let rest = self.bytes.get(position..).unwrap_or_default();
-        let taken = match (repeat.but, repeat.max) {
-            (Some(letter), _) => memchr(letter, rest).unwrap_or(rest.len()),
-            (None, ENDLESS) => self.run_in(repeat.letters, rest),
-            (None, max) => self.run_in(repeat.letters, rest.get(..usize::from(max)).unwrap_or(rest)),
-        };
+        let taken = self.quick.run(repeat, self.bytes, position);
         self.charge(taken).map(|()| taken)
-    }
-
-    #[inline]
-    fn run_in(&self, letters: Letters, text: &[u8]) -> usize {
-        let ends = |letter: &u8| !self.quick.has_letter(letters, *letter);
-        text.iter().position(ends).unwrap_or(text.len())
-    }
-
-    fn run_up_to(&self, repeat: &Repeat, position: usize, most: usize) -> usize {
-        let rest = self.bytes.get(position..).unwrap_or_default();
-        self.run_in(repeat.letters, rest.get(..most).unwrap_or(rest))
     }
 
     /// The last position before `end`, and not before `low`, where what follows a loop may begin.
     #[inline]
     fn last_fit(&mut self, repeat: &Repeat, low: usize, end: usize) -> Result<Option<usize>, TooLong> {
-        let fits = |position: &usize| self.quick.has(repeat.follow, self.bytes, *position);
-        let found = (low..end).rev().find(fits);
+        let found = self.quick.last_fit(repeat, self.bytes, low, end);
         self.charge(end - found.unwrap_or(low))?;
         Ok(found)
     }
@@ -352,10 +333,11 @@ impl Sprint<'_> {
                 self.set(*register, UNSET);
                 Some((next, position))
             }
-            Op::Assert(assertion) => self.holds(*assertion, position).then_some((next, position)),
+            Op::Assert(place) => is_at(*place, self.bytes, position).then_some((next, position)),
             Op::Lazy(repeat) => {
                 let min = usize::from(repeat.min);
-                if self.run_up_to(repeat, position, min) < min {
+                let letters = self.bytes.get(position..position + min).unwrap_or_default();
+                if letters.len() < min || quick.run_in(repeat.letters, letters) < min {
                     return Ok(None);
                 }
                 if repeat.max > repeat.min {
@@ -374,7 +356,9 @@ impl Sprint<'_> {
             Op::SubEnd => self.leave_part(position),
             Op::Edge(number) => {
                 let edge = quick.edges.get(at(*number)).ok_or(TooLong)?;
-                self.meets(edge, position).then_some((at(edge.end), position))
+                quick
+                    .meets(edge, self.bytes, position)
+                    .then_some((at(edge.end), position))
             }
             Op::LookLiteral { literal, negative } => {
                 let rest = self.bytes.get(position..).unwrap_or_default();
@@ -449,13 +433,13 @@ impl Sprint<'_> {
         let room = rest.get(..stop).unwrap_or(rest);
         let min = usize::from(repeat.min);
         if tempered.kind == RepeatKind::Lazy {
-            if self.run_in(repeat.letters, room.get(..min).unwrap_or(room)) < min {
+            if self.quick.run_in(repeat.letters, room.get(..min).unwrap_or(room)) < min {
                 return Ok(None);
             }
             self.push(pc, position + min, NO_LIMIT);
             return Ok(Some((pc + 1, position + min)));
         }
-        let taken = self.run_in(repeat.letters, room);
+        let taken = self.quick.run_in(repeat.letters, room);
         if taken < min {
             return Ok(None);
         }
@@ -477,22 +461,6 @@ impl Sprint<'_> {
             *known = finder.rfind(self.bytes).map_or(0, |last| last + 1);
         }
         position < *known
-    }
-
-    fn meets(&self, edge: &Edge, position: usize) -> bool {
-        self.quick.has(edge.letters, self.bytes, position)
-            || edge.places.iter().any(|place| self.holds(*place, position))
-    }
-
-    fn holds(&self, place: Assertion, position: usize) -> bool {
-        let Assertion::WordBoundary { negated, .. } = place else {
-            return place.holds(self.bytes, position).unwrap_or_default();
-        };
-        place.holds(self.bytes, position).unwrap_or_else(|| {
-            let word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-            let before = position.checked_sub(1).and_then(|before| self.bytes.get(before));
-            (word(before) != word(self.bytes.get(position))) != negated
-        })
     }
 
     fn enter_part(&mut self, pc: usize, kind: SubKind, end: usize, position: usize) -> Option<At> {

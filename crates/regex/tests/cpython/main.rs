@@ -6,6 +6,7 @@
 mod adversarial;
 mod generated;
 mod oracle;
+mod paths;
 mod random;
 mod shrink;
 mod stock;
