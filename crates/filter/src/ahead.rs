@@ -226,6 +226,7 @@ impl Filter {
             nofail: noted.nofail,
             gained: noted.gained,
             forget: noted.forget,
+            brief: true,
             closely: None,
         };
         self.step_briefly(rule, read(noted.key), step, clock, memory)

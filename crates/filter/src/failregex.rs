@@ -72,7 +72,7 @@ pub(crate) struct Rules {
 /// Which `failregex` entries may match a text, by the byte it begins with: most match at its start only.
 #[derive(Debug, Default)]
 struct ByFirstByte {
-    /// 256 rows of bits, one bit for each rule.
+    /// 256 rows of bits, one bit for each rule, and one row of all rules.
     rows: Vec<u64>,
     words_per_row: usize,
 }
@@ -80,10 +80,10 @@ struct ByFirstByte {
 impl ByFirstByte {
     fn new(rules: &[Rule]) -> Self {
         let words_per_row = rules.len().div_ceil(64);
-        let words = (0..=u8::MAX).flat_map(|byte| {
+        let words = (0..=u8::MAX).map(Some).chain([None]).flat_map(|byte| {
             rules.chunks(64).map(move |rules| {
                 let bits = rules.iter().enumerate();
-                bits.filter(|(_, rule)| rule.regex.may_match_after(Some(byte)))
+                bits.filter(|(_, rule)| byte.is_none() || rule.regex.may_match_after(byte))
                     .fold(0, |word, (bit, _)| word | 1 << bit)
             })
         });
@@ -93,18 +93,40 @@ impl ByFirstByte {
         }
     }
 
-    /// Numbers of the rules, in their order; the text is not empty.
-    fn candidates(&self, first: u8) -> impl Iterator<Item = usize> {
-        let start = usize::from(first) * self.words_per_row;
+    /// Numbers of the rules, in their order; of a text that is empty, which hardly ever is, all are asked.
+    fn candidates(&self, first: Option<u8>) -> Numbers<'_> {
+        let start = first.map_or(256, usize::from) * self.words_per_row;
         let row = self.rows.get(start..start + self.words_per_row).unwrap_or_default();
-        row.iter().enumerate().flat_map(|(word, bits)| {
-            let mut left = *bits;
-            std::iter::from_fn(move || {
-                let bit = usize::try_from(left.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
-                left &= left - 1;
-                Some(word * 64 + bit)
-            })
-        })
+        Numbers {
+            row,
+            next: 0,
+            base: 0,
+            left: 0,
+        }
+    }
+}
+
+/// The numbers of the bits that are set in a row.
+struct Numbers<'a> {
+    row: &'a [u64],
+    next: usize,
+    base: usize,
+    left: u64,
+}
+
+impl Iterator for Numbers<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.left == 0 {
+            self.left = *self.row.get(self.next)?;
+            self.base = 64 * self.next;
+            self.next += 1;
+        }
+        let bit = usize::try_from(self.left.trailing_zeros()).ok()?;
+        self.left &= self.left - 1;
+        Some(self.base + bit)
     }
 }
 
@@ -142,14 +164,8 @@ impl Groups {
 impl Rules {
     /// The `failregex` entries that may match a text, with their numbers.
     pub(crate) fn candidates(&self, text: &str) -> impl Iterator<Item = (usize, &Rule)> {
-        // Hardly ever is a text empty: it has a line end.
-        let first = text.as_bytes().first().copied();
-        let of_empty = if first.is_none() { 0..self.failregex.len() } else { 0..0 };
-        first
-            .into_iter()
-            .flat_map(|first| self.by_first_byte().candidates(first))
-            .chain(of_empty)
-            .filter_map(|index| Some((index, self.failregex.get(index)?)))
+        let numbers = self.by_first_byte().candidates(text.as_bytes().first().copied());
+        numbers.filter_map(|index| Some((index, self.failregex.get(index)?)))
     }
 
     fn by_first_byte(&self) -> &ByFirstByte {

@@ -34,6 +34,14 @@ pub(crate) struct Named<'a> {
 /// Hardly a rule has more fields; further ones cost an allocation.
 const FEW: usize = 12;
 
+/// Which fields are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    All,
+    /// Where nothing is to be told of a failure but whose it is.
+    User,
+}
+
 /// The lines of a match.
 #[derive(Debug)]
 pub(crate) enum Lines<'a> {
@@ -44,26 +52,30 @@ pub(crate) enum Lines<'a> {
 
 impl<'a> Hit<'a> {
     pub(crate) fn new(
-        index: usize,
-        rule: &Rule,
-        content: &'a str,
-        scratch: &Scratch,
         filter: &Filter,
-        subject: &'a str,
-        prefix: &Scratch,
+        (index, rule): (usize, &Rule),
+        (content, scratch): (&'a str, &Scratch),
+        (subject, prefix): (&'a str, &Scratch),
+        wanted: Wanted,
     ) -> Self {
         let pre = filter.rules.prefregex.as_ref();
         let group = |pick: fn(&Groups) -> Option<usize>| -> Option<&'a str> {
             let own = pick(&rule.groups).and_then(|number| content.get(scratch.group(number)?));
             own.or_else(|| subject.get(prefix.group(pick(&pre?.groups)?)?))
         };
+        let special = rule.has_special_fields || pre.is_some_and(|pre| pre.has_special_fields);
+        let one = match wanted {
+            Wanted::User if !special => Some(filter.rules.user),
+            _ => None,
+        };
+        let is_wanted = |name: Name| one.is_none_or(|one| one == Some(name));
         let mut fields = Named::default();
         if let Some(pre) = pre {
-            add_fields(pre, subject, prefix, &mut fields);
+            add_fields(pre, subject, prefix, is_wanted, &mut fields);
         }
-        add_fields(rule, content, scratch, &mut fields);
+        add_fields(rule, content, scratch, is_wanted, &mut fields);
         let mut tuple = Vec::new();
-        if rule.has_special_fields || pre.is_some_and(|pre| pre.has_special_fields) {
+        if special {
             fill_alternatives(pre, rule, &filter.rules, &mut fields);
             tuple = additions(pre, rule, &filter.rules, &fields);
         }
@@ -140,8 +152,14 @@ impl Lines<'_> {
 }
 
 /// Named groups that took part, later ones over earlier ones.
-fn add_fields<'a>(rule: &Rule, text: &'a str, scratch: &Scratch, fields: &mut Named<'a>) {
-    for field in &rule.fields {
+fn add_fields<'a>(
+    rule: &Rule,
+    text: &'a str,
+    scratch: &Scratch,
+    is_wanted: impl Fn(Name) -> bool,
+    fields: &mut Named<'a>,
+) {
+    for field in rule.fields.iter().filter(|field| is_wanted(field.name)) {
         if let Some(value) = scratch.group(field.group).and_then(|range| text.get(range)) {
             fields.set(field.name, beginning(value, FIELD_KEPT));
         }

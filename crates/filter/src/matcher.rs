@@ -8,7 +8,7 @@ use stockade_regex::{Overrun, Paths, Scratch};
 use crate::closer::{self, Closer, Group, Groups, RuleHit};
 use crate::date::Found;
 use crate::failregex::Rule;
-use crate::hit::{Hit, Lines, beginning, tupled};
+use crate::hit::{Hit, Lines, Wanted, beginning, tupled};
 use crate::host;
 use crate::line;
 use crate::mlfid::{Sessions, Step};
@@ -232,7 +232,13 @@ impl Filter {
         let Some((index, rule)) = first else {
             return Ok(Verdict::Miss);
         };
-        let hit = Hit::new(index, rule, content, &memory.scratch, self, subject, &memory.prefix);
+        let hit = Hit::new(
+            self,
+            (index, rule),
+            (content, &memory.scratch),
+            (subject, &memory.prefix),
+            Wanted::All,
+        );
         // The whole line was asked for first where that is cheap; asking after a match gives the same answer.
         for rule in &self.rules.ignoreregex {
             if search(rule, content, &mut memory.scratch, None)?
@@ -260,7 +266,13 @@ impl Filter {
                 continue;
             }
             closer.seen.hits.push(index);
-            let hit = Hit::new(index, rule, content, &memory.scratch, self, subject, &memory.prefix);
+            let hit = Hit::new(
+                self,
+                (index, rule),
+                (content, &memory.scratch),
+                (subject, &memory.prefix),
+                Wanted::All,
+            );
             let groups = closer::of_rule(rule, content, &memory.scratch);
             if self.ignores(content, memory)? {
                 return Ok(first.unwrap_or(Verdict::Ignored));
@@ -395,6 +407,7 @@ impl Filter {
             nofail: hit.nofail,
             gained: hit.gained,
             forget: hit.forget,
+            brief: false,
             closely,
         };
         match sessions.step(key, step, &self.rules, clock.now) {

@@ -79,6 +79,8 @@ pub(crate) struct Step<'a> {
     pub(crate) nofail: bool,
     pub(crate) gained: bool,
     pub(crate) forget: bool,
+    /// Of a failure nothing is asked for but whose it is.
+    pub(crate) brief: bool,
     /// Where a closer look wants to know more.
     pub(crate) closely: Option<&'a mut RuleHit>,
 }
@@ -315,6 +317,7 @@ impl Session {
         if helper && !self.pending {
             return None;
         }
+        let brief = step.brief;
         let Some(who) = self.who.clone() else {
             self.pending = true;
             return None;
@@ -322,7 +325,7 @@ impl Session {
         self.pending = false;
         let delivery = Delivery {
             who,
-            fields: self.fields(rules),
+            fields: if brief { Fields::default() } else { self.fields(rules) },
             lines: self.lines.iter().map(|(text, date)| self.line(text, date)).collect(),
         };
         self.lines.clear();
@@ -409,6 +412,7 @@ mod tests {
                 nofail: round < 4_999,
                 gained: false,
                 forget: false,
+                brief: false,
                 closely: None,
             };
             assert!(sessions.step("key", step, &rules, now).is_none());
@@ -423,6 +427,7 @@ mod tests {
             nofail: false,
             gained: false,
             forget: true,
+            brief: false,
             closely: None,
         };
         let delivery = sessions.step("key", step, &rules, now).unwrap();

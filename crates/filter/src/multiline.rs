@@ -6,7 +6,7 @@ use stockade_regex::Scratch;
 
 use crate::closer::{self, Closer};
 use crate::failregex::Rule;
-use crate::hit::{Hit, Lines};
+use crate::hit::{Hit, Lines, Wanted};
 use crate::matcher::{Moment, RuleOverrun, search};
 use crate::window::Window;
 use crate::{Filter, Memory, Verdict};
@@ -57,7 +57,13 @@ impl Filter {
                 Some(_) => closer::of_rule(rule, text, &memory.scratch),
                 None => Vec::new(),
             };
-            let hit = Hit::new(index, rule, text, &memory.scratch, self, &subject, &memory.prefix);
+            let hit = Hit::new(
+                self,
+                (index, rule),
+                (text, &memory.scratch),
+                (&subject, &memory.prefix),
+                Wanted::All,
+            );
             if self.ignores_first() && self.ignores(&subject, memory)? {
                 // Upstream asks before it searches, so the lines stay.
                 return Ok(Verdict::Ignored);

@@ -13,7 +13,7 @@ use crate::ahead::Steps;
 use crate::closer::RuleHit;
 use crate::failregex::Rule;
 use crate::gate::Gate;
-use crate::hit::{Hit, Lines, Named};
+use crate::hit::{Hit, Lines, Named, Wanted};
 use crate::matcher::{RuleOverrun, search, search_alike};
 use crate::mlfid::Step;
 use crate::scan::{Passed, first_line};
@@ -232,7 +232,7 @@ impl Survey<'_> {
                     joint.push(b'\n');
                     joint
                 };
-                let quick = |rule: &Rule| rule.regex.is_match_ascii(subject);
+                let quick = |rule: &Rule| rule.regex.is_match_of_line(subject);
                 let prefix = rules.prefregex.as_ref().map_or(Some(false), quick);
                 let Some(matches) = prefix.filter(|_| rules.ignoreregex.iter().all(|rule| quick(rule) == Some(false)))
                 else {
@@ -305,7 +305,7 @@ impl Survey<'_> {
         let content = match &filter.rules.prefregex {
             None => Some(0..subject.len()),
             Some(rule) if !admitted => {
-                let quick = rule.regex.is_match_ascii(subject.as_bytes());
+                let quick = rule.regex.is_match_of_line(subject.as_bytes());
                 let matches = match quick {
                     Some(matches) => matches,
                     None => search(rule, subject, &mut memory.prefix, None)?,
@@ -324,7 +324,13 @@ impl Survey<'_> {
             if !search_alike(rule, content, &mut memory.scratch, paths, Some(index))? {
                 continue;
             }
-            let hit = Hit::new(index, rule, content, &memory.scratch, filter, subject, &memory.prefix);
+            let hit = Hit::new(
+                filter,
+                (index, rule),
+                (content, &memory.scratch),
+                (subject, &memory.prefix),
+                Wanted::User,
+            );
             if filter.ignores(content, memory)? {
                 self.glance.ignored = true;
                 break;
@@ -368,6 +374,7 @@ impl Filter {
             nofail: hit.nofail,
             gained: hit.gained,
             forget: hit.forget,
+            brief: true,
             closely: None,
         };
         match later {

@@ -217,9 +217,9 @@ impl Regex {
             .map(Box::new)
     }
 
-    /// Whether the pattern matches, without its groups; `None` if that is not to be had more cheaply than by
-    /// [`Regex::search`]: the text is not ASCII of one line, or the pattern is not regular.
-    pub fn is_match_ascii(&self, text: &[u8]) -> Option<bool> {
+    /// Whether the pattern matches a line, which may end in a line feed and has no other; without its groups. `None` if that is not
+    /// to be had more cheaply than by [`Regex::search`]: the text is not ASCII, or the pattern is not regular.
+    pub fn is_match_of_line(&self, text: &[u8]) -> Option<bool> {
         self.linear.is_match(text, || self.tree())
     }
 

@@ -74,12 +74,10 @@ impl Linear {
         Some(true)
     }
 
-    /// Whether the pattern matches; `None` if this engine would not be exact for this pattern and text.
+    /// Whether the pattern matches a text of one line; `None` if this engine would not be exact for this pattern and text.
     pub(crate) fn is_match(&self, text: &[u8], tree: impl FnOnce() -> Option<Node>) -> Option<bool> {
         let asked = self.asked.get_or_init(|| Asked::new(tree()?)).as_ref()?;
-        let exact = text.is_ascii()
-            && !(asked.limits.not_empty && text.is_empty())
-            && memchr::memchr(b'\n', text).is_none_or(|position| position + 1 == text.len());
+        let exact = text.is_ascii() && !(asked.limits.not_empty && text.is_empty());
         exact.then(|| asked.regex.is_match(text))
     }
 }
