@@ -79,7 +79,8 @@ impl Filter {
         }
     }
 
-    /// [`Filter::survey`] of a block before those in front of it, for [`Filter::follow`]. The memory serves nothing else.
+    /// [`Filter::survey`] of a block before those in front of it, for [`Filter::follow`]. The memory serves nothing else; `room` is
+    /// what was found ahead in another block and is not needed any more.
     pub fn survey_ahead(
         &self,
         block: &[u8],
@@ -87,10 +88,20 @@ impl Filter {
         clock: Clock,
         memory: &mut Memory,
         check_all: bool,
+        room: Ahead,
     ) -> Ahead {
         memory.dates.clone_from(&guess.dates);
         memory.last_date = guess.last_date;
-        let (mut notes, mut glimpses, mut steps) = (Vec::new(), Vec::new(), Steps::default());
+        let Ahead {
+            mut notes,
+            mut glimpses,
+            mut steps,
+            ..
+        } = room;
+        notes.clear();
+        glimpses.clear();
+        steps.text.clear();
+        steps.steps.clear();
         self.survey_with(
             block,
             clock,
@@ -142,21 +153,21 @@ impl Filter {
     pub fn follow(
         &self,
         block: &[u8],
-        ahead: Ahead,
+        ahead: &mut Ahead,
         clock: Clock,
         memory: &mut Memory,
         each: &mut dyn FnMut(Surveyed<'_>),
     ) -> bool {
-        let Some(after) = self.after(&ahead, clock, memory) else {
+        let Some(after) = self.after(ahead, clock, memory) else {
             return false;
         };
         memory.dates = after.dates;
         memory.last_date = after.last_date;
-        let mut glimpses = ahead.glimpses.into_iter();
-        let mut steps = ahead.steps.steps.into_iter();
+        let mut glimpses = ahead.glimpses.drain(..);
+        let mut steps = ahead.steps.steps.drain(..);
         let mut glance = Glance::default();
         let mut rest = block;
-        for note in ahead.notes {
+        for note in ahead.notes.drain(..) {
             let (taken, line) = match note {
                 Note::Passed { bytes, .. } => (bytes, None),
                 Note::Line { .. } => {

@@ -67,6 +67,8 @@ pub(super) struct Survey<'a> {
 struct Job {
     block: Vec<u8>,
     guess: Arc<Outlook>,
+    /// What was found ahead in a piece that is taken in, for its memory.
+    room: Ahead,
 }
 
 /// A piece surveyed ahead; `None` if that panicked.
@@ -134,6 +136,7 @@ impl Survey<'_> {
             let mut at_work: VecDeque<&Worker> = VecDeque::new();
             let mut turns = workers.iter().cycle();
             let mut guess = Arc::new(self.filter.outlook(memory));
+            let mut spare = Vec::new();
             let (mut credit, mut pause) = (CREDIT, 0);
             loop {
                 while pause == 0
@@ -142,7 +145,8 @@ impl Survey<'_> {
                 {
                     let Some(worker) = turns.next() else { break };
                     let guess = Arc::clone(&guess);
-                    worker.jobs.send(Job { block, guess }).map_err(|_| LOST)?;
+                    let room = spare.pop().unwrap_or_default();
+                    worker.jobs.send(Job { block, guess, room }).map_err(|_| LOST)?;
                     at_work.push_back(worker);
                 }
                 let Some(worker) = at_work.pop_front() else {
@@ -154,8 +158,8 @@ impl Survey<'_> {
                     pause = u32::saturating_sub(pause, 1);
                     continue;
                 };
-                let (block, ahead) = worker.done.recv().map_err(|_| LOST)?;
-                let held = ahead.is_some_and(|ahead| {
+                let (block, mut ahead) = worker.done.recv().map_err(|_| LOST)?;
+                let held = ahead.as_mut().is_some_and(|ahead| {
                     self.filter
                         .follow(&block, ahead, self.clock, memory, &mut |told| each(Told::Lines(told)))
                 });
@@ -170,6 +174,7 @@ impl Survey<'_> {
                 }
                 guess = Arc::new(self.filter.outlook(memory));
                 reading.reuse(block);
+                spare.extend(ahead);
                 if credit <= 0 {
                     credit = CREDIT / 2;
                     pause = PAUSE;
@@ -185,11 +190,11 @@ impl Survey<'_> {
         quiet_workers();
         let work = move || {
             let mut memory = Memory::default();
-            for Job { block, guess } in given {
+            for Job { block, guess, room } in given {
                 // Only if the guess was right is the panic a true one, and then it comes again.
                 let ahead = catch_unwind(AssertUnwindSafe(|| {
                     self.filter
-                        .survey_ahead(&block, &guess, self.clock, &mut memory, self.check_all)
+                        .survey_ahead(&block, &guess, self.clock, &mut memory, self.check_all, room)
                 }));
                 if ahead.is_err() {
                     memory = Memory::default();
