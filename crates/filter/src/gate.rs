@@ -44,6 +44,11 @@ impl Gate {
         })
     }
 
+    /// Of the `prefregex` alone.
+    pub(crate) fn of_prefregex(rules: &Rules) -> Option<Self> {
+        Self::of(rules.prefregex.as_ref()?.literal_sets().first()?.clone())
+    }
+
     /// The same rules by the literals that are rarest in a piece of the log: what is rare in general may be on every line of
     /// this one.
     pub(crate) fn tuned(rules: &Rules, sample: &[u8]) -> Option<Self> {

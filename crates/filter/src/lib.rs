@@ -49,6 +49,7 @@ mod window;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use jiff::tz::TimeZone;
 use stockade_core::{FailureId, Fields, LineText, Timestamp};
@@ -139,6 +140,8 @@ pub struct Filter {
     shown: Shown,
     dates: Detector,
     gate: Option<Gate>,
+    /// Of the prefregex alone; made for the first survey.
+    prefix_gate: OnceLock<Option<Gate>>,
     usedns: UseDns,
     maxlines: u32,
     encoding: Encoding,
@@ -171,7 +174,16 @@ pub struct Memory {
     /// Groups of the prefregex, needed while the failregex is searched.
     prefix: Scratch,
     paths: Ways,
+    /// How many lines were passed over, and how many of them held a literal of the prefregex.
+    passed: Share,
     buffers: line::Buffers,
+}
+
+/// So many of so many.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    all: u64,
+    of_them: u64,
 }
 
 /// How searches in the lines of a log went so far.
@@ -349,6 +361,7 @@ impl Filter {
             shown,
             dates,
             gate,
+            prefix_gate: OnceLock::new(),
             usedns: settings.usedns,
             maxlines: settings.maxlines,
             encoding,

@@ -11,6 +11,7 @@ use stockade_core::Timestamp;
 
 use crate::ahead::Steps;
 use crate::closer::RuleHit;
+use crate::date::Alike;
 use crate::failregex::Rule;
 use crate::gate::Gate;
 use crate::hit::{Hit, Lines, Named, Wanted};
@@ -162,7 +163,35 @@ struct Survey<'a> {
     each: &'a mut dyn FnMut(Surveyed<'_>),
 }
 
-impl Survey<'_> {
+/// The literals of the `prefregex`: most lines of some logs hold none.
+struct PrefixLiterals<'a> {
+    /// None if it is not worth it.
+    gate: Option<&'a Gate>,
+    /// Where the next one is.
+    next: Option<usize>,
+}
+
+/// So many lines are tried before it is asked how many hold one.
+const TRIED: u64 = 1_000;
+/// After so many lines half of them are forgotten.
+const FORGOTTEN: u64 = 1 << 20;
+
+impl PrefixLiterals<'_> {
+    /// Whether a line may be matched; asked of one after the other.
+    fn may_match(&mut self, lines: &[u8], line: Range<usize>, alike: &Alike<'_>) -> bool {
+        let Some(gate) = self.gate.filter(|gate| !gate.may_cross(alike.before())) else {
+            return true;
+        };
+        let next = self.next.filter(|next| *next >= line.start).unwrap_or_else(|| {
+            let rest = lines.get(line.start..).unwrap_or_default();
+            gate.first(rest).map_or(lines.len(), |hit| line.start + hit)
+        });
+        self.next = Some(next);
+        next < line.end
+    }
+}
+
+impl<'a> Survey<'a> {
     fn tell(&mut self, line: &[u8], whole: &[u8]) {
         let nothing = self.glance.found.is_empty() && !self.glance.overran && !self.glance.ignored;
         (self.each)(if nothing {
@@ -179,9 +208,10 @@ impl Survey<'_> {
     /// Goes over lines that hold no literal.
     fn pass(&mut self, lines: &[u8], gate: &Gate, memory: &mut Memory) {
         let mut place = 0;
+        let mut prefix = self.prefix_literals(memory);
         while place < lines.len() {
             let begin = place;
-            let (passed, prefixed) = self.pass_alike(lines, &mut place, gate, memory);
+            let (passed, prefixed) = self.pass_alike(lines, &mut place, gate, &mut prefix, memory);
             self.filter.settle(lines, passed, self.clock, memory);
             if passed.count > 0 {
                 (self.each)(Surveyed::Passed {
@@ -201,7 +231,14 @@ impl Survey<'_> {
     }
 
     /// Goes over lines that begin as the last one did; also how many of them `prefregex` matches.
-    fn pass_alike(&self, lines: &[u8], place: &mut usize, gate: &Gate, memory: &mut Memory) -> (Passed, u64) {
+    fn pass_alike(
+        &self,
+        lines: &[u8],
+        place: &mut usize,
+        gate: &Gate,
+        prefix: &mut PrefixLiterals<'_>,
+        memory: &mut Memory,
+    ) -> (Passed, u64) {
         let mut passed = Passed::default();
         let mut prefixed = 0;
         let Some(alike) = memory.dates.alike().filter(|alike| !gate.may_cross(alike.before())) else {
@@ -216,7 +253,10 @@ impl Survey<'_> {
                 break;
             }
             let rules = &self.filter.rules;
-            if rules.prefregex.is_some() || !rules.ignoreregex.is_empty() {
+            let may_be_prefixed = rules.prefregex.is_some() && prefix.may_match(lines, *place..*place + length, &alike);
+            memory.passed.all += 1;
+            memory.passed.of_them += u64::from(may_be_prefixed);
+            if may_be_prefixed || !rules.ignoreregex.is_empty() {
                 let cut = alike.cut(line);
                 // The rule sees a line end.
                 let whole = rest
@@ -247,6 +287,26 @@ impl Survey<'_> {
             *place += length;
         }
         (passed, prefixed)
+    }
+
+    /// What to ask before the `prefregex` of lines that no `failregex` matches.
+    fn prefix_literals(&self, memory: &mut Memory) -> PrefixLiterals<'a> {
+        let share = &mut memory.passed;
+        if share.all >= FORGOTTEN {
+            (share.all, share.of_them) = (share.all / 2, share.of_them / 2);
+        }
+        let worth_it = self.filter.rules.prefregex.is_some() && (share.all < TRIED || share.of_them < share.all / 2);
+        let filter = self.filter;
+        let gate = || {
+            filter
+                .prefix_gate
+                .get_or_init(|| Gate::of_prefregex(&filter.rules))
+                .as_ref()
+        };
+        PrefixLiterals {
+            gate: if worth_it { gate() } else { None },
+            next: None,
+        }
     }
 
     /// Whether lines of this day may be too old to be asked.
