@@ -247,7 +247,7 @@ impl Path {
             Ask::Text { place, start, end } => {
                 let text = self.text.get(usize::from(start)..usize::from(end)).unwrap_or_default();
                 let begin = position(marks, place);
-                bytes.get(begin..begin + text.len()) == Some(text)
+                bytes.get(begin..begin + text.len()).is_some_and(|there| are_same(there, text))
             }
             Ask::Byte { place, byte, holds } => (bytes.get(position(marks, place)) == Some(&byte)) == holds,
             Ask::NotLiteral { place, literal } => {
@@ -337,6 +337,20 @@ fn as_marked(marks: &mut Marks, mark: Option<u16>, found: Option<usize>) -> bool
         (None, None) => true,
         _ => false,
     }
+}
+
+/// Whether two pieces of the same length are the same; most are short.
+#[inline]
+fn are_same(one: &[u8], other: &[u8]) -> bool {
+    if let (Some(one_begins), Some(other_begins), Some(one_ends), Some(other_ends)) = (
+        one.first_chunk::<8>(),
+        other.first_chunk::<8>(),
+        one.last_chunk::<8>(),
+        other.last_chunk::<8>(),
+    ) {
+        return one_begins == other_begins && one_ends == other_ends && (one.len() <= 16 || one == other);
+    }
+    one.iter().zip(other).all(|(one, other)| one == other)
 }
 
 fn rest(bytes: &[u8], position: usize) -> &[u8] {

@@ -320,6 +320,13 @@ impl Quick {
 }
 
 impl Quick {
+    /// The letter of a set that has no other, nor the end of the text.
+    pub(crate) fn only_letter(&self, letters: Letters) -> Option<u8> {
+        let mut of_set = (0..128).filter(|letter| self.has_letter(letters, *letter));
+        let only = of_set.next()?;
+        (of_set.next().is_none() && letters >> END & 1 == 0).then_some(only)
+    }
+
     /// All letters, and the end of the text, that choices in a row lead where the one at a position leads.
     pub(crate) fn leading_alike(&self, ways: u32, bytes: &[u8], position: usize) -> Letters {
         let ways: &[u16] = self.switches.get(at(ways)).map_or(&[], |ways| ways);

@@ -54,7 +54,7 @@ fn way(quick: &Quick, bytes: &[u8]) -> Option<Path> {
     let groups = trace.registers.iter().enumerate().take(2 * (quick.groups + 1)).skip(2);
     let registers = groups.filter_map(|(register, place)| Some((u16::try_from(register).ok()?, (*place)?)));
     let registers = registers.collect();
-    let (asks, text) = in_order(quick, &trace.asks);
+    let (asks, text) = in_order(quick, (bytes, &trace.marks), &trace.asks);
     (asks.len() <= MOST_ASKS).then_some(Path {
         asks: asks.into(),
         text: text.into(),
@@ -540,7 +540,7 @@ fn behind(place: Place, letters: usize) -> Option<Place> {
 }
 
 /// The questions without those that others answer, what is known of letters in front; and the letters that stand in the text.
-fn in_order(quick: &Quick, asks: &[Ask]) -> (Vec<Ask>, Vec<u8>) {
+fn in_order(quick: &Quick, (bytes, marks): (&[u8], &Marks), asks: &[Ask]) -> (Vec<Ask>, Vec<u8>) {
     let mut known: BTreeMap<Place, u8> = BTreeMap::new();
     let mut sets: BTreeMap<Place, Letters> = BTreeMap::new();
     let mut others: Vec<Ask> = Vec::new();
@@ -555,6 +555,24 @@ fn in_order(quick: &Quick, asks: &[Ask]) -> (Vec<Ask>, Vec<u8>) {
             }
             Ask::Letter { place, letters } => *sets.entry(place).or_insert(Letters::MAX) &= letters,
             other => others.push(other),
+        }
+    }
+    for (place, letters) in &sets {
+        if let Some(byte) = quick.only_letter(*letters) {
+            known.entry(*place).or_insert(byte);
+        }
+    }
+    // What a loop takes need not be asked before.
+    for ask in &mut others {
+        if let Ask::Run {
+            place, min, letters, ..
+        } = ask
+            && let Some(before) = sets.get(place)
+            && *letters & !before == 0
+            && quick.has(*letters & before, bytes, position(marks, *place))
+        {
+            *min = 1;
+            sets.remove(place);
         }
     }
     sets.retain(|place, letters| *letters != Letters::MAX && !known.contains_key(place));
