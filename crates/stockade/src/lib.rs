@@ -14,6 +14,7 @@ pub mod server;
 pub mod setup;
 mod terminal;
 pub mod words;
+mod zone;
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,10 +1,10 @@
 //! What the client says on standard error.
 
-use jiff::Zoned;
+use jiff::Timestamp;
 
 /// An error, as a line that Fail2Ban's programs log.
 pub(crate) fn error(text: &str) {
-    let now = Zoned::now();
+    let now = Timestamp::now().to_zoned(crate::zone::system());
     let id = std::process::id();
     let (date, millis) = (now.strftime("%Y-%m-%d %H:%M:%S"), now.millisecond());
     crate::terminal::complain(&format!(

@@ -180,7 +180,7 @@ fn misused(what: &str) -> ExitCode {
 /// The jails to ask: those that are named, or all that are enabled.
 fn jails(folder: &Path, wanted: &[String]) -> Result<Vec<Asked>, String> {
     let overrides = Overrides::default();
-    let zone = TimeZone::system();
+    let zone = crate::zone::system();
     if wanted.is_empty() {
         let config = stockade_config::load(folder, &overrides);
         let runs = config.jails.into_iter().filter(|jail| jail.problem.is_none());
@@ -214,7 +214,7 @@ fn local(at: Timestamp) -> String {
     jiff::Timestamp::from_microsecond(at.micros()).map_or_else(
         |_| "an impossible time".to_owned(),
         |at| {
-            at.to_zoned(TimeZone::system())
+            at.to_zoned(crate::zone::system())
                 .strftime("%Y-%m-%d %H:%M:%S %Z")
                 .to_string()
         },

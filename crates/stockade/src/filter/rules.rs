@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use jiff::tz::TimeZone;
 use stockade_config::{Place, Setting, Value, builtin};
 use stockade_filter::{Filter, FilterSettings, UseDns};
 
@@ -101,7 +100,7 @@ impl Named {
                 self.name.escape_debug()
             ));
         }
-        let filter = Filter::new(&settings, &TimeZone::system()).map_err(|errors| {
+        let filter = Filter::new(&settings, &crate::zone::system()).map_err(|errors| {
             let errors: Vec<String> = errors
                 .iter()
                 .map(|error| format!("{error}\n  mend: {}", error.mend))

@@ -228,7 +228,7 @@ impl Input {
                 })
             }),
             Self::Journal { mut reader, .. } => {
-                let zone = jiff::tz::TimeZone::system();
+                let zone = crate::zone::system();
                 let mut text = Vec::new();
                 let mut bytes = 0;
                 while let Some(entry) = reader.next_entry() {

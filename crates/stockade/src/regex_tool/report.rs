@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use stockade_core::Timestamp;
 
 use super::options::{Options, Print};
@@ -135,7 +134,7 @@ fn ignoreregex(rules: &[String], hits: &[u64], verbose: bool, out: &mut impl Wri
 
 fn local(at: Timestamp) -> String {
     let time = jiff::Timestamp::from_microsecond(at.micros()).unwrap_or_default();
-    time.to_zoned(TimeZone::system())
+    time.to_zoned(crate::zone::system())
         .strftime("%a %b %d %H:%M:%S %Y")
         .to_string()
 }

@@ -25,7 +25,7 @@ pub(super) struct Rules {
 
 /// Reads and compiles the rules; tells in `heading` what is used, as far as it came.
 pub(super) fn read(options: &Options, heading: &mut String) -> Result<Rules, Stop> {
-    let zone = TimeZone::system();
+    let zone = crate::zone::system();
     let mut settings = FilterSettings {
         maxlines: 1,
         logtimezone: options.timezone.clone(),

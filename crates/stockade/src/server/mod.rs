@@ -37,7 +37,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use jiff::tz::TimeZone;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use stockade_config::Overrides;
@@ -106,7 +105,7 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
         Target::parse(&options.logtarget)?,
         &options.syslogsocket,
         &options.loglevel,
-        TimeZone::system(),
+        crate::zone::system(),
     )?);
     let (listener, own) = match systemd::passed_socket()? {
         Some(listener) => (listener, None),

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::ops::Range;
 
-use jiff::tz::TimeZone;
 use stockade_filter::{Filter, FilterSettings, Memory};
 
 use super::pieces;
@@ -242,7 +241,7 @@ pub(super) fn date(lines: &mut [Line]) -> Result<String, Vec<Fault>> {
             datepattern: Some(pattern.clone()),
             ..FilterSettings::default()
         };
-        let Ok(filter) = Filter::new(&settings, &TimeZone::system()) else {
+        let Ok(filter) = Filter::new(&settings, &crate::zone::system()) else {
             continue;
         };
         let mut memory = Memory::default();
@@ -281,7 +280,7 @@ fn behind_own_words(line: &Line) -> Vec<String> {
         failregex: vec!["<ADDR>".to_owned()],
         ..FilterSettings::default()
     };
-    let found = Filter::new(&settings, &TimeZone::system()).ok().and_then(|filter| {
+    let found = Filter::new(&settings, &crate::zone::system()).ok().and_then(|filter| {
         let seen = filter.examine(line.text.as_bytes(), clock(), &mut Memory::default(), false);
         seen.date.map(|date| date.range.start)
     });

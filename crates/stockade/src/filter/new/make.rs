@@ -1,6 +1,5 @@
 //! The rules of a filter, each as strict as trying shows it has to be.
 
-use jiff::tz::TimeZone;
 use stockade_filter::{Filter, FilterSettings, Memory, UseDns, Verdict, review};
 
 use super::hostile;
@@ -101,7 +100,7 @@ fn settings(rules: &[Rule], more: Option<&str>, datepattern: &str) -> FilterSett
 }
 
 fn compiled(settings: &FilterSettings) -> Result<Filter, String> {
-    Filter::new(settings, &TimeZone::system()).map_err(|errors| {
+    Filter::new(settings, &crate::zone::system()).map_err(|errors| {
         let errors: Vec<String> = errors
             .iter()
             .map(|error| format!("{error}\n  mend: {}", error.mend))
