@@ -3,8 +3,8 @@
 //!
 //! Rules: behaviour spec 1.6. Start reading at [`Definition::combine`].
 
+use crate::names::{HashMap, HashSet};
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::interpolate::{InterpolationError, InterpolationFault, View, lower};
@@ -125,7 +125,7 @@ impl<'a> Definition<'a> {
         };
         let (mut init, mut faults) = (Vec::new(), Vec::new());
         // What `%(known/x)s` finds, whatever the jail passes.
-        let mut before = HashMap::new();
+        let mut before = HashMap::default();
         if let Some(section) = merged.section("Init") {
             let view = View::new(merged, "Init");
             for (name, entry) in &section.options {
@@ -179,7 +179,7 @@ impl<'a> Definition<'a> {
             }
         }
         let passed = passed.iter().map(passed_property).collect();
-        let (index, conditional) = (HashMap::new(), HashSet::new());
+        let (index, conditional) = (HashMap::default(), HashSet::default());
         let mut definition = Self {
             merged,
             known,

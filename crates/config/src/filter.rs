@@ -1,6 +1,6 @@
 //! A filter file as a jail uses it.
 
-use std::collections::HashMap;
+use crate::names::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -132,7 +132,7 @@ impl FilterUse<'_> {
         let known = if self.known {
             known(merged, &passed, self.place)
         } else {
-            HashMap::new()
+            HashMap::default()
         };
         Ok(Filter {
             settings,
@@ -166,7 +166,7 @@ fn helpers<'a>(
 fn known(merged: &Merged, passed: &[(String, String)], place: &Place) -> HashMap<String, String> {
     // What cannot be made out has been told already.
     let Ok(definition) = Definition::combine(merged, &KNOWN, passed, place, None) else {
-        return HashMap::new();
+        return HashMap::default();
     };
     let mut known: HashMap<String, String> = helpers(&definition, merged)
         .filter_map(|(name, value)| Some((name.to_owned(), value.ok()?)))

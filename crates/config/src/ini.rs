@@ -3,7 +3,7 @@
 //! Nothing of a damaged file is given up but the damaged lines: each is reported, the rest is used. (Fail2Ban stops
 //! altogether; deviation.) The rules are behaviour spec 1.3. Start reading at [`parse`].
 
-use std::collections::HashMap;
+use crate::names::HashMap;
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Place};
@@ -85,7 +85,7 @@ pub(crate) fn parse(file: &Arc<str>, bytes: &[u8], findings: &mut Vec<Diagnostic
         current: None,
         open: None,
         indent: 0,
-        sections: HashMap::new(),
+        sections: HashMap::default(),
         positions: Vec::new(),
         found: Vec::new(),
         more: 0,

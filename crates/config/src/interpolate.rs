@@ -2,8 +2,8 @@
 //!
 //! Rules: behaviour spec 1.4. Start reading at [`View::get`].
 
+use crate::names::HashMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use crate::diagnostic::{Diagnostic, Place};
 use crate::ini::{Entry, FILE_LIMIT_BYTES};

@@ -2,7 +2,7 @@
 //!
 //! Rules: behaviour spec 1.7, 1.9. Start reading at [`read`].
 
-use std::collections::HashMap;
+use crate::names::HashMap;
 use std::sync::Arc;
 
 use crate::action::{self, ActionConfig, ActionFault, ActionKind, ActionUse};
@@ -271,7 +271,7 @@ impl Jails<'_> {
         } else if let Some(backend) = text(&view, "backend", findings)? {
             jail.backend = backend;
         }
-        let mut known = HashMap::new();
+        let mut known = HashMap::default();
         let mut from_filter = Vec::new();
         let used = text(&view, "filter", findings)?.unwrap_or_default();
         if used.is_empty() {

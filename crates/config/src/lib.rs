@@ -29,6 +29,7 @@ mod jail;
 mod jail_tags;
 mod logpath;
 mod merge;
+mod names;
 pub mod options;
 mod positions;
 mod server;

@@ -3,8 +3,8 @@
 //! Layers (see `docs` of [`crate`]): a file on disk hides the built-in file of the same name under the configuration
 //! directory. `.local` files and `.d` directories exist on disk only and go on top of whichever base there is.
 
+use crate::names::HashMap;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -154,7 +154,9 @@ struct Kept {
     bases: RefCell<HashMap<PathBuf, Option<Rc<Merged>>>>,
     /// Single files, if they are there.
     files: RefCell<HashMap<PathBuf, Option<Parsed>>>,
-    /// The bytes of the files that stand in either.
+    /// Paths without links: to find one takes a call of the system for each of its folders.
+    real: RefCell<HashMap<PathBuf, PathBuf>>,
+    /// The bytes of the files that stand in either, and of these paths.
     bytes: Cell<usize>,
 }
 
@@ -170,6 +172,18 @@ impl Kept {
             self.bytes.set(total);
         }
         room
+    }
+
+    /// The path without links, so that a circle of them does not make one file look like many.
+    fn real(&self, path: &Path) -> PathBuf {
+        if let Some(kept) = self.real.borrow().get(path) {
+            return kept.clone();
+        }
+        let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if self.takes(path.as_os_str().len().saturating_add(real.as_os_str().len())) {
+            self.real.borrow_mut().insert(path.to_owned(), real.clone());
+        }
+        real
     }
 
     fn keep(&self, path: &Path, parsed: Option<&Parsed>) {
@@ -407,11 +421,6 @@ fn normalised(path: &Path) -> PathBuf {
     plain
 }
 
-/// The path without links, so that a circle of them does not make one file look like many.
-fn real(path: &Path) -> PathBuf {
-    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
-}
-
 struct Reading<'a> {
     tree: &'a Tree,
     presets: &'a [(&'a str, &'a str)],
@@ -506,6 +515,7 @@ impl Reading<'_> {
     fn include(&mut self, path: &Path) {
         // A file that includes itself is read twice, as by Fail2Ban.
         let outer = || self.within.iter().rev().skip(1);
+        let real = |path| self.tree.kept.real(path);
         if outer().any(|outer| outer == path) || outer().any(|outer| real(outer) == real(path)) {
             return;
         }

@@ -1,6 +1,6 @@
 //! Where an option stands among those of its section.
 
-use std::collections::HashMap;
+use crate::names::HashMap;
 
 /// Up to so many names are compared one by one, which is faster than to hash one, and needs no copies of them.
 const SMALL: usize = 12;
