@@ -165,6 +165,7 @@ impl Action {
         for (key, value) in properties {
             all.set(key, value)?;
         }
+        all.shrink();
         let mut warnings = Vec::new();
         let kind = build(jail, name, &all, &mut warnings)?;
         Ok(Self {

@@ -73,6 +73,11 @@ impl Properties {
         Ok(())
     }
 
+    /// Gives back the room for more; an action seldom gets any.
+    pub(crate) fn shrink(&mut self) {
+        self.all.shrink_to_fit();
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
         self.all
             .iter()

@@ -95,6 +95,8 @@ impl Template {
             rest = after;
         }
         pieces.push(Piece::Text(rest.to_owned()));
+        // Most commands are one piece, and an action has a dozen for each jail.
+        pieces.shrink_to_fit();
         Ok(Self { pieces })
     }
 

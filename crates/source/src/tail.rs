@@ -193,7 +193,10 @@ impl Tail {
     /// The bytes before the position are read along and compared, in the same call: a file cut off and written anew past
     /// our position is noticed before one of its lines is taken for a continuation.
     pub(crate) fn fetch(&self, buffer: &mut Vec<u8>) -> io::Result<Fetched> {
-        buffer.resize(LINE_LIMIT_BYTES + BLOCK_BYTES, 0);
+        if buffer.is_empty() {
+            // Zeros of the kernel's: what no log ever fills is never there.
+            *buffer = vec![0; LINE_LIMIT_BYTES + BLOCK_BYTES];
+        }
         let unfinished = self.lines.unfinished();
         let context = self.lines.context().bytes();
         if let Some(place) = buffer.get_mut(..unfinished.len()) {

@@ -98,7 +98,7 @@ pub(crate) enum Job {
 type Key = (JailName, String);
 
 /// Threads that want to know when others delete from the firewall.
-type Listeners = Arc<Mutex<Vec<(Key, Sender<Work>)>>>;
+type Listeners = Arc<Mutex<Vec<(Key, Sender<Box<Work>>)>>>;
 
 /// What both ends of a lane know of it.
 #[derive(Default)]
@@ -121,6 +121,7 @@ pub(super) struct Shared {
     told: Mutex<Option<Instant>>,
 }
 
+/// What goes to a thread, in a box: a channel has room for thirty from its first on, and there is one for each action of each jail.
 struct Work {
     key: Key,
     shared: Arc<Shared>,
@@ -133,7 +134,7 @@ pub(crate) struct Lane {
     key: Key,
     native: bool,
     can_tell: bool,
-    inbox: Sender<Work>,
+    inbox: Sender<Box<Work>>,
     pub(super) shared: Arc<Shared>,
     log: Arc<Log>,
 }
@@ -222,7 +223,7 @@ impl Lane {
         }
         let (key, shared) = (self.key.clone(), Arc::clone(&self.shared));
         // The thread ends only after Stop, and after that nothing more is given.
-        let _ = self.inbox.send(Work { key, shared, job });
+        let _ = self.inbox.send(Box::new(Work { key, shared, job }));
     }
 
     fn complain(&self) {
@@ -291,7 +292,7 @@ fn without_text(ban: &Ban) -> Ban {
 pub(crate) struct Acting {
     log: Arc<Log>,
     /// The thread of the native actions; started with the first.
-    firewall: Option<Sender<Work>>,
+    firewall: Option<Sender<Box<Work>>>,
     /// Whom to tell when others delete from the firewall; `None` before there is somebody. Under a lock, as the thread that listens waits for
     /// the kernel and cannot be sent anything.
     listeners: Option<Listeners>,
@@ -352,7 +353,7 @@ impl Acting {
     }
 
     /// Tells a thread from now on when others delete from the firewall. Without that there is still the check now and then.
-    fn listen(&mut self, inbox: Sender<Work>, key: &Key) {
+    fn listen(&mut self, inbox: Sender<Box<Work>>, key: &Key) {
         if let Some(listeners) = &self.listeners {
             lock(listeners).push((key.clone(), inbox));
             return;
@@ -369,7 +370,7 @@ impl Acting {
                         listeners.retain(|(key, inbox)| {
                             let (key, shared) = (key.clone(), Arc::default());
                             let job = Job::Look(disturbance.clone());
-                            inbox.send(Work { key, shared, job }).is_ok()
+                            inbox.send(Box::new(Work { key, shared, job })).is_ok()
                         });
                     }
                 }
@@ -384,7 +385,7 @@ impl Acting {
     }
 
     /// `alone`: the thread is for this action only, and begins when the one before it of this name has ended.
-    fn spawn(&mut self, name: &str, alone: Option<&Key>) -> Result<Sender<Work>, String> {
+    fn spawn(&mut self, name: &str, alone: Option<&Key>) -> Result<Sender<Box<Work>>, String> {
         // Without a limit, since the thread that owns the jails must never wait; see `Lane::about` for what may wait here.
         let (sender, inbox) = channel();
         let (alive, end) = channel();
@@ -436,7 +437,7 @@ struct Thread {
 }
 
 impl Thread {
-    fn run(mut self, inbox: &Receiver<Work>) {
+    fn run(mut self, inbox: &Receiver<Box<Work>>) {
         loop {
             let work = match self.pause() {
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -456,7 +457,8 @@ impl Thread {
                 Ok(work) => {
                     let waiting = std::iter::once(work).chain(inbox.try_iter());
                     let (mut jobs, mut lanes) = (Vec::new(), Vec::new());
-                    for Work { key, shared, job } in waiting {
+                    for work in waiting {
+                        let Work { key, shared, job } = *work;
                         match job {
                             Job::Look(disturbance) => self.note(disturbance),
                             job => {
@@ -548,14 +550,15 @@ impl Thread {
     }
 
     /// One job of an action of commands, or what waits for it if it works in bulk.
-    fn some(&mut self, work: Work, inbox: &Receiver<Work>) {
+    fn some(&mut self, work: Box<Work>, inbox: &Receiver<Box<Work>>) {
         let in_bulk = self.actions.values().any(Action::works_in_bulk);
         let more = if in_bulk { JOBS_AT_ONCE } else { 0 };
         work.shared
             .thread
             .store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
         let mut jobs = Vec::new();
-        for Work { key, shared, job } in std::iter::once(work).chain(inbox.try_iter().take(more)) {
+        for work in std::iter::once(work).chain(inbox.try_iter().take(more)) {
+            let Work { key, shared, job } = *work;
             let is_over = shared.hurry.load(Ordering::Relaxed);
             let job = match job {
                 Job::Look(disturbance) => {
@@ -773,7 +776,7 @@ mod tests {
     }
 
     /// A lane nobody works at.
-    fn lane(native: bool) -> (Lane, Receiver<Work>) {
+    fn lane(native: bool) -> (Lane, Receiver<Box<Work>>) {
         let (inbox, waiting) = channel();
         let log = Log::open(
             super::super::logtarget::Target::plain(super::super::logtarget::Place::Stderr),
@@ -824,7 +827,7 @@ mod tests {
                 lane.about(About::Recheck, &ban("192.0.2.1"), counters);
             }
             lane.about(About::Recheck, &ban("192.0.2.2"), counters);
-            let jobs: Vec<Work> = waiting.try_iter().collect();
+            let jobs: Vec<Box<Work>> = waiting.try_iter().collect();
             assert_eq!(jobs.len(), 2, "native: {native}");
             for work in &jobs {
                 work.shared.taken(&work.job);
@@ -859,7 +862,7 @@ mod tests {
             ban.matches = vec![long.clone()];
             lane.about(About::Ban, &ban, Counters::default());
         }
-        let jobs: Vec<Work> = waiting.try_iter().collect();
+        let jobs: Vec<Box<Work>> = waiting.try_iter().collect();
         let kept: usize = jobs
             .iter()
             .map(|work| match &work.job {
