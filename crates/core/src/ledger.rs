@@ -2,6 +2,7 @@
 //!
 //! This is not a sliding window: when failures stretch over more than `findtime`, the count shrinks in proportion.
 
+use crate::at_hand::{AtHand, Grown};
 use crate::entries::{Entries, Entry};
 use crate::failure::Fields;
 use crate::packed::{pack, unpack};
@@ -42,6 +43,9 @@ pub struct Ticket {
 /// Counts failures per id and yields a [`Ticket`] when there are enough.
 #[derive(Clone, Debug, Default)]
 pub struct FailureLedger {
+    /// Of those who failed lately.
+    at_hand: AtHand,
+    /// Of all others.
     entries: Entries,
     /// What lines have in common.
     phrases: Phrases,
@@ -71,54 +75,55 @@ impl FailureLedger {
             fields,
         } = failure;
         self.total = self.total.saturating_add(u64::from(attempts));
-        let room = self.entries.text_bytes() < MAX_TEXT_BYTES;
-        let Some(mut entry) = self.entries.get(&id) else {
-            let ticket = Ticket {
-                first: at,
-                last: at,
-                retry: attempts,
-                failures: attempts,
-                matches: if room { latest(lines, maxmatches) } else { Vec::new() },
-                fields: if room { fields } else { Fields::default() },
-            };
-            if attempts >= maxretry {
-                return Some((id, ticket));
+        let room = self.entries.text_bytes() + self.at_hand.bytes() < MAX_TEXT_BYTES;
+        let (mut lines, fields) = if room { (lines, fields) } else { Default::default() };
+        let mut grow = |ticket: &mut Ticket| {
+            if at > ticket.last {
+                ticket.last = at;
+                let start = at - findtime;
+                if ticket.first < start {
+                    ticket.retry = shrunk(ticket.retry, at.since(ticket.first), findtime);
+                    ticket.first = start;
+                }
             }
-            if self.entries.len() >= MAX_REMEMBERED || self.entries.bytes() >= MAX_BYTES {
-                self.forget_eldest();
-            }
-            let entry = Entry {
-                first: at,
-                last: at,
-                retry: attempts,
-                failures: attempts,
-                text: self.phrases.shorten(&pack(&ticket.matches, &ticket.fields)),
-            };
-            self.entries.put(&id, &entry);
-            return None;
+            ticket.retry = ticket.retry.saturating_add(attempts);
+            ticket.failures = ticket.failures.saturating_add(attempts);
+            ticket.matches.append(&mut lines);
+            keep_latest(&mut ticket.matches, maxmatches);
+            ticket.retry >= maxretry
         };
-        if at > entry.last {
-            entry.last = at;
-            let start = at - findtime;
-            if entry.first < start {
-                entry.retry = shrunk(entry.retry, at.since(entry.first), findtime);
-                entry.first = start;
+        match self.at_hand.grow(&id, &mut grow) {
+            Some(Grown::Enough(ticket)) => return Some((id, ticket)),
+            Some(Grown::Kept) => {}
+            None => {
+                let ticket = if let Some(entry) = self.entries.remove(&id) {
+                    let mut ticket = self.ticket(&entry);
+                    if grow(&mut ticket) {
+                        return Some((id, ticket));
+                    }
+                    ticket
+                } else {
+                    keep_latest(&mut lines, maxmatches);
+                    let ticket = Ticket {
+                        first: at,
+                        last: at,
+                        retry: attempts,
+                        failures: attempts,
+                        matches: lines,
+                        fields,
+                    };
+                    if attempts >= maxretry {
+                        return Some((id, ticket));
+                    }
+                    if self.len() >= MAX_REMEMBERED || self.entries.bytes() + self.at_hand.bytes() >= MAX_BYTES {
+                        self.forget_eldest();
+                    }
+                    ticket
+                };
+                self.at_hand.put(id, ticket);
             }
         }
-        entry.retry = entry.retry.saturating_add(attempts);
-        entry.failures = entry.failures.saturating_add(attempts);
-        let mut ticket = self.ticket(&entry);
-        if room {
-            ticket.matches.extend(lines);
-        }
-        ticket.matches = latest(ticket.matches, maxmatches);
-        if entry.retry >= maxretry {
-            self.take(&id);
-            return Some((id, ticket));
-        }
-        // Who fails again is soon banned or forgotten, and comes by again until then: not worth the search.
-        entry.text = Phrases::as_they_are(&pack(&ticket.matches, &ticket.fields));
-        self.entries.put(&id, &entry);
+        self.put_away();
         None
     }
 
@@ -126,28 +131,45 @@ impl FailureLedger {
     ///
     /// It is one more failure in all sums, as upstream has it; what was counted already as enough counts no further. Seen on 1.0.2.
     pub fn weigh(&mut self, id: &FailureId, more: u32, maxretry: u32) -> Option<(FailureId, Ticket)> {
-        let mut entry = self.entries.get(id)?;
+        let weigh = |ticket: &mut Ticket| {
+            ticket.failures = ticket.failures.saturating_add(1);
+            ticket.retry = ticket.retry.saturating_add(more);
+            ticket.retry >= maxretry
+        };
+        let grown = self.at_hand.grow(id, weigh).or_else(|| {
+            let entry = self.entries.remove(id)?;
+            let mut ticket = self.ticket(&entry);
+            if weigh(&mut ticket) {
+                return Some(Grown::Enough(ticket));
+            }
+            self.at_hand.put(id.clone(), ticket);
+            Some(Grown::Kept)
+        })?;
         self.total = self.total.saturating_add(1);
-        entry.failures = entry.failures.saturating_add(1);
-        entry.retry = entry.retry.saturating_add(more);
-        self.entries.put(id, &entry);
-        if entry.retry >= maxretry { self.take(id) } else { None }
+        self.put_away();
+        match grown {
+            Grown::Enough(ticket) => Some((id.clone(), ticket)),
+            Grown::Kept => None,
+        }
     }
 
     /// Forgets an id and hands out what was known of it.
     pub fn take(&mut self, id: &FailureId) -> Option<(FailureId, Ticket)> {
-        let entry = self.entries.remove(id)?;
-        let ticket = self.ticket(&entry);
-        if self.is_empty() {
-            self.phrases = Phrases::default();
-        }
+        let ticket = if let Some(ticket) = self.at_hand.remove(id) {
+            ticket
+        } else {
+            let entry = self.entries.remove(id)?;
+            self.ticket(&entry)
+        };
         Some((id.clone(), ticket))
     }
 
     /// Forgets ids whose latest failure is `findtime` or more ago, at most every five seconds; says when to come again.
     pub fn clean_up(&mut self, now: Timestamp, findtime: Seconds) -> Option<Timestamp> {
-        if self.is_empty() {
+        if self.entries.len() == 0 {
             self.phrases = Phrases::default();
+        }
+        if self.is_empty() {
             self.next_cleanup = None;
             return None;
         }
@@ -158,24 +180,26 @@ impl FailureLedger {
         }
         let limit = now - findtime;
         self.entries.forget_until(limit);
-        let eldest = self.entries.latest().min();
+        self.at_hand.forget_until(limit);
+        let eldest = self.latest().min();
         self.next_cleanup = eldest.map(|last| (last + findtime).max(now + CLEANUP_INTERVAL));
         self.next_cleanup
     }
 
     /// What is remembered of an id.
     pub fn get(&self, id: &FailureId) -> Option<Ticket> {
-        Some(self.ticket(&self.entries.get(id)?))
+        let at_hand = self.at_hand.get(id).cloned();
+        at_hand.or_else(|| Some(self.ticket(&self.entries.get(id)?)))
     }
 
     /// How many ids are remembered.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.at_hand.len()
     }
 
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
-        self.entries.len() == 0
+        self.len() == 0
     }
 
     /// All failures ever counted.
@@ -185,11 +209,37 @@ impl FailureLedger {
 
     /// Forgets an eighth of all, so that the search for the eldest is rare.
     fn forget_eldest(&mut self) {
-        let mut times: Vec<Timestamp> = self.entries.latest().collect();
+        let mut times: Vec<Timestamp> = self.latest().collect();
         let eighth = times.len() / 8;
         let (_, limit, _) = times.select_nth_unstable(eighth);
         let limit = *limit;
         self.entries.forget_until(limit);
+        self.at_hand.forget_until(limit);
+    }
+
+    /// The times of the latest failures.
+    fn latest(&self) -> impl Iterator<Item = Timestamp> {
+        self.entries.latest().chain(self.at_hand.latest())
+    }
+
+    /// Packs the tickets of those who did not fail lately, if too many are at hand.
+    fn put_away(&mut self) {
+        for (id, ticket) in self.at_hand.excess() {
+            let text = pack(&ticket.matches, &ticket.fields);
+            let entry = Entry {
+                first: ticket.first,
+                last: ticket.last,
+                retry: ticket.retry,
+                failures: ticket.failures,
+                // Who failed again is soon banned or forgotten: not worth the search.
+                text: if ticket.failures > 1 {
+                    Phrases::as_they_are(&text)
+                } else {
+                    self.phrases.shorten(&text)
+                },
+            };
+            self.entries.put(&id, &entry);
+        }
     }
 
     fn ticket(&self, entry: &Entry) -> Ticket {
@@ -205,8 +255,8 @@ impl FailureLedger {
     }
 }
 
-/// The last lines: at most so many, and of more than one no more than [`MAX_TICKET_BYTES`].
-fn latest(mut lines: Vec<LineText>, most: usize) -> Vec<LineText> {
+/// Keeps the last lines: at most so many, and of more than one no more than [`MAX_TICKET_BYTES`].
+fn keep_latest(lines: &mut Vec<LineText>, most: usize) {
     let mut bytes = 0;
     let fitting = lines.iter().rev().take(most).take_while(|line| {
         let first = bytes == 0;
@@ -215,7 +265,6 @@ fn latest(mut lines: Vec<LineText>, most: usize) -> Vec<LineText> {
     });
     let excess = lines.len() - fitting.count();
     lines.drain(..excess);
-    lines
 }
 
 /// `retry` failures over `span` as a count over `findtime`, rounded to the nearest, halves to even.
@@ -230,4 +279,86 @@ fn latest(mut lines: Vec<LineText>, most: usize) -> Vec<LineText> {
 fn shrunk(retry: u32, span_micros: i64, findtime: Seconds) -> u32 {
     let seconds = span_micros as f64 / 1e6;
     (f64::from(retry) / seconds * findtime.0 as f64).round_ties_even() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::at_hand::Bounds;
+
+    #[test]
+    fn who_is_at_hand_is_counted_as_those_who_are_put_away_at_once() {
+        let holding = |tickets, bytes| FailureLedger {
+            at_hand: AtHand::within(Bounds { tickets, bytes }),
+            ..FailureLedger::default()
+        };
+        let mut ledgers = [
+            holding(0, 0),
+            holding(3, 1000),
+            holding(20, 600),
+            FailureLedger::default(),
+        ];
+        let mut seed = 5_u32;
+        let mut next = move |limit: u32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) % limit
+        };
+        let (mut yielded, mut clock) = (0, 1000);
+        for step in 0..30_000_u32 {
+            clock += i64::from(next(20));
+            let number = next(40);
+            let id = FailureId::parse(&match number % 4 {
+                0 => format!("user {number}"),
+                1 => format!("2001:db8::{number:x}"),
+                _ => format!("192.0.2.{number}"),
+            });
+            let lines: Vec<LineText> = (0..next(3))
+                .map(|line| LineText {
+                    text: format!(
+                        "{step} {line} failed {}",
+                        "x".repeat(usize::try_from(next(90)).unwrap())
+                    )
+                    .into(),
+                    date: 0..4,
+                })
+                .collect();
+            let mut fields = Fields::default();
+            fields.set("user", &format!("{step}"));
+            let failure = Failure {
+                id: id.clone(),
+                at: Timestamp::from_secs(clock - i64::from(next(100))),
+                attempts: 1 + next(10) / 9,
+                lines,
+                fields,
+            };
+            let (kind, maxretry) = (next(30), 2 + next(5));
+            let maxmatches = usize::try_from(next(4)).unwrap();
+            let outcomes = ledgers.each_mut().map(|ledger| {
+                let ticket = match kind {
+                    0 => ledger.take(&id),
+                    1 => ledger.weigh(&id, 2, maxretry),
+                    2 => {
+                        let next = ledger.clean_up(Timestamp::from_secs(clock), Seconds(150));
+                        next.map(|last| Ticket {
+                            last,
+                            ..Ticket::default()
+                        })
+                        .map(|ticket| (id.clone(), ticket))
+                    }
+                    3 if step % 50 == 3 && !ledger.is_empty() => {
+                        ledger.forget_eldest();
+                        None
+                    }
+                    _ => ledger.add(failure.clone(), maxretry, Seconds(150), maxmatches),
+                };
+                assert!(ledger.at_hand.len() <= ledger.at_hand.bounds().tickets);
+                assert!(ledger.at_hand.bytes() <= ledger.at_hand.bounds().bytes);
+                (ticket, ledger.get(&id), ledger.len(), ledger.total())
+            });
+            yielded += u32::from(outcomes.iter().all(|(ticket, ..)| ticket.is_some()));
+            let [first, others @ ..] = &outcomes;
+            assert!(others.iter().all(|other| other == first), "{step}: {outcomes:?}");
+        }
+        assert!(yielded > 1000, "{yielded}");
+    }
 }

@@ -21,6 +21,7 @@
 //! ```
 
 pub mod arrival;
+mod at_hand;
 pub mod ban;
 pub mod effect;
 mod entries;
