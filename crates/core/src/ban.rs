@@ -28,14 +28,14 @@ struct Held {
 }
 
 /// What adding a ban came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
     /// It is new.
     New,
-    /// The id is banned already and the ban ends as before.
-    Known(Ban),
-    /// The id is banned already; the ban now ends later.
-    Prolonged(Ban),
+    /// The id is banned already, since then, and the ban ends as before.
+    Known(Timestamp),
+    /// The id is banned already, since then; the ban now ends later.
+    Prolonged(Timestamp),
 }
 
 impl BanList {
@@ -45,13 +45,13 @@ impl BanList {
     pub fn add(&mut self, ban: &Ban) -> Added {
         if let Some(held) = self.bans.get_mut(&ban.id) {
             if ban.until <= held.ban.until {
-                return Added::Known(held.ban.clone());
+                return Added::Known(held.ban.since);
             }
             self.by_end.remove(&(held.ban.until, held.number));
             held.ban.until = ban.until;
             held.ban.bantime = length(held.ban.since, ban.until, ban.bantime);
             self.by_end.insert((ban.until, held.number), ban.id.clone());
-            return Added::Prolonged(held.ban.clone());
+            return Added::Prolonged(held.ban.since);
         }
         let mut kept = ban.clone();
         if self.text_bytes < MAX_TEXT_BYTES {

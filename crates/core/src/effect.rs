@@ -19,10 +19,21 @@ pub enum Effect {
     UnbanAll(Vec<Ban>),
     /// The ban now ends later (`until`); actions that hand a time limit to the kernel must move it.
     Prolong(Ban),
-    /// The id is banned and fails on: check that what the actions set up still stands, and repair it.
-    Recheck(Ban),
+    /// The id is banned and fails on. Its ban is the one that the jail has.
+    Again(Again),
     /// Write a line to `fail2ban.log`.
     Log(crate::logline::LogLine),
+}
+
+/// What is to be done about somebody who is banned and fails on: at least one of both. None of it is urgent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// Who.
+    pub id: FailureId,
+    /// The ban now ends later, as with [`Effect::Prolong`].
+    pub longer: bool,
+    /// Then: check that what the actions set up still stands, and repair it.
+    pub recheck: bool,
 }
 
 /// A ban as the actions see it.

@@ -8,8 +8,8 @@ use crate::formula::Number;
 use crate::growth;
 use crate::ledger::Ticket;
 use crate::{
-    Ban, BanList, Effect, Effects, Event, Failure, FailureId, FailureLedger, IgnoreList, IgnoreRule, JailCounters,
-    JailName, JailSettings, JailStatus, Level, LineText, LogLine, Offenders, Timestamp, Until,
+    Again, Ban, BanList, Effect, Effects, Event, Failure, FailureId, FailureLedger, IgnoreList, IgnoreRule,
+    JailCounters, JailName, JailSettings, JailStatus, Level, LineText, LogLine, Offenders, Timestamp, Until,
 };
 
 /// One jail's settings, counts and bans.
@@ -228,6 +228,11 @@ impl Jail {
         self.bans.as_made()
     }
 
+    /// The ban of an id.
+    pub fn ban_of(&self, id: &FailureId) -> Option<&Ban> {
+        self.bans.get(id)
+    }
+
     /// Whether an id is banned.
     pub fn is_banned(&self, id: &FailureId) -> bool {
         self.bans.get(id).is_some()
@@ -298,24 +303,23 @@ impl Jail {
             self.ban_anew(ban, offenders, now, out);
             return true;
         }
-        let (known, prolonged) = match self.bans.add(&ban) {
+        let (since, longer) = match self.bans.add(&ban) {
             Added::New => return true,
-            Added::Known(known) => (known, false),
-            Added::Prolonged(known) => (known, true),
+            Added::Known(since) => (since, false),
+            Added::Prolonged(since) => (since, true),
         };
-        let age = ban.since.since(known.since) / 1_000_000;
+        let age = ban.since.since(since) / 1_000_000;
         let level = match age {
             ..3 => Level::Debug,
             3..60 => Level::Notice,
             _ => Level::Warning,
         };
-        self.log(Event::AlreadyBanned(ban.id, level), out);
-        if prolonged {
-            out.push(Effect::Prolong(known.clone()));
-        }
+        self.log(Event::AlreadyBanned(ban.id.clone(), level), out);
         // What comes within three seconds are the rest of a burst and connections that were open already.
-        if age >= 3 {
-            out.push(Effect::Recheck(known));
+        let recheck = age >= 3;
+        if longer || recheck {
+            let id = ban.id;
+            out.push(Effect::Again(Again { id, longer, recheck }));
         }
         false
     }

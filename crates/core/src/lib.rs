@@ -42,7 +42,7 @@ pub mod time;
 
 pub use arrival::{Arrival, Reading};
 pub use ban::BanList;
-pub use effect::{Ban, Effect, Effects};
+pub use effect::{Again, Ban, Effect, Effects};
 pub use failure::{Failure, Fields, LineText};
 pub use growth::Growth;
 pub use id::{FailureId, JailName};

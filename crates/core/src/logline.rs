@@ -2,6 +2,9 @@
 //!
 //! `recidive` and log watchers parse these texts: they are an interface (behaviour spec 7.6).
 
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr};
+
 use crate::formula::FormulaError;
 use crate::growth::Weight;
 use crate::{FailureId, JailName, Offender, Timestamp, Until};
@@ -108,14 +111,38 @@ const FILTER: &str = "fail2ban.filter";
 const ACTIONS: &str = "fail2ban.actions";
 const OBSERVER: &str = "fail2ban.observer";
 
-/// A log line as text: its logger, its level and what it says.
+impl Event {
+    /// The logger of its line, and the level.
+    pub fn origin(&self) -> (&'static str, Level) {
+        use Level::{Error, Info, Notice, Warning};
+        match self {
+            Self::Found(..) | Self::Attempt(..) | Self::Ignore(..) | Self::IgnoreFile(..) => (FILTER, Info),
+            Self::FoundBad { .. } | Self::KnownOffender { .. } => (OBSERVER, Info),
+            Self::Increase { .. } => (OBSERVER, Notice),
+            Self::NoGrowth(..) => (OBSERVER, Error),
+            Self::Expired(_) => (ACTIONS, Info),
+            Self::BanOfIgnored(_) => (FILTER, Warning),
+            Self::AlreadyBanned(_, level) => (ACTIONS, *level),
+            Self::Ban(_)
+            | Self::RestoreBan(_)
+            | Self::Reban(..)
+            | Self::Unban(_)
+            | Self::RepealBan(_)
+            | Self::Flush(_) => (ACTIONS, Notice),
+        }
+    }
+}
+
+/// Appends what a log line says.
 ///
-/// `local` writes a time as `YYYY-mm-dd HH:MM:SS` in the zone of the host. The texts are Fail2Ban's; control characters in
+/// `local` appends a time as `YYYY-mm-dd HH:MM:SS` in the zone of the host. The texts are Fail2Ban's; control characters in
 /// ids, which an attacker may have put there, are written as `\u{1b}`.
-pub fn render(line: &LogLine, local: &dyn Fn(Timestamp) -> String) -> (&'static str, Level, String) {
-    use Level::{Error, Info, Notice, Warning};
-    let (logger, level, text) = match &line.event {
-        Event::Found(id, at) => (FILTER, Info, format!("Found {} - {}", shown(id), local(*at))),
+pub fn render(line: &LogLine, text: &mut String, local: &mut dyn FnMut(&mut String, Timestamp)) {
+    text.push('[');
+    text.push_str(line.jail.as_str());
+    text.push_str("] ");
+    match &line.event {
+        Event::Found(id, at) => about(text, ["Found ", " - "], id, *at, local),
         Event::FoundBad {
             id,
             at,
@@ -123,55 +150,86 @@ pub fn render(line: &LogLine, local: &dyn Fn(Timestamp) -> String) -> (&'static 
             weight,
             enough,
         } => {
-            let (id, at, enough) = (shown(id), local(*at), if *enough { ", Ban" } else { "" });
-            let text = format!("Found {id}, bad - {at}, {count} # -> {weight}{enough}");
-            (OBSERVER, Info, text)
+            about(text, ["Found ", ", bad - "], id, *at, local);
+            let enough = if *enough { ", Ban" } else { "" };
+            push(text, format_args!(", {count} # -> {weight}{enough}"));
         }
         Event::KnownOffender { id, before, spans } => {
             let Offender { count, last } = before;
-            let (id, last) = (shown(id), local(*last));
-            let text = format!(
-                "IP {id} is bad: {count} # last {last} - incr {} to {}",
-                spans.0, spans.1
-            );
-            (OBSERVER, Info, text)
+            said(text, "IP ", id, "");
+            push(text, format_args!(" is bad: {count} # last "));
+            local(text, *last);
+            push(text, format_args!(" - incr {} to {}", spans.0, spans.1));
         }
         Event::Increase { id, count, span, until } => {
-            let end = match until {
-                Until::At(end) => local(*end),
-                Until::Forever => "infinite".to_owned(),
-            };
-            let text = format!("Increase Ban {} ({count} # {span} -> {end})", shown(id));
-            (OBSERVER, Notice, text)
+            said(text, "Increase Ban ", id, "");
+            push(text, format_args!(" ({count} # {span} -> "));
+            match until {
+                Until::At(end) => local(text, *end),
+                Until::Forever => text.push_str("infinite"),
+            }
+            text.push(')');
         }
         Event::NoGrowth(id, error) => {
-            let text = format!(
-                "bantime.formula gives no time for the ban of {}, which lasts `bantime`; why: {error}; mend: correct the formula",
-                shown(id)
+            said(text, "bantime.formula gives no time for the ban of ", id, "");
+            push(
+                text,
+                format_args!(", which lasts `bantime`; why: {error}; mend: correct the formula"),
             );
-            (OBSERVER, Error, text)
         }
-        Event::Attempt(id, at) => (FILTER, Info, format!("Attempt {} - {}", shown(id), local(*at))),
-        Event::Ignore(id, rule) => (FILTER, Info, format!("Ignore {} by {rule}", shown(id))),
-        Event::IgnoreFile(id, path) => (FILTER, Info, format!("Ignore {} by file:/{path}", shown(id))),
-        Event::Expired(id) => (ACTIONS, Info, format!("Ignore {}, expired bantime", shown(id))),
-        Event::BanOfIgnored(id) => (
-            FILTER,
-            Warning,
-            format!(
-                "{} is to be ignored, and was banned all the same: an operator asked for it",
-                shown(id)
-            ),
+        Event::Attempt(id, at) => about(text, ["Attempt ", " - "], id, *at, local),
+        Event::Ignore(id, rule) => {
+            said(text, "Ignore ", id, " by ");
+            text.push_str(rule);
+        }
+        Event::IgnoreFile(id, path) => {
+            said(text, "Ignore ", id, " by file:/");
+            text.push_str(path);
+        }
+        Event::Expired(id) => said(text, "Ignore ", id, ", expired bantime"),
+        Event::BanOfIgnored(id) => said(
+            text,
+            "",
+            id,
+            " is to be ignored, and was banned all the same: an operator asked for it",
         ),
-        Event::Ban(id) => (ACTIONS, Notice, format!("Ban {}", shown(id))),
-        Event::AlreadyBanned(id, level) => (ACTIONS, *level, format!("{} already banned", shown(id))),
-        Event::RestoreBan(id) => (ACTIONS, Notice, format!("Restore Ban {}", shown(id))),
-        Event::Reban(id, action) => (ACTIONS, Notice, format!("Reban {}, action '{action}'", shown(id))),
-        Event::Unban(id) => (ACTIONS, Notice, format!("Unban {}", shown(id))),
-        Event::RepealBan(id) => (ACTIONS, Notice, format!("Repeal Ban {}", shown(id))),
-        Event::Flush(action) => (ACTIONS, Notice, format!("Flush ticket(s) with {action}")),
-    };
-    (logger, level, format!("[{}] {text}", line.jail))
+        Event::Ban(id) => said(text, "Ban ", id, ""),
+        Event::AlreadyBanned(id, _) => said(text, "", id, " already banned"),
+        Event::RestoreBan(id) => said(text, "Restore Ban ", id, ""),
+        Event::Reban(id, action) => {
+            said(text, "Reban ", id, ", action '");
+            text.push_str(action);
+            text.push('\'');
+        }
+        Event::Unban(id) => said(text, "Unban ", id, ""),
+        Event::RepealBan(id) => said(text, "Repeal Ban ", id, ""),
+        Event::Flush(action) => {
+            text.push_str("Flush ticket(s) with ");
+            text.push_str(action);
+        }
+    }
+}
+
+fn push(text: &mut String, what: fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = text.write_fmt(what);
+}
+
+fn said(text: &mut String, before: &str, id: &FailureId, behind: &str) {
+    text.push_str(before);
+    push_shown(text, id);
+    text.push_str(behind);
+}
+
+fn about(
+    text: &mut String,
+    [before, behind]: [&str; 2],
+    id: &FailureId,
+    at: Timestamp,
+    local: &mut dyn FnMut(&mut String, Timestamp),
+) {
+    said(text, before, id, behind);
+    local(text, at);
 }
 
 /// Whether a character of foreign text would deceive whoever reads it: it moves the cursor, ends a line for some programs, or changes the
@@ -181,12 +239,12 @@ pub fn misleads(character: char) -> bool {
         || matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-fn shown(id: &FailureId) -> String {
+fn push_shown(text: &mut String, id: &FailureId) {
     let whole = match id {
-        FailureId::Addr(_) | FailureId::Net(_) => return id.to_string(),
-        FailureId::Text(text) => text,
+        FailureId::Addr(IpAddr::V4(address)) => return push_address(text, *address),
+        FailureId::Addr(_) | FailureId::Net(_) => return push(text, format_args!("{id}")),
+        FailureId::Text(whole) => whole,
     };
-    let mut text = String::new();
     let mut rest = whole.chars().peekable();
     while let Some(character) = rest.next() {
         // `x] Ban 192.0.2.1` would be read as the ban of somebody else by those who read this log, as `recidive` does.
@@ -199,12 +257,47 @@ fn shown(id: &FailureId) -> String {
             text.push(character);
         }
     }
-    text
+}
+
+/// As it is displayed, without the machinery for that: most lines have an address.
+fn push_address(text: &mut String, address: Ipv4Addr) {
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        for (digit, least) in [(octet / 100, 100), (octet / 10 % 10, 10), (octet % 10, 0)] {
+            if octet >= least {
+                text.push(char::from(b'0' + digit));
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn rendered(line: &LogLine, date: &str) -> String {
+        let mut text = String::new();
+        render(line, &mut text, &mut |text, _| text.push_str(date));
+        text
+    }
+
+    #[test]
+    fn an_address_is_written_as_it_is_displayed() {
+        for number in (0..=u32::MAX).step_by(65_521) {
+            let address = Ipv4Addr::from(number);
+            let mut text = String::new();
+            push_address(&mut text, address);
+            assert_eq!(text, address.to_string());
+        }
+        for octet in 0..=255 {
+            let address = Ipv4Addr::new(octet, 0, octet, 99);
+            let mut text = String::new();
+            push_address(&mut text, address);
+            assert_eq!(text, address.to_string());
+        }
+    }
 
     #[test]
     fn lines_read_as_fail2ban_writes_them() {
@@ -267,8 +360,8 @@ mod tests {
                 jail: jail.clone(),
                 event,
             };
-            let local = |_| "2026-11-22 14:07:54".to_owned();
-            assert_eq!(render(&line, &local), (logger, level, text.to_owned()));
+            assert_eq!(line.event.origin(), (logger, level));
+            assert_eq!(rendered(&line, "2026-11-22 14:07:54"), text);
         }
     }
 
@@ -281,8 +374,7 @@ mod tests {
                 Timestamp::from_secs(0),
             ),
         };
-        let (_, _, text) = render(&line, &|_| "now".to_owned());
-        assert_eq!(text, "[j] Found a\\u{202e}b\\u{2028}c ä [d] - now");
+        assert_eq!(rendered(&line, "now"), "[j] Found a\\u{202e}b\\u{2028}c ä [d] - now");
     }
 
     #[test]
@@ -292,9 +384,8 @@ mod tests {
             jail: JailName::new("j").unwrap(),
             event: Event::Ban(id),
         };
-        let (_, _, text) = render(&line, &|_| String::new());
         assert_eq!(
-            text,
+            rendered(&line, ""),
             "[j] Ban x\\n2026-11-22 14:07:54 [1]: NOTICE  [sshd\\u{5d} Ban 192.0.2.1\\u{1b}[2J"
         );
     }

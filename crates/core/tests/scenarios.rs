@@ -36,8 +36,9 @@ fn until(ban: &Ban) -> String {
     }
 }
 
-fn show(effects: &Effects) -> Vec<String> {
+fn show(effects: &Effects, jail: &Jail) -> Vec<String> {
     let ids = |bans: &[Ban]| bans.iter().map(|ban| ban.id.to_string()).collect::<Vec<_>>().join(" ");
+    let prolong = |ban: &Ban| format!("prolong {} {} bantime {}", ban.id, until(ban), ban.bantime.0);
     let show = |effect: &Effect| match effect {
         Effect::Ban(ban) => Some(format!(
             "ban {} since {} {} failures {}",
@@ -49,16 +50,28 @@ fn show(effects: &Effects) -> Vec<String> {
         Effect::Unban(ban) => Some(format!("unban {}", ban.id)),
         Effect::Store(_) => None,
         Effect::UnbanAll(bans) => Some(format!("unban-all {}", ids(bans)).trim_end().to_owned()),
-        Effect::Prolong(ban) => Some(format!("prolong {} {} bantime {}", ban.id, until(ban), ban.bantime.0)),
-        Effect::Recheck(ban) => Some(format!("recheck {}", ban.id)),
+        Effect::Prolong(ban) => Some(prolong(ban)),
+        Effect::Again(again) => {
+            let longer = again.longer.then(|| prolong(jail.ban_of(&again.id).unwrap()));
+            let recheck = again.recheck.then(|| format!("recheck {}", again.id));
+            let both: Vec<String> = longer.into_iter().chain(recheck).collect();
+            Some(both.join("\n"))
+        }
         // Each of these stands beside the effect it tells of, or is only a count.
         Effect::Log(line) if matches!(line.event, Event::Found(..) | Event::Ban(_) | Event::Unban(_)) => None,
         Effect::Log(line) => {
-            let (_, level, text) = render(line, &|time| time.secs().to_string());
+            let (_, level) = line.event.origin();
+            let mut text = String::new();
+            render(line, &mut text, &mut |text, time| {
+                text.push_str(&time.secs().to_string())
+            });
             Some(format!("log {} {text}", format!("{level:?}").to_uppercase()))
         }
     };
-    effects.iter().filter_map(show).collect()
+    let shown = effects.iter().filter_map(show);
+    shown
+        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }
 
 struct World {
@@ -183,7 +196,12 @@ fn play(file: &str, text: &str) -> usize {
             expected.push(effect.to_owned());
             index += 1;
         }
-        assert_eq!(show(&effects), expected, "{file}:{}: {line} in: {name}", number + 1);
+        assert_eq!(
+            show(&effects, &world.jail),
+            expected,
+            "{file}:{}: {line} in: {name}",
+            number + 1
+        );
     }
     scenarios
 }

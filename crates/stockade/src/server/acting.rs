@@ -279,7 +279,7 @@ fn text_bytes(ban: &Ban) -> usize {
     lines.chain(fields).sum()
 }
 
-fn without_text(ban: &Ban) -> Ban {
+pub(super) fn without_text(ban: &Ban) -> Ban {
     Ban {
         id: ban.id.clone(),
         matches: Vec::new(),

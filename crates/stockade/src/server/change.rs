@@ -14,8 +14,10 @@ use stockade_filter::{Filter, FilterError};
 use stockade_protocol::JailGet;
 
 use super::acting::{About, Job, Lane};
+use super::again::Waiting;
+use super::effects::carry_out;
 use super::ignoring::Ignoring;
-use super::jails::{Jails, Running, carry_out};
+use super::jails::{Jails, Running};
 use super::log::Log;
 use super::matching::Rules;
 use super::setup::{ActionSetup, BackendFault, JailSetup, backend_fault, strings};
@@ -165,6 +167,7 @@ impl Jails {
                 started: false,
                 held_back: None,
                 ignoring: Ignoring::default(),
+                again: Waiting::default(),
             });
             self.jails.len().saturating_sub(1)
         };
@@ -248,7 +251,7 @@ impl Jails {
         for ban in bans {
             running.jail.restore(ban, now, &mut effects);
         }
-        carry_out(running, effects, &self.log, Some(database));
+        carry_out(running, &mut effects, &self.log, Some(database));
     }
 
     /// Tells the settings that Fail2Ban tells whenever they are set.
@@ -482,7 +485,7 @@ impl Jails {
             running.jail.shutdown(&mut effects);
             // Each action lifts its bans when it stops, so that it can do so at once.
             lanes.append(&mut running.lanes);
-            carry_out(&mut running, effects, &self.log, self.database.as_ref());
+            carry_out(&mut running, &mut effects, &self.log, self.database.as_ref());
             if let Some(database) = &self.database {
                 database.tell(Order::Jail(running.setup.name.clone(), false));
             }

@@ -162,6 +162,11 @@ pub(crate) enum Known {
 }
 
 impl Ignoring {
+    /// Whether anything but the lists has a say.
+    pub(crate) fn asks_or_remembers(&self) -> bool {
+        self.command.is_some() || self.cache.is_some()
+    }
+
     pub(crate) fn new(command: Option<IgnoreCommand>, cache: Option<CacheSettings>) -> Self {
         let cache = cache.map(|settings| {
             Arc::new(Mutex::new(Cache {

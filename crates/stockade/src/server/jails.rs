@@ -9,17 +9,18 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
-use stockade_action::Counters;
-use stockade_core::logline::{self, Level};
-use stockade_core::{Effect, Effects, Failure, FailureId, Jail, JailName, Offenders, Timestamp};
+use stockade_core::logline::Level;
+use stockade_core::{Effects, Failure, FailureId, Jail, JailName, Offenders, Timestamp};
 use stockade_filter::{Match, UseDns, Who};
 use stockade_protocol::{Flavor, JailSet, Reply, Request};
 use stockade_store::Place;
 
-use super::acting::{About, Acting, Job, Lane};
+use super::acting::{Acting, Lane};
+use super::again::Waiting;
+use super::effects::carry_out;
 use super::ignoring::{Asking, Ignoring, Known};
 use super::log::Log;
-use super::matching::{ReadTo, Rules, Upto};
+use super::matching::{Bundle, ReadTo, Rules, Upto};
 use super::resolve::{Question, Resolver};
 use super::setup::JailSetup;
 use super::store::{Database, Order};
@@ -41,7 +42,7 @@ const LAST_LINES: Duration = Duration::from_secs(3);
 /// What the thread is told.
 pub(crate) enum Message {
     /// Rules matched.
-    Found(Vec<(JailName, Box<Match>)>),
+    Found(Bundle),
     /// So far logs were read; everything found before has been told.
     Read(Vec<ReadTo>),
     /// The file of this number is closed.
@@ -85,6 +86,8 @@ pub(crate) struct Running {
     pub(crate) held_back: Option<Instant>,
     /// How it decides whom to ignore beyond its lists.
     pub(crate) ignoring: Ignoring,
+    /// Who is banned and failed on since that was last told.
+    pub(crate) again: Waiting,
 }
 
 /// All jails, and the ways to the other threads.
@@ -111,6 +114,8 @@ pub(crate) struct Jails {
     pub(crate) inbox: SyncSender<Message>,
     /// Threads that wait for what takes long.
     pub(crate) asides: Vec<std::thread::JoinHandle<()>>,
+    /// Empty; kept, so that not each decision makes room for what it comes to.
+    pub(crate) effects: Effects,
     pub(crate) stopping: bool,
     /// The client that said `stop`; it is answered when everything is done.
     pub(crate) farewell: Option<SyncSender<Reply>>,
@@ -142,12 +147,19 @@ impl Jails {
     }
 
     fn message(&mut self, message: Message) {
+        if matches!(message, Message::Command { .. } | Message::Stop) {
+            self.tell_again();
+        }
         match message {
-            Message::Found(found) => {
+            Message::Found(bundle) => {
                 let log = Arc::clone(&self.log);
                 let _gathering = log.gather();
-                for (jail, found) in found {
-                    self.found(&jail, found);
+                let mut found = bundle.found.into_iter();
+                for (jail, count) in bundle.jails {
+                    let place = self.position(&jail);
+                    for found in found.by_ref().take(count) {
+                        self.found(place, &jail, found);
+                    }
                 }
             }
             Message::Read(places) => places.into_iter().for_each(|place| self.read_to(place)),
@@ -237,21 +249,25 @@ impl Jails {
         }
     }
 
-    fn found(&mut self, jail: &JailName, found: Box<Match>) {
-        match &found.who {
+    fn found(&mut self, place: Option<usize>, jail: &JailName, found: Match) {
+        let name = match found.who {
             Who::Id(id) => {
-                let id = id.clone();
-                self.failure(jail, id, *found);
+                let failure = Failure {
+                    id,
+                    at: found.at,
+                    attempts: 1,
+                    lines: found.lines,
+                    fields: found.fields,
+                };
+                return self.failure(place, failure);
             }
-            Who::Name(name) => {
-                let name = name.clone();
-                self.resolver.ask(Question {
-                    jail: jail.clone(),
-                    name,
-                    found,
-                });
-            }
-        }
+            Who::Name(ref name) => name.clone(),
+        };
+        self.resolver.ask(Question {
+            jail: jail.clone(),
+            name,
+            found: Box::new(found),
+        });
     }
 
     fn resolved(&mut self, jail: &JailName, name: &str, found: &Match, addresses: &[IpAddr]) {
@@ -267,22 +283,26 @@ impl Jails {
                 &format!("Determined IP using DNS Lookup: {name} = {{{}}}", list.join(", ")),
             );
         }
+        let place = self.position(jail);
         for address in addresses {
-            self.failure(jail, FailureId::Addr(*address), found.clone());
+            let failure = Failure {
+                id: FailureId::Addr(*address),
+                at: found.at,
+                attempts: 1,
+                lines: found.lines.clone(),
+                fields: found.fields.clone(),
+            };
+            self.failure(place, failure);
         }
     }
 
-    fn failure(&mut self, jail: &JailName, id: FailureId, found: Match) {
-        let Some(place) = self.position(jail) else { return };
-        let failure = Failure {
-            id,
-            at: found.at,
-            attempts: 1,
-            lines: found.lines,
-            fields: found.fields,
-        };
+    /// `place` is where the jail stands.
+    fn failure(&mut self, place: Option<usize>, failure: Failure) {
+        let Some(place) = place else { return };
         let Some(running) = self.jails.get(place) else { return };
         let failure = match running.ignoring.known(&failure) {
+            // The jail looks into its lists itself.
+            Known::Nothing if !running.ignoring.asks_or_remembers() => failure,
             Known::Ignore => return,
             Known::Count => failure,
             Known::Nothing => {
@@ -291,7 +311,7 @@ impl Jails {
                 let unasked = if listed {
                     Some(failure)
                 } else {
-                    self.asking.ask(jail, &running.ignoring, failure)
+                    self.asking.ask(&running.setup.name, &running.ignoring, failure)
                 };
                 // Else it waits for its answer.
                 let Some(failure) = unasked else { return };
@@ -357,10 +377,18 @@ impl Jails {
         decision: impl FnOnce(&mut Jail, &mut Offenders, Timestamp, &mut Effects) -> T,
     ) -> Option<T> {
         let running = self.jails.get_mut(place)?;
-        let mut effects = Effects::new();
+        let mut effects = std::mem::take(&mut self.effects);
         let outcome = decision(&mut running.jail, &mut self.offenders, now(), &mut effects);
-        carry_out(running, effects, &self.log, self.database.as_ref());
+        carry_out(running, &mut effects, &self.log, self.database.as_ref());
+        self.effects = effects;
         Some(outcome)
+    }
+
+    /// Tells the actions and the database of all who are banned and failed on.
+    fn tell_again(&mut self) {
+        for running in &mut self.jails {
+            running.tell_again(Instant::now(), self.database.as_ref());
+        }
     }
 
     /// Ends what is over; says when to be woken next.
@@ -369,7 +397,8 @@ impl Jails {
             self.refresh();
         }
         let held_back = self.jails.iter().filter_map(|running| running.held_back).min();
-        if held_back.is_some_and(|until| until <= Instant::now()) {
+        let instant = Instant::now();
+        if held_back.is_some_and(|until| until <= instant) {
             self.release_logs();
         }
         let now = now();
@@ -377,8 +406,19 @@ impl Jails {
         for running in &mut self.jails {
             let mut effects = Effects::new();
             let next = running.jail.on_tick(now, &mut effects);
-            carry_out(running, effects, &self.log, self.database.as_ref());
+            if !effects.is_empty() {
+                carry_out(running, &mut effects, &self.log, self.database.as_ref());
+            }
             wake = wake.into_iter().chain(next).min();
+            if let Some(pause) = running.again.pause(instant) {
+                if pause.is_zero() {
+                    running.tell_again(instant, self.database.as_ref());
+                } else {
+                    let micros = i64::try_from(pause.as_micros()).unwrap_or(i64::MAX);
+                    let at = Timestamp::from_micros(now.micros().saturating_add(micros));
+                    wake = wake.into_iter().chain([at]).min();
+                }
+            }
         }
         wake
     }
@@ -473,6 +513,7 @@ impl Jails {
     fn shut_down(mut self, inbox: &Receiver<Message>) -> Option<SyncSender<Reply>> {
         self.say(Level::Info, "fail2ban.server", "Shutdown in progress...");
         let reading = self.stop_reading(inbox);
+        self.tell_again();
         self.say(Level::Info, "fail2ban.server", "Stopping all jails");
         let names: Vec<JailName> = self.jails.iter().map(|running| running.setup.name.clone()).collect();
         self.leave(&names, true).finish();
@@ -493,59 +534,6 @@ impl Jails {
             let _ = inbox.recv_timeout(Duration::from_millis(5));
         }
         farewell
-    }
-}
-
-/// Carries out what a jail decided: bans first, then the log, so that writing the log delays no ban.
-pub(crate) fn carry_out(running: &mut Running, effects: Effects, log: &Log, database: Option<&Database>) {
-    let status = effects
-        .iter()
-        .any(|effect| !matches!(effect, Effect::Log(_)))
-        .then(|| running.jail.counters());
-    let counters = status.map(counters).unwrap_or_default();
-    let mut lines = Vec::new();
-    for effect in effects {
-        match effect {
-            Effect::Log(line) => lines.push(line),
-            // It comes before the actions, which may ask for it.
-            Effect::Store(ban) => {
-                if let Some(database) = database {
-                    database.tell(Order::Ban(running.setup.name.clone(), Box::new(ban)));
-                }
-            }
-            Effect::Ban(ban) => tell(running, About::Ban, &ban, counters),
-            Effect::Unban(ban) => tell(running, About::Unban, &ban, counters),
-            Effect::UnbanAll(_) => running.lanes.iter().for_each(|lane| lane.give(Job::UnbanAll)),
-            Effect::Prolong(ban) => {
-                tell(running, About::Prolong, &ban, counters);
-                if let Some(database) = database {
-                    database.tell(Order::Prolong(running.setup.name.clone(), Box::new(ban)));
-                }
-            }
-            Effect::Recheck(ban) => tell(running, About::Recheck, &ban, counters),
-        }
-    }
-    // Tens of thousands at the start and at the end, each of which would be a write.
-    let _gathering = (lines.len() > 1).then(|| log.gather());
-    for line in lines {
-        let (logger, level, text) = logline::render(&line, &|at| log.date(at));
-        log.write(level, logger, &text);
-    }
-}
-
-fn tell(running: &Running, about: About, ban: &stockade_core::effect::Ban, counters: Counters) {
-    for lane in &running.lanes {
-        lane.about(about, ban, counters);
-    }
-}
-
-fn counters(status: stockade_core::JailCounters) -> Counters {
-    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    Counters {
-        found: number(status.currently_failed),
-        found_total: status.total_failed,
-        banned: number(status.currently_banned),
-        banned_total: status.total_banned,
     }
 }
 

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use jiff::tz::TimeZone;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
-use stockade_core::Timestamp;
-use stockade_core::logline::Level;
+use stockade_core::logline::{self, Level};
+use stockade_core::{LogLine, Timestamp};
 
 use super::logtarget::{Place, Record, Target, thread_name};
 
@@ -44,8 +44,6 @@ pub(crate) struct Log {
     /// The number below which nothing is written.
     level: AtomicU8,
     zone: TimeZone,
-    /// Of the times that lines tell; asked by whoever writes, each for a moment.
-    told: Mutex<Dates>,
     sink: Mutex<Sink>,
 }
 
@@ -57,10 +55,14 @@ struct Sink {
     /// `loglevel` as it was set.
     loglevel: String,
     dates: Dates,
+    /// Of the times that lines tell.
+    told: Dates,
     started: Timestamp,
     line: String,
-    /// The text of the line, safe to show.
+    /// What the line says.
     text: String,
+    /// What the last line began with.
+    head: Head,
     /// Lines that could not be written since the last one that could.
     lost: u64,
     /// The last line was written in part.
@@ -95,16 +97,17 @@ impl Log {
         };
         Ok(Self {
             level: AtomicU8::new(level),
-            told: Mutex::new(dates()),
             sink: Mutex::new(Sink {
                 target,
                 handle,
                 syslogsocket: syslogsocket.to_owned(),
                 loglevel: loglevel.to_uppercase(),
                 dates: dates(),
+                told: dates(),
                 started: crate::server::now(),
                 line: String::new(),
                 text: String::new(),
+                head: Head::default(),
                 lost: 0,
                 torn: false,
                 gathering: 0,
@@ -112,14 +115,6 @@ impl Log {
             }),
             zone,
         })
-    }
-
-    /// A time as lines tell it.
-    pub(crate) fn date(&self, at: Timestamp) -> String {
-        self.told
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .of(at)
     }
 
     /// The zone of dates in the log and of times in `Found …` lines.
@@ -152,6 +147,7 @@ impl Log {
         let mut sink = self.lock();
         sink.handle = open(&target, &sink.syslogsocket)?;
         sink.target = target;
+        sink.head = Head::default();
         Ok(())
     }
 
@@ -200,6 +196,20 @@ impl Log {
         sink.log(level, logger, text);
     }
 
+    /// Writes what decisions have to tell, together.
+    pub(crate) fn tell<'a>(&self, lines: impl IntoIterator<Item = &'a LogLine>) {
+        let level = self.level.load(Ordering::Relaxed);
+        let mut sink = self.lock();
+        sink.gathering += 1;
+        for line in lines {
+            let (logger, of_line) = line.event.origin();
+            if level_number(of_line) >= level {
+                sink.tell(of_line, logger, line);
+            }
+        }
+        sink.gathered();
+    }
+
     /// While this lives, lines for a file are written in one piece at its end: a write for each costs more than what it tells of.
     pub(crate) fn gather(&self) -> Gathering<'_> {
         self.lock().gathering += 1;
@@ -216,15 +226,28 @@ pub(crate) struct Gathering<'a>(&'a Log);
 
 impl Drop for Gathering<'_> {
     fn drop(&mut self) {
-        let mut sink = self.0.lock();
-        sink.gathering = sink.gathering.saturating_sub(1);
-        if sink.gathering == 0 {
-            sink.write_gathered();
-        }
+        self.0.lock().gathered();
     }
 }
 
 impl Sink {
+    fn tell(&mut self, level: Level, logger: &str, line: &LogLine) {
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        let told = &mut self.told;
+        logline::render(line, &mut text, &mut |text, at| told.push(text, at));
+        self.log(level, logger, &text);
+        self.text = text;
+    }
+
+    /// Somebody has gathered what he wanted.
+    fn gathered(&mut self) {
+        self.gathering = self.gathering.saturating_sub(1);
+        if self.gathering == 0 {
+            self.write_gathered();
+        }
+    }
+
     fn log(&mut self, level: Level, logger: &str, text: &str) {
         // A log that cannot be written (disk full, nobody reads) must not end protection; how much is missing is told once it can be.
         let patience = if self.lost == 0 { PATIENCE } else { Duration::ZERO };
@@ -243,7 +266,7 @@ impl Sink {
     }
 
     fn write(&mut self, level: Level, logger: &str, text: &str, patience: Duration) -> bool {
-        self.compose(level, logger, text);
+        self.compose(crate::server::now(), level, logger, text);
         // What was lost is told before anything is gathered again.
         if self.gathering > 0 && self.lost == 0 && matches!(self.handle, Handle::File { regular: true, .. }) {
             self.torn = false;
@@ -286,12 +309,15 @@ impl Sink {
         self.gathered.clear();
     }
 
-    fn compose(&mut self, level: Level, logger: &str, text: &str) {
-        let now = crate::server::now();
-        let (date, started) = (self.dates.of(now), self.started);
-        self.text.clear();
-        push_visible(&mut self.text, text);
-        let Self { target, line, torn, .. } = self;
+    fn compose(&mut self, now: Timestamp, level: Level, logger: &str, text: &str) {
+        let Self {
+            target,
+            line,
+            torn,
+            dates,
+            head,
+            ..
+        } = self;
         line.clear();
         if *torn {
             // What follows must not be taken for the rest of another line.
@@ -305,15 +331,28 @@ impl Sink {
             Place::Journal => line.push_str("MESSAGE="),
             _ => {}
         }
-        let record = Record {
-            level,
-            logger,
-            text: &self.text,
-            now,
-            date: &date,
-            started,
-        };
-        target.compose(line, &record);
+        if head.is_of(now, level, logger) {
+            line.push_str(&head.text);
+            push_visible(line, text);
+        } else {
+            let (mut date, mut visible) = (String::new(), String::new());
+            dates.push(&mut date, now);
+            push_visible(&mut visible, text);
+            let begin = line.len();
+            let record = Record {
+                level,
+                logger,
+                text: &visible,
+                now,
+                date: &date,
+                started: self.started,
+            };
+            target.compose(line, &record);
+            if target.ends_with_text() && line.ends_with(&visible) {
+                let end = line.len() - visible.len();
+                *head = Head::of(now, level, logger, line.get(begin..end).unwrap_or_default());
+            }
+        }
         match target.place {
             // As there, with the end of a text in C.
             Place::Syslog => line.push('\0'),
@@ -469,11 +508,34 @@ fn push_visible(line: &mut String, text: &str) {
             line.push_str("\\n");
         } else if c.is_control() {
             let _ = write!(line, "\\x{:02x}", c as u32);
-        } else if stockade_core::logline::misleads(c) {
+        } else if logline::misleads(c) {
             line.extend(c.escape_unicode());
         } else {
             line.push(c);
         }
+    }
+}
+
+/// What lines of the same millisecond, level and logger begin with, if the target says no more before their text: when much is told,
+/// many lines do.
+#[derive(Debug, Default)]
+struct Head {
+    of: Option<(i64, Level)>,
+    logger: String,
+    text: String,
+}
+
+impl Head {
+    fn of(now: Timestamp, level: Level, logger: &str, text: &str) -> Self {
+        Self {
+            of: Some((now.micros().div_euclid(1000), level)),
+            logger: logger.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    fn is_of(&self, now: Timestamp, level: Level, logger: &str) -> bool {
+        self.of == Some((now.micros().div_euclid(1000), level)) && self.logger == logger
     }
 }
 
@@ -486,23 +548,22 @@ struct Dates {
 }
 
 impl Dates {
-    /// What [`local`] says.
-    fn of(&mut self, at: Timestamp) -> String {
+    /// Appends what [`local`] says.
+    fn push(&mut self, line: &mut String, at: Timestamp) {
         let (minute, second) = (at.secs().div_euclid(60), at.secs().rem_euclid(60));
         if let Some((known, text)) = &self.minute
             && *known == minute
         {
-            let mut date = String::with_capacity(text.len() + 2);
-            date.push_str(text);
+            line.push_str(text);
             for digit in [second / 10, second % 10] {
-                date.push(u8::try_from(digit).map_or('0', |digit| char::from(b'0' + digit)));
+                line.push(u8::try_from(digit).map_or('0', |digit| char::from(b'0' + digit)));
             }
-            return date;
+            return;
         }
         let begin = local(Timestamp::from_secs(minute.saturating_mul(60)), &self.zone);
         // Zones were off by seconds a hundred years ago, and some times are too far away to be written.
         self.minute = begin.strip_suffix(":00").map(|text| (minute, format!("{text}:")));
-        local(at, &self.zone)
+        line.push_str(&local(at, &self.zone));
     }
 }
 
@@ -606,8 +667,10 @@ mod tests {
             ] {
                 for step in 0..4_000_i64 {
                     let at = Timestamp::from_secs(around.saturating_add(step * 7 - 14_000));
-                    assert_eq!(dates.of(at), local(at, &zone), "{name} {}", at.secs());
-                    assert_eq!(dates.of(at), local(at, &zone), "{name} {} again", at.secs());
+                    let mut twice = String::new();
+                    dates.push(&mut twice, at);
+                    dates.push(&mut twice, at);
+                    assert_eq!(twice, local(at, &zone).repeat(2), "{name} {}", at.secs());
                 }
             }
         }
@@ -674,26 +737,70 @@ mod tests {
         assert_eq!(ends(&text), ["zero", "one", "two", "written", "six"]);
     }
 
-    #[test]
-    fn a_line_that_was_written_in_part_is_ended_before_the_next() {
-        let mut sink = Sink {
-            dates: Dates {
-                zone: TimeZone::UTC,
-                minute: None,
-            },
+    fn sink(target: Target) -> Sink {
+        let dates = || Dates {
+            zone: TimeZone::UTC,
+            minute: None,
+        };
+        Sink {
+            dates: dates(),
+            told: dates(),
             started: Timestamp::from_secs(0),
-            target: Target::plain(Place::Stdout),
+            target,
             handle: Handle::Stdout,
             syslogsocket: "auto".to_owned(),
             loglevel: "INFO".to_owned(),
             line: String::new(),
             text: String::new(),
+            head: Head::default(),
             lost: 0,
-            torn: true,
+            torn: false,
             gathering: 0,
             gathered: Vec::new(),
-        };
-        sink.compose(Level::Info, "x", "text");
+        }
+    }
+
+    #[test]
+    fn what_lines_of_a_millisecond_begin_with_is_what_each_begins_with() {
+        for target in [
+            "/l",
+            "/l[padding=off]",
+            "STDOUT[datetime=off]",
+            "SYSLOG",
+            "SYSLOG[facility=auth, datetime=on]",
+            "SYSTEMD-JOURNAL",
+            "/l[format=\"%(message)s %(asctime)s\"]",
+            "/l[format=\"%(asctime)s %(message)s %(message)s\"]",
+            "/l[format=\"%(relativeCreated)d %(message)s\"]",
+            "/l[format=\"%(created)f %(name)s %(message)s\"]",
+            "/l[format=\"%(msecs)d %(levelno)d %(process)d %(processName)s %(message)s\"]",
+            "/l[format=\"%(threadName)s %(message)s\"]",
+            "/l[format=\"%(asctime)s %(message)-20s\"]",
+            "/l[format=\"%(asctime)s\"]",
+        ] {
+            let target = Target::parse(target).unwrap();
+            let (mut one, mut other) = (sink(target.clone()), sink(target));
+            for step in 0..2000_i64 {
+                let now = Timestamp::from_micros(1_795_386_212_000_000 + step * 171);
+                let level = [Level::Info, Level::Notice][usize::try_from(step / 3 % 2).unwrap()];
+                let logger = ["fail2ban.filter", "fail2ban.actions"][usize::try_from(step / 4 % 2).unwrap()];
+                let text = ["Found 192.0.2.7", "", "a\x1b[2J", "ä"][usize::try_from(step % 4).unwrap()];
+                one.torn = step % 5 == 0;
+                other.torn = one.torn;
+                other.head = Head::default();
+                one.compose(now, level, logger, text);
+                other.compose(now, level, logger, text);
+                assert_eq!(one.line, other.line);
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_was_written_in_part_is_ended_before_the_next() {
+        let mut sink = sink(Target::plain(Place::Stdout));
+        sink.torn = true;
+        let now = Timestamp::from_secs(1_795_386_212);
+        sink.compose(now, Level::Info, "x", "text");
         assert!(sink.line.starts_with("\n20"), "{}", sink.line);
         let mut room = 10;
         let outcome = whole(b"a line of some length", |rest| {

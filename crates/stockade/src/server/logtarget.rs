@@ -130,6 +130,18 @@ impl Target {
         self.name.clone()
     }
 
+    /// Whether a line is something that lines of the same millisecond, level and logger have in common, and its text.
+    pub(crate) fn ends_with_text(&self) -> bool {
+        let Some((Piece::Field(Field::Message, shape), before)) = self.layout.0.split_last() else {
+            return false;
+        };
+        let in_common = |piece: &Piece| match piece {
+            Piece::Text(_) => true,
+            Piece::Field(field, _) => field.is_in_common(),
+        };
+        *shape == Shape::default() && before.iter().all(in_common)
+    }
+
     /// Appends a line as it looks here, without its end.
     pub(crate) fn compose(&self, line: &mut String, record: &Record<'_>) {
         for piece in &self.layout.0 {
@@ -203,6 +215,20 @@ impl Field {
             "relativeCreated" => (Self::SinceStart, true),
             _ => return None,
         })
+    }
+
+    /// Whether lines of the same millisecond, level and logger have it in common, whatever they say and whoever writes them.
+    fn is_in_common(self) -> bool {
+        match self {
+            Self::Time
+            | Self::Logger
+            | Self::Level
+            | Self::LevelNumber
+            | Self::Process
+            | Self::ProcessName
+            | Self::Milliseconds => true,
+            Self::Thread | Self::ThreadName | Self::Message | Self::Created | Self::SinceStart => false,
+        }
     }
 
     fn of<'a>(self, record: &Record<'a>, shape: Shape) -> Cow<'a, str> {

@@ -28,7 +28,7 @@ use super::log::{Log, local};
 const BLOCKS_WAITING: usize = 4;
 
 /// So many failures are told at once at most. They wait for the end of their block, or as long as [`TELL_FOUND`].
-const FOUND_AT_ONCE: usize = 32;
+const FOUND_AT_ONCE: usize = 128;
 
 /// A failure is told after this time at the latest, if a line behind it has been judged: some lines take long.
 const TELL_FOUND: Duration = Duration::from_millis(5);
@@ -112,6 +112,24 @@ pub(crate) enum Work {
     Forget(u64),
 }
 
+/// Failures of one worker, in the order in which they were found.
+#[derive(Default)]
+pub(crate) struct Bundle {
+    /// Whose they are: so many of the next ones are of this jail.
+    pub(crate) jails: Vec<(JailName, usize)>,
+    pub(crate) found: Vec<Match>,
+}
+
+impl Bundle {
+    fn add(&mut self, jail: &JailName, found: Match) {
+        match self.jails.last_mut() {
+            Some((last, count)) if last == jail => *count += 1,
+            _ => self.jails.push((jail.clone(), 1)),
+        }
+        self.found.push(found);
+    }
+}
+
 /// Where a worker's work waits.
 struct Inbox {
     work: SyncSender<Work>,
@@ -151,7 +169,7 @@ impl Workers {
                 complaints: HashMap::new(),
                 places: HashMap::new(),
                 told: Instant::now(),
-                found: Vec::new(),
+                found: Bundle::default(),
                 found_at: Instant::now(),
                 stopped: false,
                 jails: jails.clone(),
@@ -235,7 +253,7 @@ struct Worker {
     places: HashMap<(u64, JailName), ReadTo>,
     told: Instant,
     /// Failures to be told, and when the first was found.
-    found: Vec<(JailName, Box<Match>)>,
+    found: Bundle,
     found_at: Instant,
     /// Lines were passed over because the server ends: from here on nothing is read.
     stopped: bool,
@@ -317,7 +335,7 @@ impl Worker {
     }
 
     fn tell_found(&mut self) {
-        if !self.found.is_empty() {
+        if !self.found.found.is_empty() {
             // The receiver lives as long as the server: when it is gone, so is the interest in these failures.
             let _ = self.jails.send(Message::Found(std::mem::take(&mut self.found)));
         }
@@ -586,11 +604,12 @@ impl Worker {
         match verdict {
             Verdict::Match(found) => {
                 self.doubt_date(block, rules, line, dating);
-                if self.found.is_empty() {
-                    self.found_at = Instant::now();
+                self.found.add(&rules.jail, found);
+                let now = Instant::now();
+                if self.found.found.len() == 1 {
+                    self.found_at = now;
                 }
-                self.found.push((rules.jail.clone(), Box::new(found)));
-                if self.found.len() >= FOUND_AT_ONCE || self.found_at.elapsed() >= TELL_FOUND {
+                if self.found.found.len() >= FOUND_AT_ONCE || now.duration_since(self.found_at) >= TELL_FOUND {
                     self.tell_found();
                 }
             }
@@ -628,7 +647,6 @@ impl Worker {
 
     /// Says that the date of a line that matches cannot be right, or cannot be read.
     fn doubt_date(&mut self, block: &Block, rules: &Rules, line: &[u8], dating: Dating) {
-        let zone = self.log.zone().clone();
         let (kind, what) = match dating {
             Dating::Read => return,
             Dating::Shifted(date) => (
@@ -636,7 +654,7 @@ impl Worker {
                 format!(
                     "dated {}, more than a minute from now: it counts as happening now; why: a wrong time zone, or lines that \
                      arrive late; mend: set logtimezone",
-                    local(date, &zone)
+                    local(date, self.log.zone())
                 ),
             ),
             Dating::None if block.in_operation => (

@@ -2,12 +2,14 @@
 
 mod acting;
 pub(crate) mod addresses;
+mod again;
 mod backlog;
 mod calling;
 mod change;
 mod commands;
 mod configure;
 mod control;
+mod effects;
 mod ignoring;
 mod increment;
 mod jails;
@@ -54,7 +56,7 @@ use resolve::Resolver;
 use watch::Watch;
 
 /// Bundles of failures, answers and commands that wait for the thread of the jails; when it is full, workers and clients wait.
-const WAITING: usize = 128;
+const WAITING: usize = 32;
 
 /// Exit code of every failed start, as upstream's.
 const FAILED: u8 = 255;
@@ -152,6 +154,7 @@ fn serve(options: &ServerOptions, stream: Option<Vec<Vec<Value>>>) -> Result<(),
         inbox: inbox.clone(),
         asides: Vec::new(),
         log: Arc::clone(&log),
+        effects: Vec::new(),
         stopping: false,
         farewell: None,
     };
