@@ -31,11 +31,12 @@ pub struct LineText {
 /// Names and values captured by a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Fields {
-    /// Each name with its value behind it.
+    /// Each name with its value behind it, and before each its length: one piece of memory is made and given back sooner than two.
     text: String,
-    /// Lengths of the names and values.
-    lengths: Vec<(usize, usize)>,
 }
+
+/// A length is written in characters of six bits, the lowest first, so that it is text, too; this marks all but the last.
+const MORE: usize = 0x40;
 
 impl Fields {
     /// The value of a field; names are lower-case (`user`, `ip4`).
@@ -45,47 +46,78 @@ impl Fields {
 
     /// Sets a field, replacing an earlier value.
     pub fn set(&mut self, name: &str, value: &str) {
-        let mut start = 0;
-        for (key, old) in &mut self.lengths {
-            let (middle, end) = (start + *key, start + *key + *old);
-            if self.text.get(start..middle) == Some(name) {
-                self.text.replace_range(middle..end, value);
-                *old = value.len();
+        let mut rest = self.text.as_str();
+        while let Some((key, at_value)) = first(rest) {
+            let Some((_, behind)) = first(at_value) else { break };
+            if key == name {
+                let (start, end) = (self.text.len() - at_value.len(), self.text.len() - behind.len());
+                let mut new = String::with_capacity(value.len() + 2);
+                push(&mut new, value);
+                self.text.replace_range(start..end, &new);
                 return;
             }
-            start = end;
+            rest = behind;
         }
-        self.text.push_str(name);
-        self.text.push_str(value);
-        self.lengths.push((name.len(), value.len()));
+        push(&mut self.text, name);
+        push(&mut self.text, value);
     }
 
     /// Makes room for so many more fields, of so many bytes together.
     pub fn reserve(&mut self, fields: usize, bytes: usize) {
-        self.text.reserve(bytes);
-        self.lengths.reserve(fields);
+        self.text.reserve(bytes + 2 * fields);
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.lengths.is_empty()
+        self.text.is_empty()
     }
 
-    /// How many bytes the names and values have.
+    /// How many bytes they take.
     pub(crate) fn bytes(&self) -> usize {
         self.text.len()
     }
 
     /// All fields, in the order they were set.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut start = 0;
-        self.lengths.iter().map(move |(key, value)| {
-            let (middle, end) = (start + key, start + key + value);
-            let pair = (self.text.get(start..middle), self.text.get(middle..end));
-            start = end;
-            (pair.0.unwrap_or_default(), pair.1.unwrap_or_default())
+        let mut rest = self.text.as_str();
+        std::iter::from_fn(move || {
+            let (key, at_value) = first(rest)?;
+            let (value, behind) = first(at_value)?;
+            rest = behind;
+            Some((key, value))
         })
     }
+}
+
+fn push(text: &mut String, item: &str) {
+    let mut length = item.len();
+    loop {
+        let low = length % MORE;
+        length /= MORE;
+        let more = if length > 0 { MORE } else { 0 };
+        text.push(u8::try_from(low + more).map_or('\0', char::from));
+        if length == 0 {
+            break;
+        }
+    }
+    text.push_str(item);
+}
+
+/// The first name or value, and what follows it. What cannot be read cannot be there: it was written above.
+fn first(text: &str) -> Option<(&str, &str)> {
+    let (mut length, mut place) = (0, 0);
+    for (index, byte) in text.bytes().enumerate() {
+        let byte = usize::from(byte);
+        length += (byte % MORE) << (6 * place);
+        place += 1;
+        if byte < MORE {
+            return text.get(index + 1..)?.split_at_checked(length);
+        }
+        if place > 8 {
+            break;
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -116,12 +148,28 @@ mod tests {
         assert_eq!(all, expected);
         assert_eq!(fields.get("ip4"), Some("192.0.2.77"));
         assert_eq!(fields.get("use"), None);
-        assert_eq!(
-            fields.bytes(),
-            expected
-                .iter()
-                .map(|(name, value)| name.len() + value.len())
-                .sum::<usize>()
-        );
+        let bytes: usize = expected.iter().map(|(name, value)| name.len() + value.len()).sum();
+        assert_eq!(fields.bytes(), bytes + 2 * expected.len());
+    }
+
+    #[test]
+    fn values_of_any_length_are_told_as_they_were_set() {
+        let mut fields = Fields::default();
+        let lengths = [0, 1, 62, 63, 64, 65, 4095, 4096, 4097, 300_000];
+        for (number, length) in lengths.iter().enumerate() {
+            fields.set(&format!("{number} {}", "n".repeat(*length)), &"ä".repeat(*length));
+        }
+        for (number, length) in lengths.iter().rev().enumerate() {
+            fields.set(
+                &format!("{number} {}", "n".repeat(lengths[number])),
+                &"v".repeat(*length),
+            );
+        }
+        assert_eq!(fields.iter().count(), lengths.len());
+        for (number, (name, value)) in fields.iter().enumerate() {
+            let length = lengths[lengths.len() - 1 - number];
+            assert_eq!(name, format!("{number} {}", "n".repeat(lengths[number])));
+            assert_eq!(value, "v".repeat(length));
+        }
     }
 }

@@ -85,6 +85,17 @@ impl fmt::Display for IgnoreEntry {
     }
 }
 
+/// To compare with each of so many takes less time than to look for one, and nearly every list is as short.
+const FEW: usize = 8;
+
+fn holds(addresses: &HashSet<IpAddr>, address: &IpAddr) -> bool {
+    if addresses.len() <= FEW {
+        addresses.iter().any(|other| other == address)
+    } else {
+        addresses.contains(address)
+    }
+}
+
 /// Addresses and networks with quick look-up.
 #[derive(Clone, Debug, Default)]
 struct AddressSet {
@@ -113,11 +124,16 @@ impl AddressSet {
     /// Whether the set holds any address of `id`.
     fn touches(&self, id: IpNet) -> bool {
         let single = id.prefix_len() == id.max_prefix_len();
-        let inside = self.lengths.iter().any(|&length| {
-            length <= id.prefix_len() && IpNet::new(id.addr(), length).is_ok_and(|net| self.nets.contains(&net.trunc()))
-        });
+        let inside = if self.nets.len() <= FEW {
+            self.nets.iter().any(|net| net.contains(&id))
+        } else {
+            self.lengths.iter().any(|&length| {
+                length <= id.prefix_len()
+                    && IpNet::new(id.addr(), length).is_ok_and(|net| self.nets.contains(&net.trunc()))
+            })
+        };
         if single {
-            return inside || self.addresses.contains(&id.addr());
+            return inside || holds(&self.addresses, &id.addr());
         }
         // A whole network is to be banned, which is rare: one that holds an ignored address must not be.
         inside
@@ -274,15 +290,14 @@ impl IgnoreList {
     }
 
     fn is_own(&self, net: IpNet) -> bool {
-        let overlaps = |own: IpNet| own.contains(&net) || net.contains(&own);
-        if overlaps(LOOPBACK_V4.into()) || overlaps(LOOPBACK_V6.into()) {
-            return true;
-        }
         if net.prefix_len() == net.max_prefix_len() {
-            self.own.contains(&net.addr())
-        } else {
-            self.own.iter().any(|address| net.contains(address))
+            // The networks that are loopback are those of `is_loopback`.
+            return net.addr().is_loopback() || holds(&self.own, &net.addr());
         }
+        let overlaps = |own: IpNet| own.contains(&net) || net.contains(&own);
+        overlaps(LOOPBACK_V4.into())
+            || overlaps(LOOPBACK_V6.into())
+            || self.own.iter().any(|address| net.contains(address))
     }
 
     /// Ids that are no addresses (`<F-ID>`, `usedns = raw`) are ignored if `ignoreip` names them.
@@ -298,6 +313,69 @@ impl IgnoreList {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_short_list_says_what_it_says_as_part_of_a_long_one() {
+        // What is only there to make the list long is far away from what is asked for.
+        let far: Vec<String> = (0..40)
+            .map(|number| format!("203.{number}.0.0/{}", 16 + number % 8))
+            .collect();
+        let far_addresses: Vec<String> = (0..40).map(|number| format!("203.0.113.{number}")).collect();
+        let near = [
+            "192.0.2.0/24",
+            "192.0.0.0/13",
+            "2001:db8::/33",
+            "10.1.2.3",
+            "2001:db8:ffff::1",
+            "::/127",
+        ];
+        for count in 0..=near.len() {
+            let (mut short, mut long) = (IgnoreList::default(), IgnoreList::default());
+            for entry in near.iter().take(count) {
+                short.add(entry);
+                long.add(entry);
+            }
+            far.iter().chain(&far_addresses).for_each(|entry| long.add(entry));
+            let own = |text: &str| text.parse::<IpAddr>().unwrap();
+            short.set_own_addresses([own("198.51.100.1")]);
+            long.set_own_addresses((0..30).map(|number| own(&format!("198.51.100.{}", number * 8 + 1))));
+            for id in [
+                "192.0.2.7",
+                "192.0.3.7",
+                "192.7.0.1",
+                "192.8.0.1",
+                "192.0.2.0/25",
+                "192.0.2.0/23",
+                "10.1.2.3",
+                "10.1.2.4",
+                "10.1.2.0/24",
+                "2001:db8::1",
+                "2001:db8:8000::1",
+                "2001:db8:ffff::1",
+                "2001:db8::/32",
+                "::1",
+                "::",
+                "127.0.0.1",
+                "127.255.0.1",
+                "128.0.0.1",
+                "126.0.0.0/7",
+                "198.51.100.1",
+                "198.51.100.2",
+                "198.51.100.0/31",
+                "0.0.0.0/0",
+                "::2",
+            ] {
+                let id = FailureId::parse(id);
+                for ignoreself in [false, true] {
+                    let of_long = long.check(&id, ignoreself);
+                    // All of IPv4 holds what is far away, too.
+                    if id.to_string() != "0.0.0.0/0" {
+                        assert_eq!(short.check(&id, ignoreself), of_long, "{id} {count}");
+                    }
+                }
+            }
+        }
+    }
 
     fn list(entries: &[&str]) -> IgnoreList {
         let mut list = IgnoreList::default();

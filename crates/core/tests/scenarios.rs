@@ -63,7 +63,7 @@ fn show(effects: &Effects, jail: &Jail) -> Vec<String> {
             let (_, level) = line.event.origin();
             let mut text = String::new();
             render(line, &mut text, &mut |text, time| {
-                text.push_str(&time.secs().to_string())
+                text.push_str(&time.secs().to_string());
             });
             Some(format!("log {} {text}", format!("{level:?}").to_uppercase()))
         }

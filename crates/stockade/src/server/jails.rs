@@ -155,10 +155,11 @@ impl Jails {
                 let log = Arc::clone(&self.log);
                 let _gathering = log.gather();
                 let mut found = bundle.found.into_iter();
+                let now = now();
                 for (jail, count) in bundle.jails {
                     let place = self.position(&jail);
                     for found in found.by_ref().take(count) {
-                        self.found(place, &jail, found);
+                        self.found(place, &jail, found, now);
                     }
                 }
             }
@@ -249,7 +250,7 @@ impl Jails {
         }
     }
 
-    fn found(&mut self, place: Option<usize>, jail: &JailName, found: Match) {
+    fn found(&mut self, place: Option<usize>, jail: &JailName, found: Match, now: Timestamp) {
         let name = match found.who {
             Who::Id(id) => {
                 let failure = Failure {
@@ -259,7 +260,7 @@ impl Jails {
                     lines: found.lines,
                     fields: found.fields,
                 };
-                return self.failure(place, failure);
+                return self.failure(place, failure, now);
             }
             Who::Name(ref name) => name.clone(),
         };
@@ -292,12 +293,12 @@ impl Jails {
                 lines: found.lines.clone(),
                 fields: found.fields.clone(),
             };
-            self.failure(place, failure);
+            self.failure(place, failure, now());
         }
     }
 
     /// `place` is where the jail stands.
-    fn failure(&mut self, place: Option<usize>, failure: Failure) {
+    fn failure(&mut self, place: Option<usize>, failure: Failure, now: Timestamp) {
         let Some(place) = place else { return };
         let Some(running) = self.jails.get(place) else { return };
         let failure = match running.ignoring.known(&failure) {
@@ -321,7 +322,7 @@ impl Jails {
                 failure
             }
         };
-        self.decide(place, |jail, offenders, now, effects| {
+        self.decide_at(place, now, |jail, offenders, now, effects| {
             jail.on_failure(failure, offenders, now, effects);
         });
     }
@@ -376,9 +377,18 @@ impl Jails {
         place: usize,
         decision: impl FnOnce(&mut Jail, &mut Offenders, Timestamp, &mut Effects) -> T,
     ) -> Option<T> {
+        self.decide_at(place, now(), decision)
+    }
+
+    fn decide_at<T>(
+        &mut self,
+        place: usize,
+        now: Timestamp,
+        decision: impl FnOnce(&mut Jail, &mut Offenders, Timestamp, &mut Effects) -> T,
+    ) -> Option<T> {
         let running = self.jails.get_mut(place)?;
         let mut effects = std::mem::take(&mut self.effects);
-        let outcome = decision(&mut running.jail, &mut self.offenders, now(), &mut effects);
+        let outcome = decision(&mut running.jail, &mut self.offenders, now, &mut effects);
         carry_out(running, &mut effects, &self.log, self.database.as_ref());
         self.effects = effects;
         Some(outcome)

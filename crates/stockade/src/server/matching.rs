@@ -28,7 +28,7 @@ use super::log::{Log, local};
 const BLOCKS_WAITING: usize = 4;
 
 /// So many failures are told at once at most. They wait for the end of their block, or as long as [`TELL_FOUND`].
-const FOUND_AT_ONCE: usize = 128;
+const FOUND_AT_ONCE: usize = 256;
 
 /// A failure is told after this time at the latest, if a line behind it has been judged: some lines take long.
 const TELL_FOUND: Duration = Duration::from_millis(5);
@@ -121,6 +121,14 @@ pub(crate) struct Bundle {
 }
 
 impl Bundle {
+    /// An empty one, with room for as many as the last one had: where there are many, there will be many.
+    fn after(last: &Self) -> Self {
+        Self {
+            jails: Vec::new(),
+            found: Vec::with_capacity(last.found.len()),
+        }
+    }
+
     fn add(&mut self, jail: &JailName, found: Match) {
         match self.jails.last_mut() {
             Some((last, count)) if last == jail => *count += 1,
@@ -336,8 +344,10 @@ impl Worker {
 
     fn tell_found(&mut self) {
         if !self.found.found.is_empty() {
+            let next = Bundle::after(&self.found);
+            let found = std::mem::replace(&mut self.found, next);
             // The receiver lives as long as the server: when it is gone, so is the interest in these failures.
-            let _ = self.jails.send(Message::Found(std::mem::take(&mut self.found)));
+            let _ = self.jails.send(Message::Found(found));
         }
     }
 

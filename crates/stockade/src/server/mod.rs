@@ -37,7 +37,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -56,7 +56,7 @@ use resolve::Resolver;
 use watch::Watch;
 
 /// Bundles of failures, answers and commands that wait for the thread of the jails; when it is full, workers and clients wait.
-const WAITING: usize = 32;
+const WAITING: usize = 16;
 
 /// Exit code of every failed start, as upstream's.
 const FAILED: u8 = 255;
@@ -86,7 +86,16 @@ pub struct ServerOptions {
 
 /// The time now.
 pub(crate) fn now() -> Timestamp {
-    Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
+    let micros = |span: Duration| {
+        let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+        seconds
+            .saturating_mul(1_000_000)
+            .saturating_add(span.subsec_micros().into())
+    };
+    Timestamp::from_micros(match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => micros(since),
+        Err(before) => -micros(before.duration()),
+    })
 }
 
 /// Runs a server until it is told to stop. `stream` is the configuration as commands; without it a client will send one.
