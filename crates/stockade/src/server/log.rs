@@ -18,6 +18,7 @@ use rustix::fs::OFlags;
 use stockade_core::logline::{self, Level};
 use stockade_core::{LogLine, Timestamp};
 
+use super::heads::Heads;
 use super::logtarget::{Place, Record, Target, thread_name};
 
 /// A reader of our output that takes nothing is waited for so long, all threads with it; then lines are lost until it reads again, as bans
@@ -61,8 +62,7 @@ struct Sink {
     line: String,
     /// What the line says.
     text: String,
-    /// What the last line began with.
-    head: Head,
+    heads: Heads,
     /// Lines that could not be written since the last one that could.
     lost: u64,
     /// The last line was written in part.
@@ -107,7 +107,7 @@ impl Log {
                 started: crate::server::now(),
                 line: String::new(),
                 text: String::new(),
-                head: Head::default(),
+                heads: Heads::default(),
                 lost: 0,
                 torn: false,
                 gathering: 0,
@@ -147,7 +147,7 @@ impl Log {
         let mut sink = self.lock();
         sink.handle = open(&target, &sink.syslogsocket)?;
         sink.target = target;
-        sink.head = Head::default();
+        sink.heads = Heads::default();
         Ok(())
     }
 
@@ -193,7 +193,7 @@ impl Log {
             return;
         }
         let mut sink = self.lock();
-        sink.log(level, logger, text);
+        sink.log(crate::server::now(), level, logger, text);
     }
 
     /// Writes what decisions have to tell, together.
@@ -201,10 +201,11 @@ impl Log {
         let level = self.level.load(Ordering::Relaxed);
         let mut sink = self.lock();
         sink.gathering += 1;
+        let now = crate::server::now();
         for line in lines {
             let (logger, of_line) = line.event.origin();
             if level_number(of_line) >= level {
-                sink.tell(of_line, logger, line);
+                sink.tell(now, of_line, logger, line);
             }
         }
         sink.gathered();
@@ -231,12 +232,12 @@ impl Drop for Gathering<'_> {
 }
 
 impl Sink {
-    fn tell(&mut self, level: Level, logger: &str, line: &LogLine) {
+    fn tell(&mut self, now: Timestamp, level: Level, logger: &str, line: &LogLine) {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         let told = &mut self.told;
         logline::render(line, &mut text, &mut |text, at| told.push(text, at));
-        self.log(level, logger, &text);
+        self.log(now, level, logger, &text);
         self.text = text;
     }
 
@@ -248,7 +249,7 @@ impl Sink {
         }
     }
 
-    fn log(&mut self, level: Level, logger: &str, text: &str) {
+    fn log(&mut self, now: Timestamp, level: Level, logger: &str, text: &str) {
         // A log that cannot be written (disk full, nobody reads) must not end protection; how much is missing is told once it can be.
         let patience = if self.lost == 0 { PATIENCE } else { Duration::ZERO };
         if self.lost > 0 {
@@ -256,17 +257,17 @@ impl Sink {
                 "{} lines of this log are missing here: it could not be written",
                 self.lost
             );
-            if self.write(Level::Warning, "fail2ban.server", &text, patience) {
+            if self.write(now, Level::Warning, "fail2ban.server", &text, patience) {
                 self.lost = 0;
             }
         }
-        if self.lost > 0 || !self.write(level, logger, text, patience) {
+        if self.lost > 0 || !self.write(now, level, logger, text, patience) {
             self.lost = self.lost.saturating_add(1);
         }
     }
 
-    fn write(&mut self, level: Level, logger: &str, text: &str, patience: Duration) -> bool {
-        self.compose(crate::server::now(), level, logger, text);
+    fn write(&mut self, now: Timestamp, level: Level, logger: &str, text: &str, patience: Duration) -> bool {
+        self.compose(now, level, logger, text);
         // What was lost is told before anything is gathered again.
         if self.gathering > 0 && self.lost == 0 && matches!(self.handle, Handle::File { regular: true, .. }) {
             self.torn = false;
@@ -315,7 +316,7 @@ impl Sink {
             line,
             torn,
             dates,
-            head,
+            heads,
             ..
         } = self;
         line.clear();
@@ -331,8 +332,8 @@ impl Sink {
             Place::Journal => line.push_str("MESSAGE="),
             _ => {}
         }
-        if head.is_of(now, level, logger) {
-            line.push_str(&head.text);
+        if let Some(head) = heads.get(now, level, logger) {
+            line.push_str(head);
             push_visible(line, text);
         } else {
             let (mut date, mut visible) = (String::new(), String::new());
@@ -350,7 +351,7 @@ impl Sink {
             target.compose(line, &record);
             if target.ends_with_text() && line.ends_with(&visible) {
                 let end = line.len() - visible.len();
-                *head = Head::of(now, level, logger, line.get(begin..end).unwrap_or_default());
+                heads.put(level, logger, line.get(begin..end).unwrap_or_default());
             }
         }
         match target.place {
@@ -499,7 +500,7 @@ fn open_file(path: &Path) -> Result<File, String> {
 /// Shows control characters instead of sending them to whoever reads the log; newlines are kept as Fail2Ban does for multi-line messages
 /// only when they come from us, and text from logs is escaped before it gets here, so a newline is shown too.
 fn push_visible(line: &mut String, text: &str) {
-    if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+    if is_plain(text) {
         line.push_str(text);
         return;
     }
@@ -516,27 +517,17 @@ fn push_visible(line: &mut String, text: &str) {
     }
 }
 
-/// What lines of the same millisecond, level and logger begin with, if the target says no more before their text: when much is told,
-/// many lines do.
-#[derive(Debug, Default)]
-struct Head {
-    of: Option<(i64, Level)>,
-    logger: String,
-    text: String,
-}
-
-impl Head {
-    fn of(now: Timestamp, level: Level, logger: &str, text: &str) -> Self {
-        Self {
-            of: Some((now.micros().div_euclid(1000), level)),
-            logger: logger.to_owned(),
-            text: text.to_owned(),
-        }
-    }
-
-    fn is_of(&self, now: Timestamp, level: Level, logger: &str) -> bool {
-        self.of == Some((now.micros().div_euclid(1000), level)) && self.logger == logger
-    }
+/// Whether a text is ASCII without control characters; looks at eight bytes at a time.
+fn is_plain(text: &str) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * ONES;
+    let (eights, rest) = text.as_bytes().as_chunks();
+    // In a high bit: what has one; what is below a blank, or above such a one; DEL, or what has a high bit.
+    let odd = |eight: &[u8; 8]| {
+        let bytes = u64::from_le_bytes(*eight);
+        (bytes | bytes.wrapping_sub(u64::from(b' ') * ONES) | bytes.wrapping_add(ONES)) & HIGH
+    };
+    eights.iter().all(|eight| odd(eight) == 0) && rest.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
 /// Dates of one zone as text. Those of a minute are worked out once: a log tells many things of the same time.
@@ -737,6 +728,23 @@ mod tests {
         assert_eq!(ends(&text), ["zero", "one", "two", "written", "six"]);
     }
 
+    #[test]
+    fn plain_is_what_has_nothing_to_be_shown() {
+        let all: Vec<char> = (0..=0x17f_u32).filter_map(char::from_u32).collect();
+        for length in 0..20 {
+            for place in 0..length {
+                for c in &all {
+                    for filling in [' ', '~', 'a'] {
+                        let mut text = String::new();
+                        text.extend((0..length).map(|index| if index == place { *c } else { filling }));
+                        let plain = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+                        assert_eq!(is_plain(&text), plain, "{text:?}");
+                    }
+                }
+            }
+        }
+    }
+
     fn sink(target: Target) -> Sink {
         let dates = || Dates {
             zone: TimeZone::UTC,
@@ -752,7 +760,7 @@ mod tests {
             loglevel: "INFO".to_owned(),
             line: String::new(),
             text: String::new(),
-            head: Head::default(),
+            heads: Heads::default(),
             lost: 0,
             torn: false,
             gathering: 0,
@@ -787,7 +795,7 @@ mod tests {
                 let text = ["Found 192.0.2.7", "", "a\x1b[2J", "ä"][usize::try_from(step % 4).unwrap()];
                 one.torn = step % 5 == 0;
                 other.torn = one.torn;
-                other.head = Head::default();
+                other.heads = Heads::default();
                 one.compose(now, level, logger, text);
                 other.compose(now, level, logger, text);
                 assert_eq!(one.line, other.line);

@@ -10,6 +10,7 @@ mod commands;
 mod configure;
 mod control;
 mod effects;
+mod heads;
 mod ignoring;
 mod increment;
 mod jails;
