@@ -127,18 +127,19 @@ impl AtHand {
         if self.tickets.len() <= tickets && self.bytes <= bytes {
             return Vec::new();
         }
-        let mut ids: Vec<(u64, FailureId)> = self.tickets.iter().map(|(id, held)| (held.turn, id.clone())).collect();
-        ids.sort_unstable_by_key(|(turn, _)| *turn);
-        let mut gone = Vec::new();
-        for (_, id) in ids {
-            if self.tickets.len() <= tickets / 2 && self.bytes <= bytes / 2 {
+        let mut held: Vec<(u64, usize)> = self.tickets.values().map(|held| (held.turn, held.bytes)).collect();
+        held.sort_unstable();
+        let (mut count, mut last) = (held.len(), 0);
+        for (turn, of_ticket) in held {
+            if count <= tickets / 2 && self.bytes <= bytes / 2 {
                 break;
             }
-            if let Some(ticket) = self.remove(&id) {
-                gone.push((id, ticket));
-            }
+            count -= 1;
+            self.bytes -= of_ticket;
+            last = turn;
         }
-        gone
+        let gone = self.tickets.extract_if(|_, held| held.turn <= last);
+        gone.map(|(id, held)| (id, held.ticket)).collect()
     }
 }
 

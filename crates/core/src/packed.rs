@@ -53,8 +53,14 @@ pub(crate) fn pack(lines: &[LineText], fields: &Fields) -> Vec<u8> {
 fn place_of(line: &str, value: &str) -> Option<usize> {
     let (line, value) = (line.as_bytes(), value.as_bytes());
     let Some(first) = value.first() else { return Some(0) };
-    let mut places = line.iter().enumerate().filter(|(_, byte)| *byte == first);
-    places.find_map(|(place, _)| line.get(place..)?.starts_with(value).then_some(place))
+    let mut place = 0;
+    loop {
+        place += line.get(place..)?.iter().position(|byte| byte == first)?;
+        if line.get(place..)?.starts_with(value) {
+            return Some(place);
+        }
+        place += 1;
+    }
 }
 
 /// What was packed.
