@@ -477,6 +477,26 @@ impl Filter {
         self.look_closely(line, Some(given.into()), clock, memory, check_all)
     }
 
+    /// The date of one line; for tests of its short ways, with which `plain` does without.
+    #[doc(hidden)]
+    pub fn date(&self, line: &[u8], clock: Clock, memory: &mut Memory, plain: bool) -> Option<DateHit> {
+        let mut decoded = String::new();
+        let text = line::decode(line, &mut decoded);
+        let (dates, scratch) = (&mut memory.dates, &mut memory.scratch);
+        let found = if plain {
+            self.dates.find_plainly(text, clock.now, dates, scratch)?
+        } else {
+            self.dates.find(text, clock.now, dates, scratch)?
+        };
+        Some(DateHit {
+            template: found.template,
+            name: self.dates.names().nth(found.template).unwrap_or("").to_owned(),
+            range: found.range,
+            zoned: found.zoned,
+            time: found.time,
+        })
+    }
+
     /// Names of the date templates in use, in the order configured, as `fail2ban-regex` prints them.
     pub fn date_templates(&self) -> impl Iterator<Item = &str> {
         self.dates.names()

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::shapes::Shapes;
 use super::template::Template;
 
 /// The 17 base patterns, in order. The names `fail2ban-regex` prints derive from them.
@@ -28,8 +29,33 @@ pub(super) const BASE: [&str; 17] = [
 
 const LINE_BEGIN: &str = "{^LN-BEG}";
 
+/// The templates of a `datepattern`, in its order.
+#[derive(Debug)]
+pub(super) struct List {
+    pub(super) templates: Vec<Template>,
+    /// Made when a line is first asked for its date.
+    shapes: OnceLock<Option<Box<Shapes>>>,
+}
+
+impl List {
+    fn new(mut templates: Vec<Template>) -> Arc<Self> {
+        templates.shrink_to_fit();
+        Arc::new(Self {
+            templates,
+            shapes: OnceLock::new(),
+        })
+    }
+
+    /// Which of the templates may match a line; `None` if any may.
+    pub(super) fn shapes(&self) -> Option<&Shapes> {
+        self.shapes
+            .get_or_init(|| Shapes::of(&self.templates).map(Box::new))
+            .as_deref()
+    }
+}
+
 /// Templates, or each pattern that cannot be compiled with its reason.
-pub(super) type Compiled = Result<Arc<Vec<Template>>, Vec<(usize, String, String)>>;
+pub(super) type Compiled = Result<Arc<List>, Vec<(usize, String, String)>>;
 
 fn is_anchored(pattern: &str) -> bool {
     pattern.starts_with('^') || pattern.starts_with(LINE_BEGIN)
@@ -72,7 +98,7 @@ fn collect(made: impl Iterator<Item = Result<Template, String>>) -> Compiled {
         }
     }
     if faults.is_empty() {
-        Ok(Arc::new(templates))
+        Ok(List::new(templates))
     } else {
         Err(faults)
     }
@@ -127,7 +153,7 @@ fn remembered(patterns: &[&str]) -> Compiled {
     /// A configuration has fewer; they are not kept for ever if a client sets one after another.
     const KEPT: usize = 64;
     /// Jails are set up by one thread at a time; a lock held for a look costs it nothing.
-    static KNOWN: Mutex<Vec<(String, Arc<Vec<Template>>)>> = Mutex::new(Vec::new());
+    static KNOWN: Mutex<Vec<(String, Arc<List>)>> = Mutex::new(Vec::new());
     let key = patterns.join("\n");
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, templates)) = known.iter().find(|(known, _)| *known == key) {
@@ -173,8 +199,7 @@ fn compile_each(patterns: &[&str]) -> Compiled {
         }
     }
     if faults.is_empty() {
-        templates.shrink_to_fit();
-        Ok(Arc::new(templates))
+        Ok(List::new(templates))
     } else {
         Err(faults)
     }

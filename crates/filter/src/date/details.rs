@@ -18,7 +18,7 @@ pub struct DateTemplate {
 impl Detector {
     /// A template, by its number in the list as configured.
     pub(crate) fn details(&self, number: usize, state: &DateState) -> Option<DateTemplate> {
-        let template = self.templates.get(number)?;
+        let template = self.list.templates.get(number)?;
         Some(DateTemplate {
             pattern: template.pattern.clone(),
             regex: template.source.clone(),

@@ -4,7 +4,6 @@
 
 use std::ops::Range;
 
-use super::needs::Needs;
 use super::repeat::Lead;
 use stockade_regex::{Flags, Regex, Scratch};
 
@@ -37,8 +36,6 @@ pub(crate) struct Template {
     pub(crate) anchored: bool,
     /// Whether it matches is decided by the text from here up to a few bytes beyond the date.
     pub(crate) local: Option<Lead>,
-    /// What every line it matches contains.
-    pub(super) needs: Needs,
     /// Templates of the default list that are anchored weigh 100, all others 1.
     pub(crate) weight: f64,
     regex: Regex,
@@ -98,6 +95,8 @@ impl Elements {
 
 const LINE_BEGIN: &str = "{^LN-BEG}";
 const UNBOUND: &str = "{UNB}";
+/// No date begins in the middle of a word.
+pub(super) const BOUNDARY: &str = r"(?=^|\b|\W)";
 const EPOCH_DIGITS: &str = r"\d{10,11}\b(?:\.\d{3,6})?";
 const LONG_EPOCH_DIGITS: &str = r"\d{10,11}(?:\d{3}(?:\.\d{1,6}|\d{3})?)?";
 
@@ -173,13 +172,14 @@ impl Template {
             template.source.insert_str(0, "(?i)");
         }
         let bracketed = body.strip_prefix(r"^[^\[]*\[(").and_then(|rest| rest.strip_suffix(')'));
-        let settled = settled(bracketed.unwrap_or(body));
-        template.local = match bracketed {
-            Some(_) => Some(Lead::Bracket),
-            None => Some(Lead::Start),
-        }
-        .filter(|_| anchored && settled.is_some());
-        template.needs = settled.map_or_else(Needs::default, |settled| Needs::of(&settled));
+        let lead = match bracketed {
+            Some(_) => Lead::Bracket,
+            None if anchored => Lead::Start,
+            None => Lead::Inside,
+        };
+        // What begins anywhere may go on in the word before it.
+        let bounded = anchored || template.source.contains(BOUNDARY);
+        template.local = Some(lead).filter(|_| bounded && is_settled(bracketed.unwrap_or(body)));
         Ok(template)
     }
 
@@ -236,17 +236,6 @@ impl Template {
             kind,
             anchored,
             local: None,
-            needs: match kind {
-                Kind::Epoch | Kind::LongEpoch => Needs {
-                    digits: 10,
-                    ..Needs::default()
-                },
-                Kind::Tai64n => Needs {
-                    byte: Some(b'@'),
-                    ..Needs::default()
-                },
-                Kind::Fields | Kind::None => Needs::default(),
-            },
             weight: 1.0,
             regex,
             cut,
@@ -311,7 +300,7 @@ fn bound(regex: &str, bounds: Bounds) -> (String, bool) {
 
 fn bound_with(regex: &str, bounds: Bounds, own_group: bool) -> (String, bool) {
     let mut body = regex;
-    let mut start = r"(?=^|\b|\W)";
+    let mut start = BOUNDARY;
     let mut anchored = false;
     if let Some(rest) = body.strip_prefix("**") {
         body = rest;
@@ -359,8 +348,8 @@ fn has_group(regex: &str) -> bool {
     false
 }
 
-/// The pattern without the short optional pieces the default patterns have; `None` if more is optional in it.
-fn settled(pattern: &str) -> Option<String> {
+/// Whether nothing is optional in a pattern but the short pieces the default patterns have.
+fn is_settled(pattern: &str) -> bool {
     const KNOWN: [&str; 18] = [
         "(?P<_sep>[-/.])",
         "(?P<_sep>[-/])",
@@ -385,7 +374,7 @@ fn settled(pattern: &str) -> Option<String> {
     for piece in KNOWN {
         rest = rest.replace(piece, "");
     }
-    (!rest.contains(['?', '*', '+', '{', '|', '\\'])).then_some(rest)
+    !rest.contains(['?', '*', '+', '{', '|', '\\'])
 }
 
 struct Expanded {
