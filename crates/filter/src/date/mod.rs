@@ -106,7 +106,7 @@ impl Detector {
         state: &mut DateState,
         scratch: &mut Scratch,
     ) -> Option<Found> {
-        self.find_with(self.list.shapes(), text, now, state, scratch)
+        self.find_with(text, now, state, scratch, false)
     }
 
     /// The same by trying template after template; for tests.
@@ -118,16 +118,16 @@ impl Detector {
         scratch: &mut Scratch,
     ) -> Option<Found> {
         state.repeat = None;
-        self.find_with(None, text, now, state, scratch)
+        self.find_with(text, now, state, scratch, true)
     }
 
     fn find_with(
         &self,
-        shapes: Option<&Shapes>,
         text: &str,
         now: Timestamp,
         state: &mut DateState,
         scratch: &mut Scratch,
+        plain: bool,
     ) -> Option<Found> {
         state.ranking.begin(self.list.templates.len());
         let repeated = state
@@ -139,7 +139,8 @@ impl Detector {
             state.ranking.count(found.template, 0, now);
             return Some(found);
         }
-        if let Some(found) = self.find_inside(text, now, state) {
+        let shapes = if plain { None } else { self.list.shapes() };
+        if let Some(found) = shapes.and_then(|shapes| self.find_inside(shapes, text, now, state)) {
             return Some(found);
         }
         let Selected {
@@ -190,9 +191,9 @@ impl Detector {
 
     /// The date of a line in the midst of which stands one like the last, by the same template, where [`Self::select`] would
     /// find it: no other template fits, or the place is that of the last date, which is taken without asking others.
-    fn find_inside(&self, text: &str, now: Timestamp, state: &mut DateState) -> Option<Found> {
-        let (repeat, last) = (state.repeat.as_ref()?, state.last.as_ref()?);
-        let shapes = self.list.shapes().filter(|_| repeat.is_inside())?;
+    fn find_inside(&self, shapes: &Shapes, text: &str, now: Timestamp, state: &mut DateState) -> Option<Found> {
+        let last = state.last.as_ref()?;
+        let repeat = state.repeat.as_ref().filter(|repeat| repeat.is_inside())?;
         let line = text.as_bytes();
         let template = repeat.template();
         let own = bit(template);

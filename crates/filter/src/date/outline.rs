@@ -81,6 +81,37 @@ impl Outline {
         }
     }
 
+    /// How many bytes of a match are before some colon of it at most; `None` if there may be any number, or no colon.
+    pub(super) fn before_colon(&self) -> Option<usize> {
+        match self {
+            Self::Byte(set) => (*set == one(b':')).then_some(0),
+            Self::Sequence(items) => {
+                let mut before = 0_usize;
+                for item in items {
+                    if let Some(more) = item.before_colon() {
+                        return before.checked_add(more);
+                    }
+                    before = before.checked_add(item.most()?)?;
+                }
+                None
+            }
+            Self::Choice(ways) => ways.iter().try_fold(0, |most, way| Some(way.before_colon()?.max(most))),
+            Self::Repeat { inner, least, .. } => inner.before_colon().filter(|_| *least > 0),
+        }
+    }
+
+    /// How many bytes it matches at most.
+    pub(super) fn most(&self) -> Option<usize> {
+        match self {
+            Self::Byte(_) => Some(1),
+            Self::Sequence(items) => items
+                .iter()
+                .try_fold(0_usize, |most, item| most.checked_add(item.most()?)),
+            Self::Choice(ways) => ways.iter().try_fold(0, |most, way| Some(way.most()?.max(most))),
+            Self::Repeat { inner, most, .. } => inner.most()?.checked_mul(usize::try_from((*most)?).ok()?),
+        }
+    }
+
     /// Whether the first thing in it may be there any number of times.
     pub(super) fn begins_with_any_number(&self) -> bool {
         match self {
@@ -242,7 +273,8 @@ impl<'a> Reader<'a> {
                     byte => one(byte),
                 };
                 (from.is_power_of_two() && to.is_power_of_two()).then_some(())?;
-                (from.trailing_zeros()..=to.trailing_zeros()).for_each(|byte| set |= 1 << byte);
+                (from <= to).then_some(())?;
+                set |= (to - from) | to;
             } else {
                 set |= from;
             }
@@ -254,12 +286,12 @@ impl<'a> Reader<'a> {
     /// What follows a backslash.
     fn escaped(&mut self) -> Option<ByteSet> {
         Some(match self.next()? {
-            b'd' => of(|byte| byte.is_ascii_digit()),
-            b'D' => !of(|byte| byte.is_ascii_digit()),
-            b's' => of(is_space),
-            b'S' => !of(is_space),
-            b'w' => of(is_word),
-            b'W' => !of(is_word),
+            b'd' => DIGITS,
+            b'D' => !DIGITS,
+            b's' => SPACES,
+            b'S' => !SPACES,
+            b'w' => WORDS,
+            b'W' => !WORDS,
             b't' => one(b'\t'),
             letter if letter.is_ascii_alphanumeric() => return None,
             literal => one(literal),
@@ -267,34 +299,34 @@ impl<'a> Reader<'a> {
     }
 
     fn folded(&self, set: ByteSet) -> ByteSet {
-        if !self.ignore_case {
-            return set;
+        if self.ignore_case {
+            // A small letter is 32 behind the large one.
+            set | (set & LARGE) << 32 | (set >> 32) & LARGE
+        } else {
+            set
         }
-        let swapped = |byte: u8| {
-            let other = byte ^ 0x20;
-            byte.is_ascii_alphabetic() && set & one(other) != 0
-        };
-        set | of(swapped)
     }
 }
 
 /// The set of one byte of ASCII.
-fn one(byte: u8) -> ByteSet {
+const fn one(byte: u8) -> ByteSet {
     1 << (byte & 127)
 }
 
-fn of(is: impl Fn(u8) -> bool) -> ByteSet {
-    (0..128).filter(|byte| is(*byte)).fold(0, |set, byte| set | one(byte))
+/// The bytes from one to another.
+const fn span(from: u8, to: u8) -> ByteSet {
+    (one(to) - one(from)) | one(to)
 }
+
+const DIGITS: ByteSet = span(b'0', b'9');
+const LARGE: ByteSet = span(b'A', b'Z');
+const WORDS: ByteSet = DIGITS | LARGE | span(b'a', b'z') | one(b'_');
+/// White space as Python has it.
+const SPACES: ByteSet = span(b'\t', b'\r') | span(0x1c, b' ');
 
 /// A word character of ASCII.
 pub(super) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
-}
-
-/// White space of ASCII, as Python has it.
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b'\t'..=b'\r' | 0x1c..=b' ')
 }
 
 #[cfg(test)]
@@ -320,12 +352,15 @@ mod tests {
             (r"(a", false),
             (r"a)", false),
             (r"[a-\d]", false),
+            (r"[b-a]", false),
         ] {
             assert_eq!(Outline::of(pattern, true).is_some(), known, "{pattern}");
         }
         let Some(Outline::Sequence(items)) = Outline::of(r"[a-c\]]", true) else {
             panic!()
         };
-        assert!(matches!(items.as_slice(), [Outline::Byte(set)] if *set == of(|byte| b"abcABC]".contains(&byte))));
+        assert!(
+            matches!(items.as_slice(), [Outline::Byte(set)] if *set == span(b'a', b'c') | span(b'A', b'C') | one(b']'))
+        );
     }
 }

@@ -144,7 +144,7 @@ impl Repeat {
     /// Whether a text begins as the one kept, but for digits that may differ.
     fn accepts(&self, text: &[u8]) -> bool {
         self.form.fits(text)
-            && self.moving.as_ref().is_none_or(|moving| moving.read(text).is_some())
+            && self.moving.as_ref().is_none_or(|moving| moving.is_hour(text))
             && (!self.ends || is_end(text.get(self.form.length..).unwrap_or_default()))
     }
 
@@ -252,6 +252,11 @@ impl Moving {
         Some(moving)
     }
 
+    /// Whether the hour, two digits of which the first is at most 2, is one.
+    fn is_hour(&self, text: &[u8]) -> bool {
+        !matches!(text.get(self.hour..), Some([b'2', ones, ..]) if *ones > b'3')
+    }
+
     /// Seconds since midnight, where these are digits of a time.
     fn read(&self, text: &[u8]) -> Option<i64> {
         let hour = digits(text, self.hour).filter(|hour| *hour < 24)?;
@@ -263,21 +268,41 @@ impl Moving {
             .all(u8::is_ascii_digit)
             .then_some(hour * 3600 + minute * 60 + second)
     }
+
+    /// What the digit at some place is at most; `None` where there is none that may differ.
+    fn limit(&self, at: usize) -> Option<u8> {
+        if self.fraction.contains(&at) {
+            return Some(9);
+        }
+        [(self.hour, 2), (self.minute, 5), (self.second, 5)]
+            .into_iter()
+            .find_map(|(start, tens)| match at.checked_sub(start)? {
+                0 => Some(tens),
+                1 => Some(9),
+                _ => None,
+            })
+    }
 }
 
-/// A text of which some bytes may differ.
+/// A text of which some digits may differ.
 #[derive(Clone, Debug, PartialEq)]
 struct Form {
     length: usize,
-    /// Eight bytes at a time, and at last those at the end: what they are, and of which of them that is asked.
+    /// Eight bytes at a time, and at last those at the end.
     words: [Word; LONGEST / 8],
     last: Word,
 }
 
+/// What eight bytes have to be.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Word {
     bytes: u64,
+    /// Of which bits that is asked: of digits that may differ, of those that all digits have in common.
     asked: u64,
+    /// The other bits of these digits.
+    value: u64,
+    /// What makes 16 or more of a value that is too large.
+    excess: u64,
 }
 
 /// The longest text that is compared so; dates are shorter.
@@ -286,20 +311,21 @@ const LONGEST: usize = 64;
 impl Form {
     /// `None` if the text is too short or too long.
     fn new(text: &[u8], moving: Option<&Moving>) -> Option<Self> {
-        let differs = |at: usize| {
-            moving.is_some_and(|moving| {
-                let two = |start: usize| (start..start + 2).contains(&at);
-                two(moving.hour) || two(moving.minute) || two(moving.second) || moving.fraction.contains(&at)
-            })
-        };
         let word = |start: usize| {
             let bytes: [u8; 8] = text.get(start..)?.first_chunk().copied()?;
-            let mut asked = [0_u8; 8];
-            for (place, asked) in asked.iter_mut().enumerate() {
-                *asked = if differs(start + place) { 0 } else { u8::MAX };
+            let (mut asked, mut value, mut excess) = ([u8::MAX; 8], [0; 8], [0; 8]);
+            let parts = asked.iter_mut().zip(value.iter_mut().zip(&mut excess));
+            for (place, (asked, (value, excess))) in parts.enumerate() {
+                if let Some(limit) = moving.and_then(|moving| moving.limit(start + place)) {
+                    (*asked, *value, *excess) = (0xf0, 0x0f, 0x0f - limit);
+                }
             }
-            let (bytes, asked) = (u64::from_le_bytes(bytes), u64::from_le_bytes(asked));
-            Some(Word { bytes, asked })
+            Some(Word {
+                bytes: u64::from_le_bytes(bytes),
+                asked: u64::from_le_bytes(asked),
+                value: u64::from_le_bytes(value),
+                excess: u64::from_le_bytes(excess),
+            })
         };
         let mut form = Self {
             length: text.len(),
@@ -327,8 +353,12 @@ impl Form {
 }
 
 impl Word {
+    /// 0 if there is none.
     fn difference(self, bytes: [u8; 8]) -> u64 {
-        (u64::from_le_bytes(bytes) ^ self.bytes) & self.asked
+        let bytes = u64::from_le_bytes(bytes);
+        // No sum is larger than a byte, so that none changes the next one.
+        let too_large = ((bytes & self.value) + self.excess) & 0x1010_1010_1010_1010;
+        ((bytes ^ self.bytes) & self.asked) | too_large
     }
 }
 

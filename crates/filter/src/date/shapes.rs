@@ -5,7 +5,7 @@
 //! Start reading at [`Shapes::each`].
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use super::outline::{ByteSet, Outline, is_word};
 use super::template::Template;
@@ -20,16 +20,42 @@ pub(super) struct Shapes {
     begin: Automaton,
     /// The same behind anything at the start of a line; with the others together there would be many more states.
     behind: Automaton,
-    /// All others, if there are any.
-    inner: Automaton,
-    has_inner: bool,
+    /// All others.
+    inner: Vec<Inner>,
     /// Those of which nothing is known.
     always: Mask,
-    /// By byte: where a match of these that begins with it leads.
+}
+
+/// Templates that match anywhere in a line.
+#[derive(Debug)]
+struct Inner {
+    automaton: Automaton,
+    /// By byte: where a match that begins with it leads.
     first: [u16; 256],
     /// By byte: [`BEGINS`] and [`WORD`].
     traits: [u8; 256],
+    hook: Hook,
 }
+
+/// A match may begin with it.
+const BEGINS: u8 = 1;
+/// No match begins in the midst of such bytes.
+const WORD: u8 = 2;
+
+/// What is looked for first, as it is rarer than what a match may begin with. Of texts of ASCII.
+#[derive(Debug)]
+enum Hook {
+    /// A colon, at most so many bytes behind the begin.
+    Colon(usize),
+    /// Of these bytes [`RUN`] in a row, right behind the begin.
+    Run(Box<[bool; 256]>),
+    Nothing,
+}
+
+/// The length of [`Hook::Run`].
+const RUN: usize = 6;
+/// A colon may not be farther away.
+const FAR: usize = 64;
 
 /// Which templates may match, and where a match begins at the earliest.
 #[derive(Clone, Debug)]
@@ -78,38 +104,47 @@ impl Shapes {
     /// `None` if there are too many templates.
     pub(super) fn of(templates: &[Template]) -> Option<Self> {
         (templates.len() <= 64).then_some(())?;
-        let [mut begin, mut behind, mut inner] = [(); 3].map(|()| Nodes::default());
-        let (mut always, mut bounded) = (0, true);
+        let [mut begin, mut behind, mut clocks, mut others] = [(); 4].map(|()| Nodes::default());
+        let (mut always, mut bounded, mut reach) = (0, true, 0);
         for (number, template) in templates.iter().enumerate() {
             let Some((entry, outline)) = entered(&template.source) else {
                 always |= bit(number);
                 continue;
             };
+            let colon = outline.before_colon().filter(|before| *before <= FAR);
             let outline = outline.beginning(BEGINNING);
             let nodes = match entry {
                 Entry::LineBegin if outline.begins_with_any_number() => &mut behind,
                 Entry::LineBegin => &mut begin,
-                Entry::Bounded | Entry::Anywhere => &mut inner,
+                Entry::Bounded | Entry::Anywhere if colon.is_some() => {
+                    reach = reach.max(colon.unwrap_or(0));
+                    &mut clocks
+                }
+                Entry::Bounded | Entry::Anywhere => &mut others,
             };
             bounded &= !matches!(entry, Entry::Anywhere);
             nodes.add(&outline, u8::try_from(number).ok()?)?;
         }
-        let (begin, behind, inner) = (Automaton::of(&begin)?, Automaton::of(&behind)?, Automaton::of(&inner)?);
-        always |= inner.accepts(START);
-        let mut first = [DEAD; 256];
-        let mut traits = [0; 256];
-        for (byte, (first, traits)) in (0..=u8::MAX).zip(first.iter_mut().zip(&mut traits)) {
-            *first = inner.next(START, byte);
-            *traits = (u8::from(*first != DEAD) * BEGINS) | (u8::from(bounded && is_word(byte)) * WORD);
+        let mut inner = Vec::new();
+        for (nodes, colon) in [(clocks, Some(reach)), (others, None)] {
+            if nodes.starts.is_empty() {
+                continue;
+            }
+            let automaton = Automaton::of(&nodes)?;
+            always |= automaton.accepts(START);
+            let hook = match colon {
+                Some(reach) => Hook::Colon(reach),
+                None => automaton
+                    .run_behind_first()
+                    .map_or(Hook::Nothing, |run| Hook::Run(Box::new(run))),
+            };
+            inner.push(Inner::new(automaton, hook, bounded));
         }
         Some(Self {
-            begin,
-            behind,
-            has_inner: traits.iter().any(|traits| traits & BEGINS != 0),
+            begin: Automaton::of(&begin)?,
+            behind: Automaton::of(&behind)?,
             inner,
             always,
-            first,
-            traits,
         })
     }
 
@@ -140,20 +175,75 @@ impl Shapes {
         self.always | self.begin.run(START, line) | self.behind.run(START, line)
     }
 
-    /// Where others may match, and which of them, from left to right; `at` may end it.
+    /// Where others may match, and which of them; of each template from left to right. `at` may end it.
     pub(super) fn each(&self, line: &[u8], mut at: impl FnMut(usize, Mask) -> ControlFlow<()>) -> ControlFlow<()> {
-        if !self.has_inner {
-            return ControlFlow::Continue(());
+        let ascii = !self.inner.is_empty() && line.is_ascii();
+        self.inner.iter().try_for_each(|inner| inner.each(line, ascii, &mut at))
+    }
+}
+
+impl Inner {
+    fn new(automaton: Automaton, hook: Hook, bounded: bool) -> Self {
+        let mut first = [DEAD; 256];
+        let mut traits = [0; 256];
+        for (byte, (first, traits)) in (0..=u8::MAX).zip(first.iter_mut().zip(&mut traits)) {
+            *first = automaton.next(START, byte);
+            *traits = (u8::from(*first != DEAD) * BEGINS) | (u8::from(bounded && is_word(byte)) * WORD);
         }
-        let mut before = 0;
-        for (place, byte) in line.iter().enumerate() {
-            let traits = self.traits.get(usize::from(*byte)).copied().unwrap_or(BEGINS);
+        Self {
+            automaton,
+            first,
+            traits,
+            hook,
+        }
+    }
+
+    fn each(&self, line: &[u8], ascii: bool, at: &mut impl FnMut(usize, Mask) -> ControlFlow<()>) -> ControlFlow<()> {
+        match &self.hook {
+            Hook::Colon(reach) if ascii => {
+                let mut done = 0;
+                for colon in memchr::memchr_iter(b':', line) {
+                    let from = colon.saturating_sub(*reach).max(done);
+                    done = colon + 1;
+                    self.between(from..done, line, at)?;
+                }
+            }
+            Hook::Run(run) if ascii => {
+                // Of so many in a row one is at a place that can be divided by their number.
+                for place in (RUN..line.len()).step_by(RUN) {
+                    let held = line.get(place).and_then(|byte| run.get(usize::from(*byte)));
+                    if held.is_some_and(|held| *held) {
+                        self.between(place - RUN..place, line, at)?;
+                    }
+                }
+            }
+            _ => self.between(0..line.len(), line, at)?,
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Matches that begin between two places.
+    fn between(
+        &self,
+        range: Range<usize>,
+        line: &[u8],
+        at: &mut impl FnMut(usize, Mask) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let traits = |byte: &u8| self.traits.get(usize::from(*byte)).copied().unwrap_or(BEGINS);
+        let mut before = range
+            .start
+            .checked_sub(1)
+            .and_then(|before| line.get(before))
+            .map_or(0, traits);
+        let places = line.get(range.clone()).unwrap_or_default();
+        for (place, byte) in (range.start..).zip(places) {
+            let traits = traits(byte);
             let within = std::mem::replace(&mut before, traits) & traits & WORD != 0;
             if within || traits & BEGINS == 0 {
                 continue;
             }
             let state = self.first.get(usize::from(*byte)).copied().unwrap_or(DEAD);
-            let found = self.inner.run(state, line.get(place + 1..).unwrap_or_default());
+            let found = self.automaton.run(state, line.get(place + 1..).unwrap_or_default());
             if found != 0 {
                 at(place, found)?;
             }
@@ -161,11 +251,6 @@ impl Shapes {
         ControlFlow::Continue(())
     }
 }
-
-/// A match may begin with it.
-const BEGINS: u8 = 1;
-/// No match begins in the midst of such bytes.
-const WORD: u8 = 2;
 
 /// How a pattern begins, and what comes then.
 fn entered(source: &str) -> Option<(Entry, Outline)> {
@@ -192,7 +277,7 @@ fn entered(source: &str) -> Option<(Entry, Outline)> {
     Some((entry, outline))
 }
 
-type Node = usize;
+type Node = u16;
 
 /// What has to be read, and what then.
 #[derive(Debug)]
@@ -210,8 +295,9 @@ struct Nodes {
 }
 
 /// Larger ones are not worth their memory.
-const MAX_NODES: usize = 20_000;
 const MAX_STATES: usize = 4_000;
+/// Nor those that take long to make: so many nodes all states have together.
+const MAX_HELD: usize = 400_000;
 
 impl Nodes {
     fn add(&mut self, outline: &Outline, template: u8) -> Option<()> {
@@ -223,7 +309,7 @@ impl Nodes {
 
     fn step(&mut self, step: Step, template: u8) -> Option<Node> {
         self.steps.push((step, template));
-        (self.steps.len() < MAX_NODES).then_some(self.steps.len() - 1)
+        Node::try_from(self.steps.len() - 1).ok()
     }
 
     /// Writes what leads through an outline to `then`; where it begins.
@@ -238,13 +324,14 @@ impl Nodes {
                 let ways: Option<Vec<Node>> = ways.iter().map(|way| self.write(way, then, template)).collect();
                 self.step(Step::Either(ways?), template)
             }
+            Outline::Repeat { inner, .. } if inner.most() == Some(0) => Some(then),
             Outline::Repeat { inner, least, most } => {
                 let mut then = then;
                 match most {
                     None => {
                         let again = self.step(Step::Either(vec![then]), template)?;
                         let round = self.write(inner, again, template)?;
-                        if let Some((Step::Either(ways), _)) = self.steps.get_mut(again) {
+                        if let Some((Step::Either(ways), _)) = self.steps.get_mut(usize::from(again)) {
                             ways.push(round);
                         }
                         then = again;
@@ -271,11 +358,15 @@ impl Nodes {
         seen.round += 1;
         seen.rounds.resize(self.steps.len(), 0);
         while let Some(node) = pending.pop() {
-            match seen.rounds.get_mut(node).filter(|round| **round != seen.round) {
+            match seen
+                .rounds
+                .get_mut(usize::from(node))
+                .filter(|round| **round != seen.round)
+            {
                 Some(round) => *round = seen.round,
                 None => continue,
             }
-            match self.steps.get(node) {
+            match self.steps.get(usize::from(node)) {
                 Some((Step::Byte(..), _)) => key.nodes.push(node),
                 Some((Step::Either(ways), _)) => pending.extend(ways),
                 Some((Step::Accept, template)) => key.accepts |= bit(usize::from(*template)),
@@ -289,20 +380,23 @@ impl Nodes {
 
     fn owner(&self, node: Node) -> Mask {
         self.steps
-            .get(node)
+            .get(usize::from(node))
             .map_or(0, |(_, template)| bit(usize::from(*template)))
     }
 
     /// What has been read from a state on by a byte of this kind.
-    fn led(&self, key: &Key, kind: u32, kinds: &Kinds) -> Vec<Node> {
-        let led = key.nodes.iter().filter_map(|node| match self.steps.get(*node) {
-            Some((Step::Byte(_, then), _)) if kinds.of(*node) >> kind & 1 == 1 => Some(*then),
-            _ => None,
-        });
-        let mut led: Vec<Node> = led.collect();
+    fn lead(&self, key: &Key, kind: u32, kinds: &Kinds, led: &mut Vec<Node>) {
+        led.clear();
+        led.extend(
+            key.nodes
+                .iter()
+                .filter_map(|node| match self.steps.get(usize::from(*node)) {
+                    Some((Step::Byte(_, then), _)) if kinds.of(*node) >> kind & 1 == 1 => Some(*then),
+                    _ => None,
+                }),
+        );
         led.sort_unstable();
         led.dedup();
-        led
     }
 
     /// Where a byte leads that is not ASCII: there every template passes.
@@ -358,7 +452,7 @@ struct Kinds {
 
 impl Kinds {
     fn of(&self, node: Node) -> u128 {
-        self.of_node.get(node).copied().unwrap_or(0)
+        self.of_node.get(usize::from(node)).copied().unwrap_or(0)
     }
 }
 
@@ -408,7 +502,9 @@ impl Automaton {
             states: Vec::new(),
             ways: Vec::new(),
         };
+        let mut held = 0;
         while let Some(key) = keys.get(automaton.states.len()).cloned() {
+            held += key.nodes.len();
             let mut number_of = |key: Key| {
                 let number = u16::try_from(keys.len()).ok()?;
                 Some(*known.entry(key).or_insert_with_key(|key| {
@@ -418,20 +514,26 @@ impl Automaton {
             };
             let mut ways = vec![(0, number_of(nodes.passed(&key))?)];
             let mut rest = key.nodes.iter().fold(0, |rest, node| rest | kinds.of(*node));
+            let (mut led, mut before, mut number) = (Vec::new(), Vec::new(), DEAD);
             while rest != 0 {
                 let kind = rest.trailing_zeros();
                 rest &= rest - 1;
-                let led = nodes.led(&key, kind, &kinds);
-                let number = match known_led.get(&led) {
-                    Some(number) => *number,
-                    None => number_of(nodes.closed(led.clone(), &mut seen))?,
-                };
-                known_led.insert(led, number);
+                nodes.lead(&key, kind, &kinds, &mut led);
+                // Often the next kind leads to the same.
+                if led != before {
+                    number = if let Some(number) = known_led.get(&led) {
+                        *number
+                    } else {
+                        number_of(nodes.closed(led.clone(), &mut seen))?
+                    };
+                    known_led.entry(led.clone()).or_insert(number);
+                    std::mem::swap(&mut led, &mut before);
+                }
                 ways.push((usize::try_from(kind).ok()?, number));
             }
             ways.retain(|(_, next)| *next != DEAD);
             automaton.add(key.accepts, &ways)?;
-            (keys.len() < MAX_STATES).then_some(())?;
+            (keys.len() < MAX_STATES && held < MAX_HELD).then_some(())?;
         }
         automaton.states.shrink_to_fit();
         automaton.ways.shrink_to_fit();
@@ -459,6 +561,33 @@ impl Automaton {
             accepts,
         });
         Some(())
+    }
+
+    /// Which bytes are among those behind the first one of any match, as many as [`RUN`]; `None` if some match is shorter.
+    fn run_behind_first(&self) -> Option<[bool; 256]> {
+        let mut run = [false; 256];
+        let mut states = vec![START];
+        for place in 0..=RUN {
+            let mut led = Vec::new();
+            for state in states {
+                // What passes every template at a byte that is not ASCII is no match.
+                (self.accepts(state) == 0).then_some(())?;
+                for byte in 0..128 {
+                    let next = self.next(state, byte);
+                    if next == DEAD {
+                        continue;
+                    }
+                    led.push(next);
+                    if place > 0 {
+                        *run.get_mut(usize::from(byte))? = true;
+                    }
+                }
+            }
+            led.sort_unstable();
+            led.dedup();
+            states = led;
+        }
+        Some(run)
     }
 
     fn accepts(&self, state: u16) -> Mask {
@@ -549,7 +678,7 @@ mod tests {
         let (mut matches, mut excluded) = (0, 0);
         for setting in SETTINGS {
             let list = compile(setting).unwrap();
-            let shapes = list.shapes().unwrap();
+            let shapes = Shapes::of(&list.templates).unwrap();
             // Each line from every letter on, and up to every letter.
             let parts = LINES.iter().flat_map(|line| {
                 let ends = line.char_indices().map(|(at, _)| at).chain([line.len()]);
@@ -575,9 +704,11 @@ mod tests {
     }
 
     #[test]
-    fn longer_lists_exclude_nothing() {
+    fn what_is_too_large_excludes_nothing() {
+        let large = r"(?:\d{0,400}x?){0,100}y";
+        assert!(Shapes::of(&compile(Some(large)).unwrap().templates).is_none());
         let setting = "%d:%M\n".repeat(65);
-        assert!(compile(Some(&setting)).unwrap().shapes().is_none());
+        assert!(Shapes::of(&compile(Some(&setting)).unwrap().templates).is_none());
         assert_eq!(Possible::ALL.first(64), Some(0));
         assert_eq!(Possible::ALL.first(3), Some(0));
     }
