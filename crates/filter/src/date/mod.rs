@@ -401,7 +401,7 @@ mod tests {
     use super::*;
 
     /// Lines of one log, close in time, as the short way sees them.
-    const LOGS: [&[&str]; 9] = [
+    const LOGS: [&[&str]; 10] = [
         &[
             "192.0.2.1 - - [22/Nov/2026:13:40:04 +0000] \"GET / HTTP/1.1\"",
             "192.0.2.22 - \u{fc}ber [22/Nov/2026:13:40:05 +0000] \"GET /[x] HTTP/1.1\"",
@@ -443,6 +443,13 @@ mod tests {
         ],
         &["13:40:04 x", "13:40:05 x", "23:59:59 x", "00:00:00 x", "13:40:61 x"],
         &["<11/22/26@13:40:04>x", "<11/22/26@13:40:05>y", "<11/22/26@13:40:6>y"],
+        &[
+            // Where the last date was there is one, too, and the line looks the same around it.
+            "a host and more Nov 22 13:40:04 x",
+            "a host and more Nov 22 13:40:05 x",
+            "Nov 22 13:40:06 Nov 22 13:40:07 x",
+            "Nov 22 13:40:06 Nov 22 13:40:07, x",
+        ],
         &[
             "1795305600 x",
             "1795305601 x",
