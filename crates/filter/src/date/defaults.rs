@@ -1,6 +1,5 @@
 //! The dates Fail2Ban knows without being told (behaviour spec 3.1), and the lists a `datepattern` stands for.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::shapes::Shapes;
@@ -34,14 +33,9 @@ const LINE_BEGIN: &str = "{^LN-BEG}";
 #[derive(Debug)]
 pub(super) struct List {
     pub(super) templates: Vec<Template>,
+    /// Made for the first line that more than one template may have to be searched for in: those that never match are never compiled.
     shapes: OnceLock<Option<Box<Shapes>>>,
-    /// How many lines asked for them in vain.
-    asked: AtomicU32,
 }
-
-/// So many lines are searched for each template before it is found out what each needs: that takes longer than they do, and the
-/// lines of many logs are all dated by the short way.
-const PATIENCE: u32 = 200;
 
 impl List {
     fn new(mut templates: Vec<Template>) -> Arc<Self> {
@@ -49,15 +43,11 @@ impl List {
         Arc::new(Self {
             templates,
             shapes: OnceLock::new(),
-            asked: AtomicU32::new(0),
         })
     }
 
     /// Which of the templates may match a line; `None` if any may, as far as is known.
     pub(super) fn shapes(&self) -> Option<&Shapes> {
-        if self.shapes.get().is_none() && self.asked.fetch_add(1, Ordering::Relaxed) < PATIENCE {
-            return None;
-        }
         self.shapes
             .get_or_init(|| Shapes::of(&self.templates).map(Box::new))
             .as_deref()
