@@ -1,6 +1,6 @@
 //! Python's `re`: patterns that are odd, texts that are hostile.
 
-use stockade_regex::{Budget, Flags, Overrun, Regex, Scratch};
+use stockade_regex::{Budget, Flags, Overrun, Paths, Regex, Scratch};
 
 /// The flags are the first letter of an input, the rest of its first line is the pattern, the rest the text.
 pub(crate) fn question(data: &[u8]) -> (String, String, String) {
@@ -117,5 +117,26 @@ pub(crate) fn search(data: &[u8]) {
             first, second,
             "{one} and {other} disagree about {letters:?} {pattern:?} in {text:?}"
         );
+    }
+    by_earlier_ways(&letters, &pattern, &text);
+}
+
+/// By the ways of searches in other texts a search finds what it finds without.
+fn by_earlier_ways(letters: &str, pattern: &str, text: &str) {
+    let Ok(regex) = Regex::new(pattern, flags(letters)) else {
+        return;
+    };
+    let (mut scratch, mut paths) = (Scratch::default(), Paths::default());
+    let (half, rest) = text.split_at(text.floor_char_boundary(text.len() / 2));
+    let doubled = format!("{text}{rest}");
+    for text in [text, half, &doubled, text, rest, half, text] {
+        let Ok(found) = regex.search(text, &mut scratch) else {
+            continue;
+        };
+        let plain = found.then(|| groups(&regex, &scratch));
+        if let Ok(found) = regex.search_by(text, &mut scratch, &mut paths) {
+            let by_paths = found.then(|| groups(&regex, &scratch));
+            assert_eq!(plain, by_paths, "{letters:?} {pattern:?} in {text:?}");
+        }
     }
 }

@@ -247,7 +247,9 @@ impl Path {
             Ask::Text { place, start, end } => {
                 let text = self.text.get(usize::from(start)..usize::from(end)).unwrap_or_default();
                 let begin = position(marks, place);
-                bytes.get(begin..begin + text.len()).is_some_and(|there| are_same(there, text))
+                bytes
+                    .get(begin..begin + text.len())
+                    .is_some_and(|there| are_same(there, text))
             }
             Ask::Byte { place, byte, holds } => (bytes.get(position(marks, place)) == Some(&byte)) == holds,
             Ask::NotLiteral { place, literal } => {
