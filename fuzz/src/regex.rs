@@ -127,6 +127,7 @@ fn by_earlier_ways(letters: &str, pattern: &str, text: &str) {
         return;
     };
     let (mut scratch, mut paths) = (Scratch::default(), Paths::default());
+    let literals = regex.required_literals();
     let (half, rest) = text.split_at(text.floor_char_boundary(text.len() / 2));
     let doubled = format!("{text}{rest}");
     for text in [text, half, &doubled, text, rest, half, text] {
@@ -134,7 +135,7 @@ fn by_earlier_ways(letters: &str, pattern: &str, text: &str) {
             continue;
         };
         let plain = found.then(|| groups(&regex, &scratch));
-        if let Ok(found) = regex.search_by(text, &mut scratch, &mut paths) {
+        if let Ok(found) = regex.search_by(text, &mut scratch, &mut paths, || literals.as_deref()) {
             let by_paths = found.then(|| groups(&regex, &scratch));
             assert_eq!(plain, by_paths, "{letters:?} {pattern:?} in {text:?}");
         }

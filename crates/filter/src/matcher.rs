@@ -443,7 +443,8 @@ pub(crate) fn search_alike(
     paths: &mut Paths,
     index: Option<usize>,
 ) -> Result<bool, RuleOverrun> {
-    rule.regex.search_by(text, scratch, paths).map_err(|overrun| {
+    let literals = || rule.literal_sets().first().map(Vec::as_slice);
+    rule.regex.search_by(text, scratch, paths, literals).map_err(|overrun| {
         rule.overruns.count();
         (index, overrun)
     })

@@ -170,8 +170,14 @@ impl Regex {
     }
 
     /// [`Self::search`] for texts of one source, which are few kinds of lines with other names in them: `paths` remembers how earlier
-    /// searches went. Serves one pattern at a time.
-    pub fn search_by(&self, text: &str, scratch: &mut Scratch, paths: &mut Paths) -> Result<bool, Overrun> {
+    /// searches went. Serves one pattern at a time. `literals` are [`Self::required_literals`], asked for seldom.
+    pub fn search_by<'a>(
+        &self,
+        text: &str,
+        scratch: &mut Scratch,
+        paths: &mut Paths,
+        literals: impl FnOnce() -> Option<&'a [Vec<u8>]>,
+    ) -> Result<bool, Overrun> {
         let Some(quick) = self.quick().filter(|quick| quick.has_paths(text.as_bytes())) else {
             return self.search(text, scratch);
         };
@@ -179,7 +185,7 @@ impl Regex {
             return Ok(found);
         }
         let found = self.search(text, scratch)?;
-        paths.learn(quick, text.as_bytes(), || self.required_literals());
+        paths.learn(quick, text.as_bytes(), literals);
         Ok(found)
     }
 

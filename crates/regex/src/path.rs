@@ -193,7 +193,7 @@ impl Paths {
     }
 
     /// Writes down the way of a search that [`Self::follow`] knew nothing of, now and then.
-    pub(crate) fn learn(&mut self, quick: &Quick, bytes: &[u8], literals: impl FnOnce() -> Option<Vec<Vec<u8>>>) {
+    pub(crate) fn learn<'a>(&mut self, quick: &Quick, bytes: &[u8], literals: impl FnOnce() -> Option<&'a [Vec<u8>]>) {
         if self.pause.left > 0 {
             return;
         }

@@ -2,6 +2,8 @@
 //!
 //! Longer runs: `STOCKADE_SEED=7 STOCKADE_TIMES=20 cargo test -p stockade-regex --test cpython paths`.
 
+use std::cell::OnceCell;
+
 use crate::oracle::spans;
 use crate::random::{Random, times};
 use crate::stock::{Stock, mutated};
@@ -12,6 +14,7 @@ use stockade_regex::{Flags, Paths, Regex, Scratch};
 #[derive(Default)]
 struct Compared {
     paths: Paths,
+    literals: OnceCell<Option<Vec<Vec<u8>>>>,
     searches: u64,
     hits: u64,
 }
@@ -20,7 +23,8 @@ impl Compared {
     fn compare(&mut self, regex: &Regex, text: &str, scratch: &mut Scratch) {
         let answer = |found: bool, scratch: &Scratch| if found { spans(regex, scratch) } else { "N".into() };
         let before = self.paths.hits();
-        let found = regex.search_by(text, scratch, &mut self.paths);
+        let literals = || self.literals.get_or_init(|| regex.required_literals()).as_deref();
+        let found = regex.search_by(text, scratch, &mut self.paths, literals);
         let by_paths = found.map(|found| answer(found, scratch));
         self.searches += 1;
         let hit = self.paths.hits() > before;
