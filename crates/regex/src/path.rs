@@ -152,6 +152,8 @@ impl Wait {
     }
 }
 
+/// Who has no more texts than so many needs no ways.
+const ONCE: u32 = 2;
 /// So many kinds of lines are told apart.
 const MOST_PATHS: usize = 8;
 /// When all are known, or a way cannot be written down, so many other texts pass at first before the next is tried.
@@ -194,7 +196,7 @@ impl Paths {
 
     /// Writes down the way of a search that [`Self::follow`] knew nothing of, now and then.
     pub(crate) fn learn<'a>(&mut self, quick: &Quick, bytes: &[u8], literals: impl FnOnce() -> Option<&'a [Vec<u8>]>) {
-        if self.pause.left > 0 {
+        if self.pause.left > 0 || (self.known.is_empty() && self.missed <= ONCE) {
             return;
         }
         if self.hits.saturating_add(self.missed) >= TRIAL {

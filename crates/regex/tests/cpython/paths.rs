@@ -73,7 +73,7 @@ fn a_text_that_answers_as_an_earlier_one_has_the_same_groups() {
         };
         let mut compared = Compared::default();
         let base = text(&mut random, alphabet, 12);
-        for number in 0..24 {
+        for number in 0..40 {
             let mut other = text(&mut random, alphabet, 12);
             if number % 3 > 0 {
                 let cut = base.floor_char_boundary(random.below(base.len() + 1));
