@@ -2,7 +2,7 @@
 //!
 //! The lines of a log are few sentences with other names in them. What a search does depends on its text by single questions
 //! only: is this letter of that set, where do these letters end. In a [`Path`] the questions of one search stand in a row, those
-//! known from others left out, so that a text of the same kind is decided by a tenth of the steps. A text that answers otherwise
+//! known from others left out, so that a text of the same kind is decided by far fewer steps. A text that answers otherwise
 //! is searched as ever. `trace.rs` writes paths down, `tests/cpython` holds them equal with CPython.
 
 use memchr::memchr;
@@ -164,7 +164,7 @@ const PAUSE: u32 = 1 << 14;
 const LONGEST_WAIT: u32 = 1 << 26;
 
 impl Paths {
-    /// What came out of an earlier search that a text of ASCII answers alike; with a machine its registers are set.
+    /// What came out of an earlier search that a text of ASCII answers alike; the registers of the machine are set as by it.
     pub(crate) fn follow(&mut self, owner: u64, quick: &Quick, bytes: &[u8], machine: &mut Machine) -> Option<bool> {
         if self.owner != owner {
             *self = Self {
@@ -180,7 +180,7 @@ impl Paths {
         let fits = |path: &Path| path.fits(quick, literals, bytes, &mut marks);
         let found = self.known.iter().position(fits);
         let Some(number) = found else {
-            self.missed += 1;
+            self.missed = self.missed.saturating_add(1);
             return None;
         };
         self.hits = self.hits.saturating_add(1);

@@ -1,7 +1,8 @@
 //! Writes down the way of a search for `path.rs`: runs a program of `quick.rs` on a text and notes every question that decides
 //! where it goes.
 //!
-//! The steps are those of `sprint.rs`, but positions are kept as places, so many letters behind a mark. Programs and texts that ask what is not written down here have no path.
+//! The steps are those of `sprint.rs`, but positions are kept as places, so many letters behind a mark. Programs and texts
+//! that ask what is not written down here have no path.
 
 use std::collections::BTreeMap;
 
