@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
 
 use super::outline::{ByteSet, Outline, is_word};
-use super::template::Template;
+use super::template::{BOUNDARY, Template};
 
 /// Templates by their numbers in the list.
 pub(super) type Mask = u64;
@@ -260,7 +260,7 @@ fn entered(source: &str) -> Option<(Entry, Outline)> {
     let pattern = folded.unwrap_or(source);
     let outline = Outline::of(pattern, folded.is_some())?;
     let is_bounded = || {
-        let after = pattern.strip_prefix(r"(?=^|\b|\W)");
+        let after = pattern.strip_prefix(BOUNDARY);
         after.is_some_and(|after| !after.starts_with(['?', '*', '+', '{']))
             || BOUNDED.iter().any(|start| pattern.starts_with(start))
     };
